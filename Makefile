@@ -1,0 +1,32 @@
+# Everything runs in an environment of its own, .venv; only Python 3.10+ and make are needed.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: test lint demo generated bench-compile clean
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+demo: $(READY)
+	$(BIN)/python examples/demo.py
+
+generated: $(READY)
+	$(BIN)/pytest tests -k golden --update-generated
+
+bench-compile: $(READY)
+	$(BIN)/python benchmarks/compile_time.py
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@

@@ -1,0 +1,30 @@
+"""symflow: a symbolic differentiation compiler. `import symflow as sf`.
+
+The interface is loaded on first use, so that `symflow --help` does not wait for SymPy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from symflow.api import *
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    from importlib import import_module
+
+    api = import_module("symflow.api")
+    if not hasattr(api, name):
+        raise AttributeError(f"symflow has no {name!r}")
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    from importlib import import_module
+
+    return [name for name in dir(import_module("symflow.api")) if not name.startswith("_")]

@@ -1,0 +1,54 @@
+"""The compiler, stage by stage; each is a function from one immutable value to the next.
+
+    lower          Graph → Program       every node becomes a kernel or a view
+    stabilise      Program → Program     what overflows is rewritten, before derivatives are taken
+    differentiate  Program → Program     breadth-first accumulation from the loss
+    simplify       Program → Program     rules, contractions, common subexpressions, dead code
+    schedule       Program → statements  which tensors get a line, and their names
+    emit           statements → source   Jinja2 lays it out
+
+A program is checked after every stage: everything bound once and before use, all shapes agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sympy.core.parameters import distribute
+
+from symflow.gradients import differentiate
+from symflow.graph import Graph
+from symflow.lowering import Request, lower
+from symflow.program import Program, check
+from symflow.simplification import simplify, simplify_forward
+
+STAGES: dict[str, Callable[[Program], Program]] = {
+    "stabilise": simplify_forward,
+    "differentiate": differentiate,
+    "simplify": simplify,
+}
+"""What follows lowering, in order."""
+
+
+@contextmanager
+def undistributed() -> Iterator[None]:
+    """Keep 2·(x + y) as it is: SymPy would multiply it out."""
+    with distribute(False):
+        yield
+
+
+def compile_program(graph: Graph, request: Request) -> Program:
+    """The simplified program for what is requested of a graph."""
+    *_, (_, program) = compile_stages(graph, request)
+    return program
+
+
+def compile_stages(graph: Graph, request: Request) -> Iterator[tuple[str, Program]]:
+    """Every stage's name and the program after it."""
+    with undistributed():
+        program = check(lower(graph, request))
+        yield "lower", program
+        for name, stage in STAGES.items():
+            program = check(stage(program))
+            yield name, program

@@ -1,0 +1,198 @@
+"""Sums of products, taken apart until each is one NumPy call.
+
+    Σ_i x[i, p]·d[i, k]·(1 - h[i, k]²)  →  g[i, k] = d[i, k]·(1 - h[i, k]²),   Σ_i x[i, p]·g[i, k]
+
+A body is read as a product, and its factors are grouped by the set of indices that they carry.
+Factors that carry no summed index leave the sum; a summed index that nothing carries is a
+multiplication by its size; an index that only one group carries is summed inside that group. One
+group left is an elementwise expression and a reduction; two are a contraction (`@`, dot,
+einsum); of more, the cheapest pair is contracted first.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sympy as sp
+
+from symflow.errors import Location
+from symflow.program import Access, Builder, Kernel, Label, kernel, slot, slots_of
+
+NOMINAL_SIZE = 1000
+"""What a size that is known only at run time counts as in an estimate."""
+
+
+@dataclass(frozen=True)
+class _Factor:
+    """A part of a product: a tensor under construction, and the indices that it carries."""
+
+    access: Access
+
+    @property
+    def indices(self) -> frozenset[int]:
+        return frozenset(index for index in self.access.indices if index is not None)
+
+
+class _Sum:
+    """One sum under reconstruction: a kernel's index space, and where new tensors go."""
+
+    def __init__(
+        self, program: Builder, value: Kernel, label: Label, origin: Location | None
+    ) -> None:
+        self.program = program
+        self.value = value
+        self.label = label
+        self.origin = origin
+
+    def size(self, indices: frozenset[int]) -> float:
+        """How many elements an array over these indices has."""
+        return math.prod(
+            int(self.value.sizes[i]) if self.value.sizes[i].is_Integer else NOMINAL_SIZE
+            for i in sorted(indices)
+        )
+
+    def tensor(
+        self, body: sp.Expr, accesses: Sequence[Access], order: Sequence[int]
+    ) -> _Factor:
+        """A new tensor over the indices in `order`; the body's other indices are summed."""
+        used = [accesses[number] for number in slots_of(body)]
+        numbers = {index: at for at, index in enumerate(order)}
+        for access in used:
+            for index in access.indices:
+                if index is not None:
+                    numbers.setdefault(index, len(numbers))
+        moved = [
+            Access(one.tensor, tuple(None if i is None else numbers.get(i) for i in one.indices))
+            for one in accesses
+        ]
+        sizes = [self.value.sizes[index] for index in numbers]
+        value = kernel(range(len(order)), sizes, body, moved)
+        defined = self.program.add(value, Label(self.label.name), self.origin)
+        return _Factor(Access(defined, tuple(order)))
+
+
+def _order(used: Sequence[Access], keep: frozenset[int]) -> tuple[int, ...]:
+    """Axes in the order of the operand that has most of them, so that few are transposed."""
+    order: list[int] = []
+    for access in sorted(used, key=lambda one: -sum(i in keep for i in one.indices)):
+        order += [i for i in access.indices if i is not None and i in keep and i not in order]
+    return tuple(order)
+
+
+def sum_of_products(
+    program: Builder, value: Kernel, label: Label, origin: Location | None
+) -> int:
+    """Add a sum to the program in normal form; return the tensor."""
+    whole = _Sum(program, value, label, origin)
+    body = value.body
+    reduced = frozenset(value.reduced)
+    if isinstance(body, sp.Add) and not _covered(value):
+        terms = [
+            sum_of_products(
+                program,
+                kernel(value.output, value.sizes, term, value.accesses),
+                Label(label.name),
+                origin,
+            )
+            for term in body.args
+        ]
+        total = sp.Add(*(slot(number) for number in range(len(terms))))
+        return program.elementwise(total, terms, label, origin)
+    outside: list[sp.Expr] = []
+    groups: dict[frozenset[int], list[sp.Expr]] = {}
+    for factor in sp.Mul.make_args(body):
+        carried = value.carried(factor)
+        if carried & reduced:
+            groups.setdefault(carried, []).append(factor)
+        else:
+            outside.append(factor)
+    outside += [value.sizes[index] for index in sorted(reduced.difference(*groups))]
+    if len(groups) == 1 and not outside:
+        return program.add(value, label, origin)
+    output = frozenset(i for i in value.output if i is not None)
+    if len(groups) == 1:
+        product = sp.Mul(*next(iter(groups.values())))
+        accesses: Sequence[Access] = value.accesses
+        carried = next(iter(groups))
+    else:
+        factors = _contracted(whole, groups, output)
+        product = sp.Mul(*(slot(at) for at in range(len(factors))))
+        accesses = [factor.access for factor in factors]
+        carried = frozenset().union(*(factor.indices for factor in factors))
+    if not outside:
+        return program.add(_over(value, product, accesses, carried & reduced), label, origin)
+    if carried >= output:
+        total = _over(value, product, accesses, carried)
+        inner = Access(program.add(total, Label(label.name), origin), value.output)
+    else:
+        inner = whole.tensor(product, accesses, sorted(carried - reduced)).access
+    scaled = sp.Mul(*outside, slot(len(value.accesses)))
+    result = _over(value, scaled, [*value.accesses, inner], frozenset())
+    return program.add(result, label, origin)
+
+
+def _over(
+    value: Kernel, body: sp.Expr, accesses: Sequence[Access], summed: frozenset[int]
+) -> Kernel:
+    """A kernel with the same output, whose body is summed over fewer indices."""
+    kept = [i for i in range(len(value.sizes)) if i in value.output or i in summed]
+    numbers = {index: at for at, index in enumerate(kept)}
+    moved = [
+        Access(one.tensor, tuple(None if i is None else numbers.get(i) for i in one.indices))
+        for one in accesses
+    ]
+    output = [None if i is None else numbers[i] for i in value.output]
+    return kernel(output, [value.sizes[i] for i in kept], body, moved)
+
+
+def _covered(value: Kernel) -> bool:
+    """Whether one operand has all indices, so that nothing larger than it has to be made."""
+    return any(len(set(access.indices) - {None}) == len(value.sizes) for access in value.accesses)
+
+
+def _contracted(
+    whole: _Sum, groups: dict[frozenset[int], list[sp.Expr]], output: frozenset[int]
+) -> list[_Factor]:
+    """At most two factors whose product, summed over what is not in the output, is the sum."""
+    accesses = whole.value.accesses
+    names = list(groups)
+    factors: list[_Factor] = []
+    for number, carried in enumerate(names):
+        others = output.union(*names[:number], *names[number + 1 :])
+        body = sp.Mul(*groups[carried])
+        if carried <= others and body.is_Symbol:
+            factors.append(_Factor(accesses[slots_of(body)[0]]))
+        else:
+            used = [accesses[at] for at in slots_of(body)]
+            factors.append(whole.tensor(body, accesses, _order(used, carried & others)))
+    while len(factors) > 2:
+        first, second = min(
+            itertools.combinations(range(len(factors)), 2),
+            key=lambda pair: _price(whole, factors, pair, output),
+        )
+        kept = _kept(factors, (first, second), output)
+        pair = [factors[first].access, factors[second].access]
+        product = whole.tensor(slot(0) * slot(1), pair, sorted(kept))
+        rest = [factors[at] for at in range(len(factors)) if at not in (first, second)]
+        factors = [*rest, product]
+    return factors
+
+
+def _kept(
+    factors: Sequence[_Factor], pair: tuple[int, int], output: frozenset[int]
+) -> frozenset[int]:
+    """The indices of a pair that are still needed once the two are multiplied."""
+    others = [factor.indices for at, factor in enumerate(factors) if at not in pair]
+    together = factors[pair[0]].indices | factors[pair[1]].indices
+    return together & output.union(*others)
+
+
+def _price(
+    whole: _Sum, factors: Sequence[_Factor], pair: tuple[int, int], output: frozenset[int]
+) -> tuple[float, float]:
+    """Multiplications, then elements of the result, of contracting a pair first."""
+    together = factors[pair[0]].indices | factors[pair[1]].indices
+    return whole.size(together), whole.size(_kept(factors, pair, output))

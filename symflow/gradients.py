@@ -1,0 +1,193 @@
+"""Program → Program: every `Derivative` becomes the kernels that compute it.
+
+Breadth-first from the loss back to what it is differentiated by. A tensor's adjoint is complete,
+and the tensor leaves the queue, when every operand edge on a path to the loss has delivered its
+share; shares are counted and summed per edge, so a tensor that one operation reads twice gets
+two. Consumers that the loss does not depend on are no part of it.
+
+There is one rule. For each access A[g] in  z[out] = Σ_red body:
+
+    Ā[g] += Σ over all other indices of  z̄[out] · ∂body/∂A[g]
+
+and SymPy takes the derivative, once per body. Views name their adjoints themselves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+import sympy as sp
+
+from symflow.elementwise import differentiated, equal, to_float
+from symflow.program import (
+    Access,
+    Builder,
+    Derivative,
+    Kernel,
+    Label,
+    Program,
+    kernel,
+    literal,
+    slot,
+)
+from symflow.views import View
+
+
+def differentiate(program: Program) -> Program:
+    """The same program without `Derivative`; those of one loss share one backward pass."""
+    wanted: dict[int, set[int]] = {}
+    for definition in program.definitions:
+        if isinstance(definition.value, Derivative):
+            wanted.setdefault(definition.value.of, set()).add(definition.value.by)
+    kept = {x for by in wanted.values() for x in by}
+    builder = Builder()
+    moved: dict[int, int] = {}
+    adjoints: dict[int, dict[int, int]] = {}
+    for tensor, definition in enumerate(program.definitions):
+        value = definition.value
+        if not isinstance(value, Derivative):
+            moved[tensor] = builder.add(
+                value.rebind(moved.__getitem__),
+                definition.label,
+                definition.origin,
+                alone=tensor in kept,
+            )
+            continue
+        if value.of not in adjoints:
+            by = [moved[x] for x in sorted(wanted[value.of]) if x in moved]
+            adjoints[value.of] = backward(builder, moved[value.of], by)
+        moved[tensor] = adjoints[value.of][moved[value.by]]
+        builder.relabel(moved[tensor], definition.label, definition.origin)
+    return builder.program({name: moved[tensor] for name, tensor in program.outputs.items()})
+
+
+def backward(program: Builder, loss: int, by: Sequence[int]) -> dict[int, int]:
+    """Append the adjoints that lead from `loss` to each of `by`; return the tensors they are."""
+    ready = _edges(program, loss, by)
+    shares: dict[int, list[int]] = {tensor: [] for tensor in ready}
+    shape = program[loss].type.shape
+    shares[loss] = [program.add(literal(sp.Integer(1), shape), Label("one"))]
+    adjoints: dict[int, int] = {}
+    queue = deque([loss])
+    while queue:
+        tensor = queue.popleft()
+        adjoint = adjoints[tensor] = _total(program, tensor, shares.pop(tensor))
+        for position, operand in enumerate(program[tensor].value.operands):
+            if operand not in ready:
+                continue
+            share = _share(program, tensor, position, adjoint)
+            if share is not None:
+                shares[operand].append(share)
+            ready[operand] -= 1
+            if not ready[operand]:
+                queue.append(operand)
+    return {x: adjoints[x] if x in adjoints else _total(program, x, []) for x in by}
+
+
+def _edges(program: Builder, loss: int, by: Iterable[int]) -> dict[int, int]:
+    """For every tensor between `by` and `loss`: how many edges lead from it towards the loss."""
+    ancestors = {loss}
+    for tensor in range(loss, -1, -1):
+        if tensor in ancestors:
+            ancestors.update(program[tensor].value.operands)
+    between: set[int] = set()
+    targets = set(by)
+    for tensor in range(loss + 1):
+        if tensor in ancestors and program[tensor].type.dtype == "float":
+            operands = program[tensor].value.operands
+            if tensor in targets or any(operand in between for operand in operands):
+                between.add(tensor)
+    edges = {tensor: 0 for tensor in sorted(between)}
+    for tensor in edges:
+        for operand in program[tensor].value.operands:
+            if operand in edges:
+                edges[operand] += 1
+    return edges
+
+
+def _total(program: Builder, tensor: int, shares: Sequence[int]) -> int:
+    """The adjoint of a tensor from its shares; zeros where there are none."""
+    definition = program[tensor]
+    label = definition.label.of_gradient
+    if not shares:
+        return program.add(literal(sp.Integer(0), definition.type.shape), label)
+    if len(shares) == 1:
+        program.relabel(shares[0], label, definition.origin)
+        return shares[0]
+    body = sp.Add(*(slot(number) for number in range(len(shares))))
+    return program.elementwise(body, shares, label, definition.origin)
+
+
+def _share(program: Builder, tensor: int, position: int, adjoint: int) -> int | None:
+    """What operand `position` of a tensor gets of the tensor's adjoint."""
+    definition = program[tensor]
+    value = definition.value
+    operand = value.operands[position]
+    label = Label(program[operand].label.of_gradient.name)
+    if isinstance(value, View):
+        return value.adjoint(program, position, adjoint, label)
+    assert isinstance(value, Kernel)
+    if value.reduction != "sum":
+        return _share_of_extremum(program, tensor, adjoint, label)
+    share = adjoint_kernel(value, position, tensor, adjoint)
+    return None if share is None else program.add(share, label, definition.origin)
+
+
+def adjoint_kernel(value: Kernel, position: int, result: int, adjoint: int) -> Kernel | None:
+    """The one rule: the share of access `position`, or None where it is zero everywhere."""
+    derivative = differentiated(value.body, position)
+    if derivative == 0:
+        return None
+    upstream, own = slot(len(value.accesses)), slot(len(value.accesses) + 1)
+    if value.elementwise:  # tanh′ = 1 - tanh² reads the stored tanh
+        derivative = _reusing(derivative, value.body, own)
+    return kernel(
+        value.accesses[position].indices,
+        value.sizes,
+        upstream * derivative,
+        [*value.accesses, Access(adjoint, value.output), Access(result, value.output)],
+    )
+
+
+def _reusing(derivative: sp.Expr, body: sp.Expr, result: sp.Symbol) -> sp.Expr:
+    """The derivative with the result of the body put in wherever the body itself occurs."""
+    if isinstance(body, sp.Symbol) or not body.args:
+        return derivative
+    if isinstance(body, sp.Pow) and body.exp.is_Rational and not body.exp.is_Integer:
+        # √x occurs in its derivative as x^(-1/2)
+        inverse = sp.Pow(body.base, -body.exp)
+        return derivative.xreplace({body: result, inverse: 1 / result})
+    return derivative.xreplace({body: result})
+
+
+def _share_of_extremum(program: Builder, tensor: int, adjoint: int, label: Label) -> int:
+    """The adjoint of max and min: equal entries share equally, which is a subgradient."""
+    definition = program[tensor]
+    value = definition.value
+    assert isinstance(value, Kernel)
+    (access,) = value.accesses
+    name = definition.label.name
+    at_extremum = program.add(
+        kernel(
+            access.indices,
+            value.sizes,
+            to_float(equal(slot(0), slot(1))),
+            [access, Access(tensor, value.output)],
+        ),
+        Label(f"{name}_ties"),
+        definition.origin,
+    )
+    ties = Access(at_extremum, access.indices)
+    count = program.add(
+        kernel(value.output, value.sizes, slot(0), [ties]),
+        Label(f"{name}_count"),
+        definition.origin,
+    )
+    share = kernel(
+        access.indices,
+        value.sizes,
+        slot(0) * slot(1) / slot(2),
+        [ties, Access(adjoint, value.output), Access(count, value.output)],
+    )
+    return program.add(share, label, definition.origin)

@@ -1,0 +1,454 @@
+"""The user's graph: placeholders, Variables, constants and the operations between them.
+
+A node knows its operation, its inputs, its name if the user gave one, and the line of the model
+that made it. Types are inferred as nodes are made, so that a mistake is reported where it is
+made; what depends on a placeholder without a shape is inferred when the shape is known.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import DTypeLike, NDArray
+
+import symflow.initializers as initializers
+import symflow.operations as operations
+from symflow.elementwise import ROWS
+from symflow.errors import Location, SymflowError, calling_location
+from symflow.program import Dtype, Type, dimension
+from symflow.shapes import Shape, Sizes, Unknown, show, unknown
+
+_KINDS: dict[str, Dtype] = {"b": "bool", "i": "int", "u": "int", "f": "float"}
+
+
+class Graph:
+    """A set of nodes, and the training operations asked of them.
+
+    `with Graph().as_default():` makes it the graph that new nodes belong to.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: list[Tensor] = []
+        self.training: list[Any] = []
+        self.sizes = Sizes()
+        self.seed = 0
+
+    @contextmanager
+    def as_default(self) -> Iterator[Graph]:
+        _stack.append(self)
+        try:
+            yield self
+        finally:
+            _stack.pop()
+
+    @property
+    def placeholders(self) -> list[Placeholder]:
+        return [node for node in self.nodes if isinstance(node, Placeholder)]
+
+    @property
+    def variables(self) -> list[Variable]:
+        return [node for node in self.nodes if isinstance(node, Variable)]
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        return [variable for variable in self.variables if variable.trainable]
+
+    @property
+    def dtype(self) -> type[np.floating[Any]]:
+        """float32 where every precision that the model states is single, else float64."""
+        stated = {node.dtype for node in self.nodes if isinstance(node, (Placeholder, Variable))}
+        floats = {np.dtype(one) for one in stated if one is not None and np.dtype(one).kind == "f"}
+        return np.float32 if floats and floats <= {np.dtype(np.float32)} else np.float64
+
+
+_stack: list[Graph] = [Graph()]
+
+
+def get_default_graph() -> Graph:
+    """The graph that new nodes belong to."""
+    return _stack[-1]
+
+
+def reset_default_graph() -> None:
+    """Replace the default graph by an empty one."""
+    _stack[-1] = Graph()
+
+
+def set_random_seed(seed: int) -> None:
+    """Set the seed from which the default graph draws initial values."""
+    get_default_graph().seed = int(seed)
+
+
+class Tensor:
+    """A node of the graph. Made by `placeholder`, `Variable`, `constant` and the operations.
+
+    `+ - * / ** @ - abs [] < <= > >= == !=` make further nodes, with NumPy's broadcasting.
+    """
+
+    __array_ufunc__ = None  # NumPy arrays leave `array * tensor` to the tensor
+
+    def __init__(
+        self,
+        operation: operations.Operation | None,
+        inputs: Sequence[Tensor],
+        attributes: dict[str, Any],
+        name: str | None,
+        type_: Type | None,
+        graph: Graph | None = None,
+    ) -> None:
+        if name is not None and not isinstance(name, str):
+            raise SymflowError(f"name={name!r} is no string", calling_location())
+        self.operation = operation
+        self.inputs = tuple(inputs)
+        self.attributes = attributes
+        self.name = name
+        self.location: Location | None = calling_location()
+        self.graph = graph or get_default_graph()
+        self.part: str | None = None  # what it is in the composition that made it
+        self._type = type_
+        self.number = len(self.graph.nodes)
+        self.graph.nodes.append(self)
+
+    def called(self, part: str) -> Tensor:
+        """The node itself, named as a part of the composition that makes it."""
+        self.part = part
+        return self
+
+    @property
+    def type(self) -> Type | None:
+        """Shape and kind of number, or None while they depend on a placeholder without shape."""
+        if self._type is None:
+            return None
+        return Type(self.graph.sizes.resolved(self._type.shape), self._type.dtype)
+
+    @property
+    def shape(self) -> tuple[int | str | None, ...] | None:
+        """Sizes as numbers or names, None for a size or a whole shape that is not yet known."""
+        if self.type is None:
+            return None
+        return tuple(
+            int(size)
+            if size.is_Integer
+            else (None if size.atoms(Unknown) else str(size))
+            for size in self.type.shape
+        )
+
+    def get_shape(self) -> tuple[int | str | None, ...] | None:
+        return self.shape
+
+    def __repr__(self) -> str:
+        kind = type(self).__name__ if self.operation is None else self.operation.name
+        shape = "unknown shape" if self.type is None else show(self.type.shape)
+        return f"<symflow {kind}{f' {self.name!r}' if self.name else ''} {shape}>"
+
+    def __add__(self, other: Any) -> Tensor:
+        return elementwise("add", self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return elementwise("add", other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return elementwise("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return elementwise("subtract", other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return elementwise("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return elementwise("multiply", other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return elementwise("divide", self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return elementwise("divide", other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return elementwise("pow", self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return elementwise("pow", other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return apply(operations.TABLE["matmul"], [self, other])
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return apply(operations.TABLE["matmul"], [other, self])
+
+    def __neg__(self) -> Tensor:
+        return elementwise("negative", self)
+
+    def __abs__(self) -> Tensor:
+        return elementwise("abs", self)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return elementwise("less", self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return elementwise("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return elementwise("greater", self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return elementwise("greater_equal", self, other)
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return elementwise("equal", self, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return elementwise("not_equal", self, other)
+
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        raise SymflowError(
+            "a tensor has no truth value while the graph is built; use sf.where", calling_location()
+        )
+
+    def __iter__(self) -> Iterator[Tensor]:
+        size = self.shape[0] if self.shape else None
+        if not isinstance(size, int):
+            raise SymflowError(
+                "only a tensor with a fixed first dimension can be iterated", calling_location()
+            )
+        return (self[number] for number in range(size))
+
+    def __len__(self) -> int:
+        raise SymflowError("a tensor has no len(); its sizes are in .shape", calling_location())
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return _indexed(self, key if isinstance(key, tuple) else (key,))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise SymflowError("a tensor cannot be changed; build a new one", calling_location())
+
+
+class Placeholder(Tensor):
+    """A value given when the program runs. Made by `placeholder`."""
+
+    def __init__(self, dtype: Any, shape: Any, name: str | None) -> None:
+        self.dtype = _dtype(dtype) if dtype is not None else None
+        kind: Dtype = "float" if self.dtype is None else _KINDS[np.dtype(self.dtype).kind]
+        type_ = None if shape is None else Type(shape_of(shape), kind)
+        self.kind = kind
+        super().__init__(None, (), {}, name, type_)
+
+
+class Variable(Tensor):
+    """A value that training changes.
+
+    initial_value  an array, a number, or an initializer such as `sf.glorot_uniform((64, 32))`
+    name           as it stands in the generated module; by default the name it is bound to
+    trainable      False for a value that optimizers leave alone
+    """
+
+    def __init__(
+        self, initial_value: Any = None, name: str | None = None, trainable: bool = True
+    ) -> None:
+        if initial_value is None:
+            raise SymflowError("a Variable needs an initial value", calling_location())
+        if isinstance(initial_value, Constant):
+            initial_value = initial_value.value
+        if isinstance(initial_value, Tensor):
+            raise SymflowError(
+                "the initial value of a Variable is an array or an initializer, not a tensor",
+                calling_location(),
+            )
+        self.dtype: Any = None
+        self.initial_value: initializers.Initializer | NDArray[Any]
+        if isinstance(initial_value, initializers.Initializer):
+            self.initial_value = initial_value
+        else:
+            array = initializers.given(initial_value)
+            self.dtype = np.float32 if array.dtype == np.float32 else None
+            self.initial_value = array.astype(np.result_type(array.dtype, np.float32))
+            if not np.all(np.isfinite(self.initial_value)):
+                raise SymflowError("the initial value is not finite", calling_location())
+        self.trainable = bool(trainable)
+        shape = tuple(map(sp.Integer, self.initial_value.shape))
+        super().__init__(None, (), {}, name, Type(shape))
+
+
+class Constant(Tensor):
+    """A value that the model file holds. Made by `constant`, and by numbers in expressions."""
+
+    def __init__(self, value: Any, dtype: Any = None, name: str | None = None) -> None:
+        array = initializers.given(value)
+        self.value = array if dtype is None else array.astype(_dtype(dtype))
+        shape = tuple(map(sp.Integer, self.value.shape))
+        super().__init__(None, (), {}, name, Type(shape, _KINDS[self.value.dtype.kind]))
+
+
+def placeholder(dtype: DTypeLike | None = None, shape: Any = None, name: str | None = None) -> Any:
+    """A value that is given when the program runs.
+
+    dtype  `sf.float32`, `sf.int64`, ...; floating point in the model's precision by default
+    shape  numbers, names such as `"n"` for sizes known only then, `None` for a size that follows
+           from the others. Without a shape, it is taken from what a Session is fed, and
+           `symflow compile` wants `--shape`
+    """
+    return Placeholder(dtype, shape, name)
+
+
+def constant(value: Any, dtype: DTypeLike | None = None, name: str | None = None) -> Tensor:
+    """A number or an array that stands in the model file."""
+    return Constant(value, dtype, name)
+
+
+def shape_of(shape: Any) -> Shape:
+    """What a user writes for a shape, as sizes."""
+    entries = (shape,) if isinstance(shape, (int, str, np.integer)) else tuple(shape)
+    return tuple(_size(entry) for entry in entries)
+
+
+def _size(entry: Any) -> sp.Expr:
+    if entry is None:
+        return unknown()
+    if isinstance(entry, str) and entry.isidentifier():
+        return dimension(entry)
+    if isinstance(entry, (int, np.integer)) and not isinstance(entry, bool) and entry >= 1:
+        return sp.Integer(int(entry))
+    raise SymflowError(
+        f"{entry!r} is no dimension: use a whole number from 1, a name or None", calling_location()
+    )
+
+
+def _dtype(dtype: Any) -> Any:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise SymflowError(
+            f"{dtype!r} is no dtype; TensorFlow's order is placeholder(dtype, shape, name)",
+            calling_location(),
+        ) from None
+    if found.kind not in _KINDS:
+        raise SymflowError(f"dtype {found} is not a real number's", calling_location())
+    return found.type
+
+
+def convert(value: Any) -> Tensor:
+    """A tensor from what a user may write in its place."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, initializers.Initializer):
+        if value.constant is None:
+            raise SymflowError(f"{value.name} is for Variables only", calling_location())
+        return Constant(np.full(value.shape, value.constant))
+    return Constant(value)
+
+
+def elementwise(name: str, *operands: Any, label: str | None = None) -> Tensor:
+    """A row of the elementwise table applied to tensors, arrays or numbers."""
+    return apply(ROWS[name], operands, label)
+
+
+def apply(
+    operation: operations.Operation,
+    operands: Sequence[Any],
+    name: str | None = None,
+    **attributes: Any,
+) -> Tensor:
+    """A new node; its type is inferred now if the types of the operands are known."""
+    inputs = [convert(operand) for operand in operands]
+    graphs = {id(node.graph): node.graph for node in inputs}
+    if len(graphs) > 1:
+        raise SymflowError(
+            f"{operation.name}: the operands belong to different graphs", calling_location()
+        )
+    graph = next(iter(graphs.values()), get_default_graph())
+    types = [node.type for node in inputs]
+    inferred = None
+    known = [type_ for type_ in types if type_ is not None]
+    if len(known) == len(types):
+        try:
+            inferred = operation.define(known, graph.sizes, **attributes).infer(known)
+        except SymflowError as error:
+            raise described(error, operation, inputs, known, calling_location()) from None
+    return Tensor(operation, inputs, attributes, name, inferred, graph)
+
+
+def described(
+    error: SymflowError,
+    operation: operations.Operation,
+    inputs: Sequence[Tensor],
+    types: Sequence[Type],
+    location: Location | None,
+) -> SymflowError:
+    """The error with the operation, its operands as the user calls them, and the line."""
+    told = " and ".join(
+        f"{_called(node)} is {show(type_.shape)}"
+        for node, type_ in zip(inputs, types, strict=True)
+        if not isinstance(node, Constant) or len(inputs) < 3
+    )
+    return SymflowError(f"{operation.name}: {told}: {error.message}", location)
+
+
+def _called(node: Tensor) -> str:
+    """What the user calls a node: its name, or the variable it is bound to, or what it is."""
+    if node.name:
+        return node.name
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        for name, value in frame.f_globals.items():
+            if value is node and not name.startswith("_"):
+                return str(name)
+        frame = frame.f_back
+    if isinstance(node, Constant) and node.value.ndim == 0:
+        return str(node.value)
+    kind = type(node).__name__ if node.operation is None else node.operation.name
+    return f"the {kind} of line {node.location.line}" if node.location else f"a {kind}"
+
+
+def _indexed(tensor: Tensor, key: tuple[Any, ...]) -> Tensor:
+    """NumPy's basic indexing, and one array of whole numbers per axis as a gather."""
+    if any(part is Ellipsis for part in key):
+        at = next(number for number, part in enumerate(key) if part is Ellipsis)
+        if tensor.type is None:
+            raise SymflowError("... needs a tensor of known rank", calling_location())
+        named = sum(part is not None and part is not Ellipsis for part in key)
+        fill = (slice(None),) * (len(tensor.type.shape) - named)
+        key = (*key[:at], *fill, *key[at + 1 :])
+    basic: list[Any] = []
+    gathers: list[tuple[int, Any]] = []
+    new_axes: list[int] = []
+    axis = 0  # of the result, before new axes and gathers
+    for part in key:
+        if part is None:
+            new_axes.append(axis + len(new_axes))
+        elif isinstance(part, (int, np.integer)) and not isinstance(part, bool):
+            basic.append(int(part))
+        elif isinstance(part, slice):
+            basic.append(_step(part))
+            axis += 1
+        else:
+            gathers.append((axis, part))
+            basic.append((None, None, 1))
+            axis += 1
+    result = tensor
+    if any(part != (None, None, 1) for part in basic):
+        result = apply(operations.TABLE["slice"], [result], key=tuple(basic))
+    if len(gathers) > 1 or (gathers and new_axes):
+        raise SymflowError("index with one array at a time, without None", calling_location())
+    for axis, rows in gathers:
+        result = apply(operations.TABLE["gather"], [result, rows], axis=axis)
+    for axis in new_axes:
+        result = apply(operations.TABLE["expand_dims"], [result], axis=axis)
+    return result
+
+
+def _step(part: slice) -> tuple[int | None, int | None, int]:
+    ends = (part.start, part.stop, part.step)
+    if not all(end is None or isinstance(end, (int, np.integer)) for end in ends):
+        raise SymflowError(f"{part} is not a slice of whole numbers", calling_location())
+    start, stop, step = (None if end is None else int(end) for end in ends)
+    if step == 0:
+        raise SymflowError("a slice with step 0", calling_location())
+    return start, stop, 1 if step is None else step

@@ -1,0 +1,13 @@
+"""`sf.losses`: what training makes small."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from symflow.functions import reduce_mean, square
+from symflow.graph import Tensor, convert
+
+
+def mean_squared_error(labels: Any, predictions: Any, name: str | None = None) -> Tensor:
+    """The mean of (predictions - labels)² over all entries."""
+    return reduce_mean(square(convert(predictions) - labels), name=name)

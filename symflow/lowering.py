@@ -1,0 +1,141 @@
+"""Graph → Program: every node becomes the kernel or the view that its row in a table gives.
+
+    in     nodes of the user's graph, the shapes of placeholders that have none
+    out    a program with one definition per node, and one `Derivative` per gradient asked for
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from symflow.errors import SymflowError
+from symflow.graph import Constant, Graph, Placeholder, Tensor, Variable, described
+from symflow.program import Builder, Derivative, Input, Label, Program, Type, dimension
+from symflow.program import Constant as Literal
+from symflow.shapes import Shape, Sizes, Unknown, show
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compute: tensors by name, and derivatives of a scalar by name.
+
+    labels  how each node is called, by its identity; see `naming.label_nodes`
+    shapes  shapes for placeholders, by identity, in place of the ones they were made with
+    fixed   values of Variables that are constants here, by identity
+    """
+
+    outputs: Mapping[str, Tensor]
+    derivatives: Mapping[str, tuple[Tensor, Tensor]]
+    labels: Mapping[int, Label]
+    shapes: Mapping[int, Shape]
+    fixed: Mapping[int, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> list[Tensor]:
+        """The nodes that are needed, in the order in which they were made."""
+        roots = [*self.outputs.values()]
+        for y, x in self.derivatives.values():
+            roots += [y, x]
+        return needed(roots)
+
+
+def needed(roots: Iterable[Tensor]) -> list[Tensor]:
+    """Everything that the roots depend on, in the order in which it was made."""
+    found: dict[int, Tensor] = {}
+    pending = list(roots)
+    while pending:
+        node = pending.pop()
+        if id(node) not in found:
+            found[id(node)] = node
+            pending.extend(node.inputs)
+    return sorted(found.values(), key=lambda node: node.number)
+
+
+def lower(graph: Graph, request: Request) -> Program:
+    nodes = request.nodes
+    sizes = Sizes(graph.sizes)
+    while True:  # sizes declared as None may be found out only at a later node
+        before = len(sizes)
+        program = _lowered(nodes, request, sizes)
+        _name_unknowns(nodes, request, sizes)
+        if len(sizes) == before:
+            return program
+
+
+def _lowered(nodes: Sequence[Tensor], request: Request, sizes: Sizes) -> Program:
+    builder = Builder(merge=False)
+    tensors: dict[int, int] = {}
+    for node in nodes:
+        label = request.labels[id(node)]
+        operands = [tensors[id(source)] for source in node.inputs]
+        types = [builder[operand].type for operand in operands]
+        if node.operation is None:
+            value = _leaf(node, label, request, sizes)
+        else:
+            try:
+                value = node.operation.define(types, sizes, **node.attributes)
+                value.infer(types)
+            except SymflowError as error:
+                raise described(
+                    error, node.operation, node.inputs, types, node.location
+                ) from None
+            value = value.rebind(operands.__getitem__)
+        tensors[id(node)] = builder.add(value, label, node.location)
+    outputs = {name: tensors[id(node)] for name, node in request.outputs.items()}
+    for name, (y, x) in request.derivatives.items():
+        if builder[tensors[id(y)]].type.shape != ():
+            shape = show(builder[tensors[id(y)]].type.shape)
+            raise SymflowError(f"the loss is a scalar, but this one is {shape}", y.location)
+        derivative = Derivative(tensors[id(y)], tensors[id(x)])
+        outputs[name] = builder.add(derivative, Label(name, 2), x.location)
+    return builder.program(outputs)
+
+
+def _leaf(
+    node: Tensor, label: Label, request: Request, sizes: Sizes
+) -> Input | Literal:
+    if isinstance(node, Constant):
+        return Literal.of(node.value)
+    if id(node) in request.fixed:
+        return Literal.of(request.fixed[id(node)])
+    if isinstance(node, Variable):
+        assert node.type is not None
+        return Input(label.name, node.type, "variable")
+    assert isinstance(node, Placeholder)
+    shape = request.shapes.get(id(node), node.type.shape if node.type else None)
+    if shape is None:
+        raise SymflowError(
+            f"the placeholder {label.name} has no shape: give it one, or compile with "
+            f"--shape {label.name}=...",
+            node.location,
+        )
+    return Input(label.name, Type(sizes.resolved(shape), node.kind), "placeholder")
+
+
+def _name_unknowns(nodes: Sequence[Tensor], request: Request, sizes: Sizes) -> None:
+    """Call sizes declared as None, and never found out, n, m, k, ..."""
+    shapes: list[Shape] = []
+    for node in nodes:
+        if isinstance(node, Placeholder):
+            shape = request.shapes.get(id(node), node.type.shape if node.type else ())
+            shapes.append(sizes.resolved(shape))
+    taken = {str(size) for shape in shapes for size in shape}
+    taken |= {label.name for label in request.labels.values()}
+    free = (name for name in _names() if name not in taken)
+    for shape in shapes:
+        for size in shape:
+            if isinstance(size, Unknown) and isinstance(sizes.resolve(size), Unknown):
+                sizes.agree(size, dimension(next(free)))
+
+
+def _names() -> Iterable[str]:
+    yield from "nmk"
+    number = 1
+    while True:
+        yield f"n{number}"
+        number += 1
+

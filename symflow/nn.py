@@ -1,0 +1,53 @@
+"""`sf.nn`: activations and losses of networks, under TensorFlow 1's names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from symflow.functions import (
+    add,
+    l2_loss,
+    log_softmax,
+    negative,
+    reduce_sum,
+    relu,
+    sigmoid,
+    softmax,
+    softplus,
+    subtract,
+    tanh,
+)
+from symflow.graph import Tensor, convert
+
+__all__ = [
+    "bias_add",
+    "l2_loss",
+    "log_softmax",
+    "relu",
+    "sigmoid",
+    "sigmoid_cross_entropy_with_logits",
+    "softmax",
+    "softmax_cross_entropy_with_logits",
+    "softplus",
+    "tanh",
+]
+
+
+def softmax_cross_entropy_with_logits(
+    *, labels: Any, logits: Any, axis: int = -1, name: str | None = None
+) -> Tensor:
+    """-Σ labels · log softmax(logits) along an axis; one number per row."""
+    return negative(reduce_sum(convert(labels) * log_softmax(logits, axis), axis), name=name)
+
+
+def sigmoid_cross_entropy_with_logits(
+    *, labels: Any, logits: Any, name: str | None = None
+) -> Tensor:
+    """-y · log σ(z) - (1 - y) · log(1 - σ(z)) = softplus(z) - y · z, for each entry."""
+    logits = convert(logits)
+    return subtract(softplus(logits), convert(labels) * logits, name=name)
+
+
+def bias_add(value: Any, bias: Any, name: str | None = None) -> Tensor:
+    """value + bias, the bias along the last axis."""
+    return add(value, bias, name=name)

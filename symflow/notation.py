@@ -1,0 +1,190 @@
+"""Formulas for people: a kernel in index notation, a program as text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import sympy as sp
+from sympy.printing.str import StrPrinter
+
+from symflow.program import Access, Definition, Indices, Kernel, Program, slot, slots_of
+from symflow.shapes import show
+from symflow.views import View
+
+_LETTERS = "ijklpqrstuvwabcdefgh"
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+_BIG = {"sum": "Σ", "max": "max", "min": "min"}
+
+
+class _Formula(StrPrinter):  # type: ignore[misc]
+    """SymPy's plain text with ·, fractions and powers as a person writes them."""
+
+    def _print_Add(self, expr: sp.Add, order: object = None) -> str:
+        terms = [(term.could_extract_minus_sign(), term) for term in expr.args]
+        terms.sort(key=lambda pair: (pair[0], pair[1].is_number, _sigma(pair[1])))
+        text = ""
+        for negative, term in terms:
+            part = self._print(-term if negative else term)
+            if negative:
+                part = _guarded(part, keep_big=True)
+                text += f" - {part}" if text else f"-{part}"
+            else:
+                text += f" + {part}" if text else part
+        return text
+
+    def _print_Mul(self, expr: sp.Mul) -> str:
+        coefficient, rest = expr.as_coeff_Mul()
+        above: list[str] = []
+        below: list[str] = []
+        if coefficient.is_Rational and coefficient.q != 1:
+            below.append(str(coefficient.q))
+            if abs(coefficient.p) != 1:
+                above.append(str(abs(coefficient.p)))
+        elif abs(coefficient) != 1:
+            above.append(number_text(abs(coefficient)))
+        for factor in sorted(sp.Mul.make_args(rest), key=_first_index):
+            inverse = isinstance(factor, sp.Pow) and factor.exp.is_Number and factor.exp < 0
+            part = sp.Pow(factor.base, -factor.exp) if inverse else factor
+            text = _guarded(self._print(part))
+            (below if inverse else above).append(text)
+        text = ("-" if coefficient.is_negative else "") + ("·".join(above) or "1")
+        if below:
+            text += " / " + (f"({'·'.join(below)})" if len(below) > 1 else below[0])
+        return text
+
+    def _print_Pow(self, expr: sp.Pow, rational: bool = False) -> str:
+        base = self._print(expr.base)
+        if expr.exp == sp.Rational(1, 2):
+            return f"√({base})"
+        if expr.exp.is_Number and expr.exp < 0:
+            return f"1 / {_guarded(self._print(sp.Pow(expr.base, -expr.exp)))}"
+        base = _guarded(base)
+        if expr.exp.is_Integer:
+            return base + str(expr.exp).translate(_SUPERSCRIPTS)
+        return f"{base}^({self._print(expr.exp)})"
+
+    def _print_Rational(self, expr: sp.Rational) -> str:
+        return number_text(expr)
+
+    def _print_Float(self, expr: sp.Float) -> str:
+        return number_text(expr)
+
+    def _print_to_float(self, expr: sp.Expr) -> str:
+        return str(self._print(expr.args[0]))
+
+
+def _bare(text: str) -> str:
+    """A text without what stands in parentheses or brackets."""
+    while True:
+        shorter = re.sub(r"\([^()\[\]]*\)|\[[^()\[\]]*\]", "", text)
+        if shorter == text:
+            return text
+        text = shorter
+
+
+def _guarded(text: str, keep_big: bool = False) -> str:
+    """A text as one factor: in parentheses if it is a sum, a fraction or a Σ."""
+    bare = _bare(text)
+    loose = " + " in bare or " - " in bare or bare.startswith("-")
+    if not keep_big:
+        loose = loose or " / " in bare or any(bare.startswith(f"{big}_") for big in _BIG.values())
+    return f"({text})" if loose else text
+
+
+def _sigma(term: sp.Expr) -> bool:
+    """Σ reads best in front: what follows it would seem to be summed."""
+    return not any(symbol.name.startswith(tuple(_BIG.values())) for symbol in term.free_symbols)
+
+
+def _first_index(factor: sp.Expr) -> tuple[str, str]:
+    """Sorts factors as the indices of the result: x[i, k] before w[k, j]."""
+    text = str(factor)
+    found = re.findall(r"[\[ ]([a-z]\d*)(?=[,\]])", text)
+    return (min(found) if found else "", text)
+
+
+_printer = _Formula({"order": "none"})
+
+
+def number_text(value: sp.Expr) -> str:
+    """A number as its shortest decimal."""
+    return repr(int(value)) if value.is_Integer else repr(float(value))
+
+
+def letters(count: int, avoid: Iterable[str] = ()) -> list[str]:
+    """Names for indices that are no names of sizes."""
+    taken = set(avoid)
+    free = [letter for letter in _LETTERS if letter not in taken]
+    return [free[at] if at < len(free) else f"i{at}" for at in range(count)]
+
+
+def at(name: str, indices: Sequence[str]) -> str:
+    """`name[i, j]`, or the name alone for a scalar."""
+    return f"{name}[{', '.join(indices)}]" if indices else name
+
+
+def subscripts(indices: Indices, names: Sequence[str]) -> list[str]:
+    """The letters of an access; the only entry of an axis of size one is 0."""
+    return ["0" if index is None else names[index] for index in indices]
+
+
+def body_text(value: Kernel, read: Callable[[int], sp.Expr], names: Sequence[str]) -> str:
+    """The right side of a kernel's formula; `read` gives what stands for each operand."""
+    replacements = {slot(number): read(number) for number in slots_of(value.body)}
+    body = value.body.xreplace(replacements)
+    text = str(_printer.doprint(body))
+    if not value.reduced:
+        return text
+    over = "".join(names[index] for index in value.reduced)
+    if _guarded(text, keep_big=True) != text:
+        text = f"({text})"
+    return f"{_BIG[value.reduction]}_{over} {text}"
+
+
+def formula(
+    name: str,
+    value: Kernel,
+    operand: Callable[[Access], str] | None,
+    called: Callable[[int], str],
+) -> str:
+    """`name[i, j] = Σ_k x[i, k]·w[k, j]`."""
+    names = letters(len(value.sizes), [str(size) for size in value.sizes])
+
+    def read(number: int) -> sp.Symbol:
+        access = value.accesses[number]
+        return sp.Symbol(at(called(access.tensor), subscripts(access.indices, names)))
+
+    return f"{at(name, subscripts(value.output, names))} = {body_text(value, read, names)}"
+
+
+def view_text(definition: Definition, called: Callable[[int], str]) -> str:
+    """A value that is no kernel, as its kind and operands."""
+    value = definition.value
+    operands = ", ".join(called(operand) for operand in value.operands)
+    kind = type(value).__name__.lower()
+    return f"{kind}({operands})" if isinstance(value, View) or operands else kind
+
+
+def program_text(program: Program) -> str:
+    """Every definition on a line: formula, shape, model line; then the outputs."""
+    names = [f"%{tensor}" for tensor in range(len(program.definitions))]
+    for tensor, definition in enumerate(program.definitions):
+        names[tensor] = f"{definition.label.name}%{tensor}"
+    lines: list[tuple[str, str, str]] = []
+    for tensor, definition in enumerate(program.definitions):
+        if isinstance(definition.value, Kernel):
+            left = formula(names[tensor], definition.value, None, names.__getitem__)
+        else:
+            left = f"{names[tensor]} = {view_text(definition, names.__getitem__)}"
+        kind = definition.type.dtype if definition.type.dtype != "float" else ""
+        lines.append((left, f"{show(definition.type.shape)} {kind}".strip(), str(definition.origin or "")))
+    width = min(90, max((len(left) for left, _, _ in lines), default=0))
+    shapes = max((len(shape) for _, shape, _ in lines), default=0)
+    text = [f"{left:<{width}}  {shape:<{shapes}}  {origin}".rstrip() for left, shape, origin in lines]
+    outputs = [f"{name} -> {names[tensor]}" for name, tensor in _sorted(program.outputs)]
+    return "\n".join([*text, "", *outputs]) + "\n"
+
+
+def _sorted(outputs: Mapping[str, int]) -> list[tuple[str, int]]:
+    return list(outputs.items())

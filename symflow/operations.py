@@ -1,0 +1,294 @@
+"""The table of all other operations: each gives the kernel or the view that computes it.
+
+`define` takes the types of the operands and says what value computes the result, with operand k
+read as tensor k. Its type is the shape rule; there is no second one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import sympy as sp
+
+from symflow.elementwise import align, to_float
+from symflow.errors import SymflowError
+from symflow.program import (
+    ONE,
+    Access,
+    Derivative,
+    Iota,
+    Type,
+    Value,
+    indices_of,
+    kernel,
+    slot,
+)
+from symflow.shapes import Shape, Sizes, broadcast, show
+from symflow.views import (
+    WHOLE,
+    Concat,
+    Diagonal,
+    Gather,
+    Reshape,
+    Slice,
+    Step,
+    StopGradient,
+    sliced,
+)
+
+
+class Operation(Protocol):
+    """A row of either table."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def define(self) -> Callable[..., Value]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Structural:
+    """An operation that says itself how indices or entries move."""
+
+    name: str
+    define: Callable[..., Value]
+
+
+def _axes(operand: Type, axis: int | Sequence[int] | None) -> list[int]:
+    """Axes as whole numbers from 0; all of them for None."""
+    rank = len(operand.shape)
+    if axis is None:
+        return list(range(rank))
+    wanted = [axis] if isinstance(axis, int) else list(axis)
+    for one in wanted:
+        if not -rank <= one < rank:
+            raise SymflowError(f"axis {one} is out of range for shape {show(operand.shape)}")
+    axes = [one % rank for one in wanted]
+    if len(set(axes)) != len(axes):
+        raise SymflowError(f"axis {tuple(wanted)} names an axis twice")
+    return axes
+
+
+def _reduction(
+    operation: Literal["sum", "max", "min"], mean: bool = False
+) -> Callable[..., Value]:
+    def define(
+        operands: Sequence[Type],
+        sizes: Sizes,
+        axis: int | Sequence[int] | None = None,
+        keepdims: bool = False,
+    ) -> Value:
+        (operand,) = operands
+        axes = _axes(operand, axis)
+        indices, extents = indices_of(operand.shape)
+        output = [
+            None if number in axes else index
+            for number, index in enumerate(indices)
+            if keepdims or number not in axes
+        ]
+        body = slot(0) if operand.dtype == "float" or not mean else to_float(slot(0))
+        if mean:
+            body = body / sp.Mul(*(operand.shape[number] for number in axes))
+        return kernel(output, extents, body, [Access(0, indices)], operation)
+
+    return define
+
+
+def _matmul(operands: Sequence[Type], sizes: Sizes) -> Value:
+    """NumPy's matmul: a 1-D operand is a row on the left, a column on the right."""
+    left, right = (operand.shape for operand in operands)
+    if not left or not right:
+        raise SymflowError(f"a scalar has no rows or columns: {show(left)} @ {show(right)}")
+    rows = left[-2:-1]
+    columns = right[-1:] if len(right) > 1 else ()
+    inner = sizes.agree(left[-1], right[-2] if len(right) > 1 else right[-1])
+    if inner is None:
+        raise SymflowError(
+            f"the last dimension of {show(left)} is not the "
+            f"{'first' if len(right) < 3 else 'second to last'} of {show(right)}"
+        )
+    batch = broadcast([left[:-2], right[:-2]], sizes)
+    output, extents = indices_of((*batch, *rows, *columns))
+    at = len(batch)
+    contracted = None if inner == ONE else len(extents)
+    if contracted is not None:
+        extents.append(inner)
+    accesses = [
+        Access(
+            0,
+            (
+                *align(Type(left[:-2]), output[:at]),
+                *output[at : at + len(rows)],
+                contracted,
+            ),
+        ),
+        Access(
+            1,
+            (
+                *align(Type(right[:-2]), output[:at]),
+                contracted,
+                *output[at + len(rows) :],
+            ),
+        ),
+    ]
+    return kernel(output, extents, slot(0) * slot(1), accesses)
+
+
+def _einsum(operands: Sequence[Type], sizes: Sizes, inputs: Sequence[str], output: str) -> Value:
+    """Subscripts without repetition inside one operand; the caller has taken diagonals."""
+    extents: list[sp.Expr] = []
+    numbers: dict[str, int | None] = {}
+    known: dict[str, sp.Expr] = {}
+    for subscripts, operand in zip(inputs, operands, strict=True):
+        if len(subscripts) != len(operand.shape):
+            raise SymflowError(f"'{subscripts}' does not fit the shape {show(operand.shape)}")
+        for letter, size in zip(subscripts, operand.shape, strict=True):
+            agreed = sizes.agree(known.get(letter, size), size)
+            if agreed is None:
+                raise SymflowError(f"'{letter}' is both {known[letter]} and {size}")
+            known[letter] = agreed
+    for letter, size in known.items():
+        numbers[letter] = None if size == ONE else len(extents)
+        if size != ONE:
+            extents.append(size)
+    accesses = [
+        Access(at, tuple(numbers[letter] for letter in subscripts))
+        for at, subscripts in enumerate(inputs)
+    ]
+    body = sp.Mul(*(slot(at) for at in range(len(accesses))))
+    return kernel([numbers[letter] for letter in output], extents, body, accesses)
+
+
+def _transpose(operands: Sequence[Type], sizes: Sizes, perm: Sequence[int] | None = None) -> Value:
+    (operand,) = operands
+    rank = len(operand.shape)
+    order = list(range(rank))[::-1] if perm is None else _axes(operand, perm)
+    if len(order) != rank:
+        raise SymflowError(f"perm {tuple(order)} does not name every axis of {show(operand.shape)}")
+    indices, extents = indices_of(operand.shape)
+    return kernel([indices[axis] for axis in order], extents, slot(0), [Access(0, indices)])
+
+
+def _expand_dims(operands: Sequence[Type], sizes: Sizes, axis: int) -> Value:
+    (operand,) = operands
+    rank = len(operand.shape) + 1
+    if not -rank <= axis < rank:
+        raise SymflowError(f"axis {axis} is out of range for shape {show(operand.shape)}")
+    indices, extents = indices_of(operand.shape)
+    output = list(indices)
+    output.insert(axis % rank, None)
+    return kernel(output, extents, slot(0), [Access(0, indices)])
+
+
+def _squeeze(
+    operands: Sequence[Type], sizes: Sizes, axis: int | Sequence[int] | None = None
+) -> Value:
+    (operand,) = operands
+    indices, extents = indices_of(operand.shape)
+    if axis is None:
+        axes = [number for number, size in enumerate(operand.shape) if size == ONE]
+    else:
+        axes = _axes(operand, axis)
+    for number in axes:
+        if operand.shape[number] != ONE:
+            raise SymflowError(f"axis {number} of {show(operand.shape)} is not of size 1")
+    output = [index for number, index in enumerate(indices) if number not in axes]
+    return kernel(output, extents, slot(0), [Access(0, indices)])
+
+
+def _broadcast_to(operands: Sequence[Type], sizes: Sizes, shape: Shape) -> Value:
+    (operand,) = operands
+    if broadcast([operand.shape, shape], sizes) != sizes.resolved(shape):
+        raise SymflowError(f"{show(operand.shape)} does not broadcast to {show(shape)}")
+    output, extents = indices_of(shape)
+    return kernel(output, extents, slot(0), [Access(0, align(operand, output))])
+
+
+def _reshape(operands: Sequence[Type], sizes: Sizes, shape: Sequence[sp.Expr]) -> Value:
+    (operand,) = operands
+    total = sp.Mul(*operand.shape)
+    given = sp.Mul(*(size for size in shape if size != -1))
+    if sum(size == -1 for size in shape) > 1:
+        raise SymflowError("only one dimension can be -1")
+    rest = total / given if given != 0 else sp.Integer(0)
+    result = tuple(rest if size == -1 else sp.sympify(size) for size in shape)
+    whole = not rest.is_Rational or rest.is_Integer
+    if not whole or sp.expand(sp.Mul(*result) - total) != 0:
+        wanted = "(" + ", ".join(map(str, shape)) + ")"
+        raise SymflowError(f"{show(operand.shape)} cannot be reshaped to {wanted}")
+    return Reshape(0, result)
+
+
+def _concat(operands: Sequence[Type], sizes: Sizes, axis: int) -> Value:
+    first = operands[0]
+    (at,) = _axes(first, axis)
+    for operand in operands[1:]:
+        same = len(operand.shape) == len(first.shape) and all(
+            number == at or sizes.agree(size, other) is not None
+            for number, (size, other) in enumerate(zip(first.shape, operand.shape, strict=True))
+        )
+        if not same:
+            raise SymflowError(
+                f"{show(first.shape)} and {show(operand.shape)} differ outside axis {at}"
+            )
+    return Concat(tuple(range(len(operands))), at)
+
+
+def _slice(operands: Sequence[Type], sizes: Sizes, key: Sequence[int | Step]) -> Value:
+    (operand,) = operands
+    shape = operand.shape
+    if len(key) > len(shape):
+        raise SymflowError(f"{len(key)} indices for shape {show(shape)}")
+    full = (*key, *[WHOLE] * (len(shape) - len(key)))
+    for size, part in zip(shape, full, strict=True):
+        if isinstance(part, int):
+            if size.is_Integer and not -size <= part < size:
+                raise SymflowError(f"index {part} is out of range for shape {show(shape)}")
+        elif part[2] < 0 and not size.is_Integer and part[:2] != (None, None):
+            raise SymflowError(f"a backward slice of {size} entries takes them all, as [::-1]")
+        elif sliced(size, part) == 0:
+            raise SymflowError(f"a slice of {show(shape)} is empty")
+    return Slice(0, tuple(full))
+
+
+def _gather(operands: Sequence[Type], sizes: Sizes, axis: int = 0) -> Value:
+    source, rows = operands
+    if rows.dtype != "int":
+        raise SymflowError(f"indices are whole numbers, but these are {rows.dtype}")
+    return Gather(0, 1, _axes(source, axis)[0])
+
+
+def _diagonal(operands: Sequence[Type], sizes: Sizes, axes: tuple[int, int]) -> Value:
+    shape = operands[0].shape
+    if sizes.agree(shape[axes[0]], shape[axes[1]]) is None:
+        raise SymflowError(f"a diagonal of {show(shape)}: the axes differ in size")
+    return Diagonal(0, axes)
+
+
+TABLE: dict[str, Structural] = {
+    row.name: row
+    for row in (
+        Structural("reduce_sum", _reduction("sum")),
+        Structural("reduce_mean", _reduction("sum", mean=True)),
+        Structural("reduce_max", _reduction("max")),
+        Structural("reduce_min", _reduction("min")),
+        Structural("matmul", _matmul),
+        Structural("einsum", _einsum),
+        Structural("transpose", _transpose),
+        Structural("expand_dims", _expand_dims),
+        Structural("squeeze", _squeeze),
+        Structural("broadcast_to", _broadcast_to),
+        Structural("reshape", _reshape),
+        Structural("concat", _concat),
+        Structural("slice", _slice),
+        Structural("gather", _gather),
+        Structural("diagonal", _diagonal),
+        Structural("stop_gradient", lambda operands, sizes: StopGradient(0)),
+        Structural("range", lambda operands, sizes, size: Iota(size)),
+        Structural("gradient", lambda operands, sizes: Derivative(0, 1)),
+    )
+}
+"""Every operation that is not elementwise, by name."""

@@ -1,0 +1,492 @@
+"""The intermediate representation: a program is a list of tensors, each defined by one value.
+
+    program     ::=  definition*, outputs
+    definition  ::=  type, value, label, origin       bound once, only to what stands before it
+    value       ::=  kernel | input | constant | iota | view | derivative
+    kernel      ::=  z[output] = reduction over the other indices of body(slots)
+                     each slot bound to one access  tensor[indices]
+
+A kernel is the one form of every computation: matmul, broadcasting, transposes, reductions and
+elementwise maths differ only in their indices and their body. An index is a small integer, local
+to its kernel, with its size in the kernel's table; an axis of size one carries no index (`None`),
+which is all there is to broadcasting. Bodies are SymPy expressions over the same few slot
+symbols in every kernel, so equal operations have equal bodies, and structural identity of a
+value is common-subexpression elimination.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from symflow.errors import Location
+from symflow.shapes import Shape
+
+Dtype = Literal["bool", "int", "float"]
+Indices = tuple["int | None", ...]
+
+ONE = sp.Integer(1)
+_RANK: dict[str, int] = {"bool": 0, "int": 1, "float": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """Shape and kind of number of a tensor. Precision is not part of a program."""
+
+    shape: Shape
+    dtype: Dtype = "float"
+
+
+@cache
+def slot(number: int) -> sp.Symbol:
+    """The symbol that stands for operand `number` in every body."""
+    return sp.Symbol(f"s{number}", real=True)
+
+
+@cache
+def _slot_number(symbol: sp.Symbol) -> int | None:
+    name = symbol.name
+    number = int(name[1:]) if name[:1] == "s" and name[1:].isdigit() else None
+    return number if number is not None and symbol == slot(number) else None
+
+
+@lru_cache(maxsize=65536)
+def slots_of(body: sp.Expr) -> tuple[int, ...]:
+    """The numbers of the slots that a body mentions, ascending."""
+    numbers = (_slot_number(symbol) for symbol in body.free_symbols)
+    return tuple(sorted(number for number in numbers if number is not None))
+
+
+def dimension(name: str) -> sp.Symbol:
+    """A size that is known only when the program runs, such as the number of rows `n`."""
+    return sp.Symbol(name, integer=True, positive=True)
+
+
+def number(value: float) -> sp.Expr:
+    """A Python number as SymPy reads it off the page: 0.1 is one tenth, and prints as 0.1."""
+    if isinstance(value, int) or float(value).is_integer():
+        return sp.Integer(int(value))
+    written = repr(float(value))
+    return sp.Rational(written) if len(written) < 15 else sp.Float(value)
+
+
+# --- values ----------------------------------------------------------------------------------
+
+
+class Value(Protocol):
+    """What defines a tensor. Values are immutable, and equal values compute the same thing."""
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        """The tensors that it reads."""
+
+    def rebind(self, binding: Callable[[int], int]) -> Value:
+        """The same value reading `binding(operand)` in place of each operand."""
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        """The type of the result, from the types of the operands in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """`tensor[indices]`: one entry per axis, `None` where the axis has size one."""
+
+    tensor: int
+    indices: Indices
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """z[output] = reduction over the remaining indices of body. Build with `kernel`."""
+
+    output: Indices
+    sizes: tuple[sp.Expr, ...]
+    body: sp.Expr
+    accesses: tuple[Access, ...]
+    reduction: Literal["sum", "max", "min"] = "sum"
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return tuple(access.tensor for access in self.accesses)
+
+    @property
+    def reduced(self) -> tuple[int, ...]:
+        """The indices that the reduction runs over."""
+        return tuple(index for index in range(len(self.sizes)) if index not in self.output)
+
+    @property
+    def elementwise(self) -> bool:
+        return not self.reduced
+
+    @property
+    def is_index_map(self) -> bool:
+        """Whether it only renames, drops or repeats axes of one tensor."""
+        return self.elementwise and self.body == slot(0)
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether every element is the same number (or a formula in the sizes)."""
+        return self.elementwise and not self.accesses
+
+    def rebind(self, binding: Callable[[int], int]) -> Value:
+        return kernel(
+            self.output,
+            self.sizes,
+            self.body,
+            [Access(binding(access.tensor), access.indices) for access in self.accesses],
+            self.reduction,
+        )
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        for access, operand in zip(self.accesses, operands, strict=True):
+            expected = tuple(ONE if i is None else self.sizes[i] for i in access.indices)
+            assert operand.shape == expected, f"{operand.shape} is accessed as {expected}"
+        shape = tuple(ONE if index is None else self.sizes[index] for index in self.output)
+        dtype = dtype_of(self.body, tuple(operand.dtype for operand in operands))
+        if dtype == "bool" and self.reduced and self.reduction == "sum":
+            dtype = "int"
+        return Type(shape, dtype)
+
+    def carried(self, expression: sp.Expr) -> frozenset[int]:
+        """The indices on which a part of the body depends."""
+        return frozenset(
+            index
+            for number in slots_of(expression)
+            for index in self.accesses[number].indices
+            if index is not None
+        )
+
+
+def kernel(
+    output: Sequence[int | None],
+    sizes: Sequence[sp.Expr],
+    body: sp.Expr,
+    accesses: Sequence[Access],
+    reduction: Literal["sum", "max", "min"] = "sum",
+) -> Kernel:
+    """A kernel in canonical form: slots in order of their tensors, indices in order of use.
+
+    Slots that the body does not mention are dropped, and two slots with the same access become
+    one, so that equal computations are equal values. `sizes` may hold indices that nothing
+    carries; they stay where they are reduced or part of the output.
+    """
+    used = slots_of(body)
+    position = {index: at for at, index in enumerate(i for i in output if i is not None)}
+    beyond = len(sizes)
+
+    def rank(access: Access) -> tuple[int, tuple[int, ...]]:
+        return access.tensor, tuple(
+            -1 if i is None else position.get(i, beyond) for i in access.indices
+        )
+
+    distinct = sorted(dict.fromkeys(accesses[number] for number in used), key=rank)
+    for access in distinct:
+        for index in access.indices:
+            if index is not None:
+                position.setdefault(index, len(position))
+    for index in range(len(sizes)):
+        position.setdefault(index, len(position))
+    if reduction == "sum" or len(position) == len([i for i in output if i is not None]):
+        numbers = {access: number for number, access in enumerate(distinct)}
+        renumbering = tuple((number, numbers[accesses[number]]) for number in used)
+        if any(old != new for old, new in renumbering):
+            body = _renumbered(body, renumbering)
+    else:
+        assert len(distinct) == 1 and body == slot(used[0]), "max and min reduce one tensor"
+        body = slot(0)
+
+    def moved(indices: Indices) -> Indices:
+        return tuple(None if i is None else position[i] for i in indices)
+
+    placed = sorted(range(len(sizes)), key=position.__getitem__)
+    reduces = len(placed) > sum(index is not None for index in output)
+    return Kernel(
+        moved(tuple(output)),
+        tuple(sizes[index] for index in placed),
+        body,
+        tuple(Access(access.tensor, moved(access.indices)) for access in distinct),
+        reduction if reduces else "sum",
+    )
+
+
+@lru_cache(maxsize=65536)
+def _renumbered(body: sp.Expr, renumbering: tuple[tuple[int, int], ...]) -> sp.Expr:
+    return body.xreplace({slot(old): slot(new) for old, new in renumbering})
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Something that is given when the program runs: a placeholder or a Variable."""
+
+    name: str
+    type: Type
+    kind: Literal["placeholder", "variable"]
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return ()
+
+    def rebind(self, binding: Callable[[int], int]) -> Value:
+        return self
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        return self.type
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """An array that the model file holds. Equal bytes are equal constants."""
+
+    data: NDArray[Any] = field(compare=False, repr=False)
+    digest: str
+
+    @staticmethod
+    def of(data: NDArray[Any]) -> Constant:
+        content = f"{data.dtype.str}{data.shape}".encode() + np.ascontiguousarray(data).tobytes()
+        return Constant(data, hashlib.sha256(content).hexdigest()[:16])
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return ()
+
+    def rebind(self, binding: Callable[[int], int]) -> Value:
+        return self
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        kinds: dict[str, Dtype] = {"b": "bool", "i": "int", "u": "int", "f": "float"}
+        return Type(tuple(map(sp.Integer, self.data.shape)), kinds[self.data.dtype.kind])
+
+
+@dataclass(frozen=True, slots=True)
+class Iota:
+    """0, 1, 2, ..., size - 1."""
+
+    size: sp.Expr
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return ()
+
+    def rebind(self, binding: Callable[[int], int]) -> Value:
+        return self
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        return Type((self.size,), "int")
+
+
+@dataclass(frozen=True, slots=True)
+class Derivative:
+    """∂ of / ∂ by, summed over the elements of `of`. The gradients stage replaces it."""
+
+    of: int
+    by: int
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return (self.of, self.by)
+
+    def rebind(self, binding: Callable[[int], int]) -> Value:
+        return Derivative(binding(self.of), binding(self.by))
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        return Type(operands[1].shape)
+
+
+# --- types of bodies -------------------------------------------------------------------------
+
+
+def dtype_of(body: sp.Expr, slots: tuple[Dtype, ...]) -> Dtype:
+    """The kind of number of a body. A number alone is a float: it never widens an array."""
+    return _dtype_of(body, slots) if slots_of(body) else "float"
+
+
+def _dtype_of(body: sp.Expr, slots: tuple[Dtype, ...]) -> Dtype:
+    if isinstance(body, sp.Symbol):
+        number = _slot_number(body)
+        return "int" if number is None else slots[number]
+    if isinstance(body, sp.Integer):
+        return "int"
+    declared = getattr(body, "result", None)  # opaque functions say theirs
+    if declared in ("bool", "float"):
+        return declared  # type: ignore[no-any-return]
+    parts = [_dtype_of(part, slots) for part in body.args]
+    if isinstance(body, (sp.Add, sp.Mul)):
+        return max([*parts, "int"], key=_RANK.__getitem__)  # type: ignore[return-value]
+    if isinstance(body, sp.Pow) and body.exp.is_Integer and body.exp.is_positive:
+        return parts[0]
+    if declared == "widest":
+        return max(parts[body.result_from :], key=_RANK.__getitem__)
+    return "float"
+
+
+# --- programs --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """How a tensor is called: the user's own name (`exact`), or one derived from such a name.
+
+    Of two labels for the same tensor the one of higher rank stays: 2 for the user's own name,
+    1 for the gradient of something that the user named, 0 for the rest.
+    """
+
+    name: str
+    rank: int = 0
+
+    @property
+    def exact(self) -> bool:
+        return self.rank == 2
+
+    @property
+    def of_gradient(self) -> Label:
+        return Label(f"d_{self.name}", 1 if self.exact else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One tensor: its type, what computes it, how it is called, the model line it comes from."""
+
+    type: Type
+    value: Value
+    label: Label
+    origin: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Definitions in order, each reading only earlier ones, and what is asked of them by name."""
+
+    definitions: tuple[Definition, ...]
+    outputs: Mapping[str, int]
+
+    def __getitem__(self, tensor: int) -> Definition:
+        return self.definitions[tensor]
+
+    def consumers(self) -> list[list[int]]:
+        """For every tensor, the tensors that read it, once per operand."""
+        consumers: list[list[int]] = [[] for _ in self.definitions]
+        for tensor, definition in enumerate(self.definitions):
+            for operand in definition.value.operands:
+                consumers[operand].append(tensor)
+        return consumers
+
+    def live(self, roots: Iterable[int] | None = None) -> list[bool]:
+        """For every tensor, whether one of `roots` (all outputs, by default) depends on it."""
+        live = [False] * len(self.definitions)
+        for root in self.outputs.values() if roots is None else roots:
+            live[root] = True
+        for tensor in reversed(range(len(self.definitions))):
+            if live[tensor]:
+                for operand in self.definitions[tensor].value.operands:
+                    live[operand] = True
+        return live
+
+
+class Builder:
+    """Collects definitions; the same value added twice is the same tensor.
+
+    Where derivatives by a tensor are still to be taken, it must stay itself: a program is first
+    built with `merge=False`, and tensors added with `alone=True` are never merged.
+    """
+
+    def __init__(self, merge: bool = True) -> None:
+        self.definitions: list[Definition] = []
+        self._tensors: dict[Value, int] = {}
+        self._merge = merge
+        self._alone: set[int] = set()
+
+    def add(
+        self, value: Value, label: Label, origin: Location | None = None, alone: bool = False
+    ) -> int:
+        alone = alone or not self._merge
+        known = None if alone else self._tensors.get(value)
+        if known is not None:
+            self.relabel(known, label, origin)
+            return known
+        type_ = value.infer([self.definitions[operand].type for operand in value.operands])
+        if alone:
+            self._alone.add(len(self.definitions))
+        else:
+            self._tensors[value] = len(self.definitions)
+        self.definitions.append(Definition(type_, value, label, origin))
+        return len(self.definitions) - 1
+
+    def kept(self, tensor: int) -> bool:
+        """Whether a tensor must stay itself, because derivatives by it are still to be taken."""
+        return tensor in self._alone
+
+    def relabel(self, tensor: int, label: Label, origin: Location | None) -> None:
+        """Call a tensor by the better of two names."""
+        if label.rank > self.definitions[tensor].label.rank:
+            self.definitions[tensor] = replace(
+                self.definitions[tensor], label=label, origin=origin
+            )
+
+    def __getitem__(self, tensor: int) -> Definition:
+        return self.definitions[tensor]
+
+    def elementwise(
+        self, body: sp.Expr, operands: Sequence[int], label: Label, origin: Location | None = None
+    ) -> int:
+        """body applied to tensors of the same shape, element by element."""
+        shape = self.definitions[operands[0]].type.shape
+        indices, sizes = indices_of(shape)
+        accesses = [Access(operand, indices) for operand in operands]
+        return self.add(kernel(indices, sizes, body, accesses), label, origin)
+
+    def program(self, outputs: Mapping[str, int]) -> Program:
+        return Program(tuple(self.definitions), outputs)
+
+
+def indices_of(shape: Shape) -> tuple[Indices, list[sp.Expr]]:
+    """One index per axis, none for an axis of size one; and the table of their sizes."""
+    sizes: list[sp.Expr] = []
+    indices: list[int | None] = []
+    for size in shape:
+        indices.append(None if size == ONE else len(sizes))
+        if size != ONE:
+            sizes.append(size)
+    return tuple(indices), sizes
+
+
+def literal(number: sp.Expr, shape: Shape) -> Kernel:
+    """A tensor of which every element is `number`."""
+    indices, sizes = indices_of(shape)
+    return kernel(indices, sizes, number, [])
+
+
+def without_dead_code(program: Program) -> Program:
+    """Only what the outputs depend on."""
+    live = program.live()
+    if all(live):
+        return program
+    builder = Builder()
+    moved: dict[int, int] = {}
+    for tensor, definition in enumerate(program.definitions):
+        if live[tensor]:
+            value = definition.value.rebind(moved.__getitem__)
+            moved[tensor] = builder.add(value, definition.label, definition.origin)
+    return builder.program({name: moved[tensor] for name, tensor in program.outputs.items()})
+
+
+def check(program: Program) -> Program:
+    """Assert what every stage must leave true, and return the program."""
+    for tensor, definition in enumerate(program.definitions):
+        for operand in definition.value.operands:
+            assert 0 <= operand < tensor, f"%{tensor} reads %{operand}, which is not yet bound"
+        operands = [program[operand].type for operand in definition.value.operands]
+        inferred = definition.value.infer(operands)
+        assert inferred == definition.type, f"%{tensor} is {definition.type}, not {inferred}"
+        if isinstance(definition.value, Kernel):
+            used = slots_of(definition.value.body)
+            assert used == tuple(range(len(definition.value.accesses))), f"%{tensor}: slots {used}"
+    for name, tensor in program.outputs.items():
+        assert 0 <= tensor < len(program.definitions), f"output {name} dangles"
+    return program

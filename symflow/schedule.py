@@ -1,0 +1,288 @@
+"""Program → statements: which tensors get a line of their own, in which order, and their names.
+
+A tensor gets a statement if the user named it, if it is a result, or if it is read more than
+once; the rest are written where they are read, as long as a line stays short enough to take in.
+"""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import sympy as sp
+
+from symflow.notation import at, body_text, letters, subscripts
+from symflow.printing import Text, is_contraction, value_text
+from symflow.program import Constant, Input, Kernel, Program, slot
+from symflow.shapes import show
+
+LONGEST_EXPRESSION = 6
+"""NumPy operations in one statement beyond which its operands get statements of their own."""
+
+WIDTH = 100
+INDENT = 4
+
+RESERVED = frozenset(
+    {"np", "os", "p", "d", "dtype", "parameters", "rate", "step", "value", "gradient", "rows"}
+    | set(keyword.kwlist)
+    | set(dir(builtins))
+)
+"""Names that generated code uses itself."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One line of a generated function, with what a reader wants to know beside it.
+
+    formula  the same in index notation, "" where there is none
+    shown    whether it says more than the NumPy expression, which hides indices
+    """
+
+    name: str
+    expression: str
+    formula: str
+    shown: bool
+    comment: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The source, commented within the width that a formatter leaves alone."""
+        code = f"{self.name} = {self.expression}"
+        above = [f"# {self.formula}"] if self.shown else []
+        if INDENT + len(code) + 2 + len(self.comment) <= WIDTH:
+            return [*above, f"{code}  {self.comment}"]
+        if above and INDENT + len(above[0]) + 2 + len(self.comment) <= WIDTH:
+            return [f"{above[0]}  {self.comment}", code]
+        return [*above, self.comment, code]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The statements of a function, and the expressions of its results in terms of them."""
+
+    statements: tuple[Statement, ...]
+    results: Mapping[str, str]
+
+    def mentions(self, name: str) -> bool:
+        """Whether the code reads a name."""
+        sources = [*(one.expression for one in self.statements), *self.results.values()]
+        return any(re.search(rf"(?<![\w.\"']){re.escape(name)}(?!\w)", one) for one in sources)
+
+
+class Names:
+    """Gives out names, each once."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+
+    def give(self, wanted: str) -> str:
+        name, count = wanted, 1
+        if name in RESERVED:
+            name = wanted = f"{name}_"
+        while name in self._taken:
+            count += 1
+            name = f"{wanted}_{count}"
+        self._taken.add(name)
+        return name
+
+
+def block(
+    program: Program,
+    roots: Mapping[str, int],
+    inputs: Mapping[str, str],
+    constants: Mapping[str, str],
+    taken: Iterable[str],
+) -> Block:
+    """The statements that compute `roots`.
+
+    inputs     how each input is written, such as `p.w1`
+    constants  how each array constant is written, by its digest
+    taken      names that statements must not use
+    """
+    return _Scheduler(program, roots, inputs, constants, taken).block()
+
+
+class _Scheduler:
+    def __init__(
+        self,
+        program: Program,
+        roots: Mapping[str, int],
+        inputs: Mapping[str, str],
+        constants: Mapping[str, str],
+        taken: Iterable[str],
+    ) -> None:
+        self.program = program
+        self.roots = roots
+        self.live = program.live(roots.values())
+        self.names = Names([*taken, *inputs.values(), *constants.values()])
+        self.texts: dict[int, Text] = {}
+        self.written: dict[int, str] = {}
+        for tensor, definition in enumerate(program.definitions):
+            if isinstance(definition.value, Input):
+                self.written[tensor] = inputs[definition.value.name]
+            elif isinstance(definition.value, Constant) and definition.value.digest in constants:
+                self.written[tensor] = constants[definition.value.digest]
+        self.stated = self._stated()
+
+    def _stated(self) -> set[int]:
+        """The tensors that get a statement."""
+        reads = [0] * len(self.program.definitions)
+        for tensor, definition in enumerate(self.program.definitions):
+            if not self.live[tensor]:
+                continue
+            value = definition.value
+            for position, operand in enumerate(value.operands):
+                reads[operand] += _times_printed(value, position)
+        stated: set[int] = set()
+        weight: dict[int, int] = {}
+        for tensor, definition in enumerate(self.program.definitions):
+            if not self.live[tensor] or tensor in self.written:
+                continue
+            value = definition.value
+            is_literal = isinstance(value, Kernel) and value.is_literal
+            if definition.label.exact and not is_literal or reads[tensor] > 1:
+                stated.add(tensor)
+            inline = [
+                operand
+                for operand in value.operands
+                if operand not in stated and operand not in self.written
+            ]
+            total = _operations(value) + sum(weight[operand] for operand in inline)
+            for operand in sorted(inline, key=lambda one: (-weight[one], one)):
+                if total > LONGEST_EXPRESSION and weight[operand] > 1:
+                    stated.add(operand)
+                    total -= weight[operand]
+            weight[tensor] = total
+        return stated
+
+    def block(self) -> Block:
+        while True:
+            statements = self._statements()
+            long = [
+                tensor
+                for tensor, statement in statements.items()
+                if INDENT + len(statement.name) + 3 + len(statement.expression) > WIDTH
+            ]
+            split = [self._heaviest_inline(tensor) for tensor in long]
+            more = {operand for operand in split if operand is not None}
+            if not more:
+                break
+            self.stated |= more
+        results = {name: self._text(tensor).source for name, tensor in self.roots.items()}
+        return Block(tuple(statements.values()), results)
+
+    def _heaviest_inline(self, tensor: int) -> int | None:
+        operands = [
+            operand
+            for operand in self.program[tensor].value.operands
+            if operand not in self.stated
+            and operand not in self.written
+            and self.program[operand].value.operands
+        ]
+        return max(operands, key=lambda one: len(self._text(one).source), default=None)
+
+    def _statements(self) -> dict[int, Statement]:
+        self.texts = {tensor: Text(written) for tensor, written in self.written.items()}
+        names = Names(self.names._taken)
+        statements: dict[int, Statement] = {}
+        for tensor, definition in enumerate(self.program.definitions):
+            if not self.live[tensor] or tensor not in self.stated:
+                continue
+            expression = self._expression(tensor).source
+            name = names.give(definition.label.name)
+            self.texts[tensor] = Text(name)
+            origin = f"  {definition.origin}" if definition.origin else ""
+            shape = show(definition.type.shape) if definition.type.shape else "scalar"
+            comment = f"# {shape}{origin}"
+            formula = self._formula(tensor)
+            shown = self._hides_indices(tensor) and 0 < len(formula) <= WIDTH - INDENT - 2
+            statements[tensor] = Statement(name, expression, formula, shown, comment)
+        return statements
+
+    def _text(self, tensor: int) -> Text:
+        return self.texts[tensor] if tensor in self.texts else self._expression(tensor)
+
+    def _expression(self, tensor: int) -> Text:
+        definition = self.program[tensor]
+        types = [self.program[operand].type for operand in definition.value.operands]
+        return value_text(definition.value, definition.type, types, self._text)
+
+    # --- formulas ---
+
+    def _formula(self, tensor: int) -> str:
+        """The statement in index notation."""
+        value = self.program[tensor].value
+        if not isinstance(value, Kernel):
+            return ""
+        fresh = iter(letters(100, self._sizes()))
+        outer = [next(fresh) if index is not None else "" for index in value.output]
+        text = self._indexed_body(value, dict(zip(value.output, outer, strict=True)), fresh)
+        left = at(
+            self.texts[tensor].source,
+            ["0" if i is None else n for i, n in zip(value.output, outer, strict=True)],
+        )
+        return f"{left} = {text}"
+
+    def _hides_indices(self, tensor: int) -> bool:
+        value = self.program[tensor].value
+        if not isinstance(value, Kernel):
+            return False
+        return not value.elementwise or any(
+            self._hides_indices(operand)
+            for operand in value.operands
+            if operand not in self.stated and operand not in self.written
+        )
+
+    def _sizes(self) -> set[str]:
+        return {
+            str(symbol)
+            for definition in self.program.definitions
+            for size in definition.type.shape
+            for symbol in size.free_symbols
+        }
+
+    def _indexed_body(
+        self, value: Kernel, known: Mapping[int | None, str], fresh: Iterable[str]
+    ) -> str:
+        fresh = iter(fresh)
+        names = [known.get(index) or next(fresh) for index in range(len(value.sizes))]
+
+        def read(number: int) -> sp.Expr:
+            access = value.accesses[number]
+            inner = self.program[access.tensor].value
+            at_indices = subscripts(access.indices, names)
+            if access.tensor in self.texts or not isinstance(inner, Kernel):
+                name = self._text(access.tensor).source.removeprefix("p.")
+                return sp.Symbol(at(name, at_indices))
+            bound = dict(zip(inner.output, at_indices, strict=True))
+            text = self._indexed_body(inner, bound, fresh)
+            return sp.Symbol(text)
+
+        return body_text(value, read, names)
+
+
+def _times_printed(value: object, position: int) -> int:
+    """How often an operand's text stands in the expression."""
+    if not isinstance(value, Kernel):
+        return 1
+    if is_contraction(value):
+        return 2 if value.body == slot(0) ** 2 else 1
+    count = 0
+    for part in sp.preorder_traversal(value.body):
+        if part == slot(position):
+            count += 1
+    return max(count, 1)
+
+
+def _operations(value: object) -> int:
+    """NumPy operations that a value takes, roughly."""
+    if not isinstance(value, Kernel):
+        return 1
+    if value.is_literal:
+        return 0
+    return int(value.body.count_ops()) + (0 if value.elementwise else 1)
+
+

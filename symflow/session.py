@@ -1,0 +1,297 @@
+"""`sf.Session`: run a graph at once, by the same compiler, in memory.
+
+There is no second evaluator: what is asked for is compiled into a function, which is kept for
+the next time that the same is asked of the same shapes. Variables keep their values in the
+session that trains them.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from symflow.compiler import compile_program, undistributed
+from symflow.emission import initial_values, session_source
+from symflow.errors import SymflowError, calling_location
+from symflow.graph import Graph, Placeholder, Tensor, Variable, get_default_graph
+from symflow.lowering import Request, Update, needed
+from symflow.naming import label_nodes
+from symflow.program import Input, Type
+from symflow.shapes import Shape, Unknown, show
+from symflow.train import LineSearch, Training
+
+
+class _Initialize:
+    """What `global_variables_initializer` returns."""
+
+
+def global_variables_initializer() -> _Initialize:
+    """An operation that sets all Variables to their initial values, as a new session does."""
+    return _Initialize()
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A function in memory: which inputs it takes, and what it returns."""
+
+    call: Callable[..., tuple[Any, ...]]
+    inputs: tuple[Placeholder, ...]
+    variables: tuple[tuple[str, Variable], ...]
+    types: tuple[Type, ...]
+
+
+class Session:
+    """Runs operations of one graph, and holds the values of its Variables.
+
+        with sf.Session() as sess:
+            print(sess.run(loss, feed_dict={x: data}))
+    """
+
+    def __init__(self, graph: Graph | None = None) -> None:
+        self.graph = graph or get_default_graph()
+        self._compiled: dict[tuple[Any, ...], _Compiled] = {}
+        self._values: dict[int, NDArray[Any]] = {}
+        self._state: dict[tuple[int, int, str], NDArray[Any]] = {}
+        self._steps: dict[int, int] = {}
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget the values of the Variables."""
+        self._values.clear()
+        self._state.clear()
+        self._steps.clear()
+
+    def run(self, fetches: Any, feed_dict: Mapping[Any, Any] | None = None) -> Any:
+        """The values of tensors, for the given values of placeholders.
+
+        fetches    a tensor, an operation such as `minimize` returns (its value is None), or a
+                   list, tuple or dict of them, which gives the values in the same structure;
+                   all tensors are computed before any Variable moves
+        feed_dict  from placeholders to numbers or arrays
+        """
+        if isinstance(fetches, dict):
+            values = self.run(list(fetches.values()), feed_dict)
+            return dict(zip(fetches, values, strict=True))
+        if not isinstance(fetches, (list, tuple)):
+            return self.run([fetches], feed_dict)[0]
+        fed = self._fed(feed_dict or {})
+        results: list[Any] = [None] * len(fetches)
+        tensors = [(at, one) for at, one in enumerate(fetches) if isinstance(one, Tensor)]
+        for one in fetches:
+            if not isinstance(one, (Tensor, Training, _Initialize)):
+                raise SymflowError(f"{one!r} cannot be fetched", calling_location())
+            if isinstance(one, Tensor) and one.graph is not self.graph:
+                raise SymflowError(
+                    f"{one!r} belongs to another graph than this session", calling_location()
+                )
+        if any(isinstance(one, _Initialize) for one in fetches):
+            self.close()
+        if tensors:
+            values = self._evaluate([one for _, one in tensors], fed)
+            for (at, _), value in zip(tensors, values, strict=True):
+                results[at] = value
+        for one in fetches:
+            if isinstance(one, Training):
+                self._train(one, fed)
+        return type(fetches)(results)
+
+    # --- feeding ---
+
+    def _fed(self, feed_dict: Mapping[Any, Any]) -> dict[int, NDArray[Any]]:
+        fed: dict[int, NDArray[Any]] = {}
+        for node, value in feed_dict.items():
+            if not isinstance(node, Placeholder):
+                raise SymflowError(
+                    f"feed_dict: {node!r} is no placeholder", calling_location()
+                )
+            array = np.asarray(value)
+            if array.dtype.kind not in "biuf":
+                raise SymflowError(f"feed_dict: {node!r} is fed no numbers", calling_location())
+            if node.kind == "float":
+                array = array.astype(self.graph.dtype, copy=False)
+            elif array.dtype.kind == "f":
+                raise SymflowError(
+                    f"feed_dict: {node!r} wants whole numbers, not {array.dtype}",
+                    calling_location(),
+                )
+            fed[id(node)] = array
+        return fed
+
+    def _check_sizes(self, inputs: Sequence[Placeholder], fed: Mapping[int, NDArray[Any]]) -> None:
+        """Fed arrays must have the declared shapes, and agree in sizes of the same name."""
+        sizes: dict[sp.Expr, int] = {}
+        for node in inputs:
+            if node.type is None:
+                continue
+            declared, given = node.type.shape, fed[id(node)].shape
+            fits = len(declared) == len(given) and all(
+                (sizes.setdefault(want, got) if want.free_symbols else int(want)) == got
+                for want, got in zip(declared, given, strict=True)
+            )
+            if not fits:
+                known = tuple(sp.Integer(sizes.get(size, size)) if size in sizes else size for size in declared)
+                called = node.name or "a placeholder"
+                raise SymflowError(
+                    f"{called}: expected {show(known)}, got {given}", node.location
+                )
+
+    # --- compiling ---
+
+    def _compile(
+        self,
+        key: tuple[Any, ...],
+        fetches: Mapping[str, Tensor],
+        fed: Mapping[int, NDArray[Any]],
+        update: Update | None = None,
+    ) -> _Compiled:
+        roots = [*fetches.values()]
+        if update is not None:
+            roots += [update.loss, *update.variables]
+        nodes = needed(roots)
+        inputs = [node for node in nodes if isinstance(node, Placeholder)]
+        for node in inputs:
+            if id(node) not in fed:
+                called = f"the placeholder {node.name!r}" if node.name else "a placeholder"
+                raise SymflowError(f"{called} is not fed", node.location or calling_location())
+        self._check_sizes(inputs, fed)
+        shapes: dict[int, Shape] = {
+            id(node): tuple(map(sp.Integer, fed[id(node)].shape))
+            for node in inputs
+            if node.type is None
+        }
+        key = (*key, tuple(shapes.values()))
+        if key in self._compiled:
+            return self._compiled[key]
+        labels = label_nodes(nodes, {})
+        request = Request(fetches, {}, labels, shapes, update=update)
+        program = compile_program(self.graph, request)
+        read = {
+            definition.value.name
+            for definition in program.definitions
+            if isinstance(definition.value, Input)
+        }
+        arguments = tuple(node for node in inputs if labels[id(node)].name in read)
+        variables = tuple(
+            (labels[id(node)].name, node) for node in nodes if isinstance(node, Variable)
+        )
+        with undistributed():
+            text, constants = session_source(
+                program,
+                [labels[id(node)].name for node in arguments],
+                [name for name, _ in variables],
+                np.dtype(self.graph.dtype).name,
+            )
+        name = f"<symflow session {len(self._compiled)}>"
+        namespace: dict[str, Any] = dict(constants)
+        exec(compile(text, name, "exec"), namespace)
+        linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+        types = tuple(program[tensor].type for tensor in program.outputs.values())
+        compiled = _Compiled(namespace["run"], arguments, variables, types)
+        self._compiled[key] = compiled
+        return compiled
+
+    def _call(self, compiled: _Compiled, fed: Mapping[int, NDArray[Any]], **more: Any) -> Any:
+        values = {name: self._value(node) for name, node in compiled.variables}
+        p = SimpleNamespace(**values, **more)
+        with np.errstate(all="ignore"):
+            return compiled.call(p, *(fed[id(node)] for node in compiled.inputs))
+
+    def _evaluate(
+        self, tensors: Sequence[Tensor], fed: Mapping[int, NDArray[Any]]
+    ) -> list[Any]:
+        key = tuple(id(tensor) for tensor in tensors)
+        fetches = {f"fetch_{at}": tensor for at, tensor in enumerate(tensors)}
+        compiled = self._compile(key, fetches, fed)
+        results = self._call(compiled, fed)
+        return [
+            self._typed(result, tensor) for result, tensor in zip(results, tensors, strict=True)
+        ]
+
+    def _typed(self, result: Any, tensor: Tensor) -> Any:
+        """A result in the model's precision, never an array that the session goes on using."""
+        array = np.array(result)
+        kind = tensor.type.dtype if tensor.type is not None else "float"
+        if kind == "float" and array.dtype.kind != "f" or array.dtype.kind == "f":
+            array = array.astype(self.graph.dtype, copy=False)
+        elif kind == "bool":
+            array = array.astype(bool, copy=False)
+        return array[()]
+
+    def _value(self, variable: Variable) -> NDArray[Any]:
+        if id(variable) not in self._values:
+            initial = initial_values(self.graph, np.dtype(self.graph.dtype))
+            for node in self.graph.variables:
+                self._values.setdefault(id(node), initial[id(node)])
+        return self._values[id(variable)]
+
+    # --- training ---
+
+    def _train(self, training: Training, fed: Mapping[int, NDArray[Any]]) -> None:
+        optimizer = training.optimizer
+        update = Update(training.loss, training.variables, optimizer)
+        compiled = self._compile((id(training), "train"), {"loss": training.loss}, fed, update)
+        step = self._steps.get(id(training), 0)
+        dtype = self.graph.dtype
+        more: dict[str, Any] = {"step": step}
+        for name, initial in optimizer.state.items():
+            for at, variable in enumerate(training.variables):
+                key = (id(training), id(variable), name)
+                if key not in self._state:
+                    self._state[key] = np.full_like(self._value(variable), initial)
+                more[f"{name}_{at}"] = self._state[key]
+        rate = optimizer.learning_rate
+        if isinstance(rate, LineSearch):
+            more["rate"] = rate.initial
+            before, *moved = self._call(compiled, fed, **more)
+            moved = self._search(training, rate, fed, compiled, before, moved)
+        else:
+            if not isinstance(rate, float):
+                more["rate"] = float(rate.formula.subs(rate.formula.free_symbols and {next(iter(rate.formula.free_symbols)): step} or {}))
+            else:
+                more["rate"] = rate
+            _, *moved = self._call(compiled, fed, **more)
+        per_variable = 1 + len(optimizer.state)
+        for at, variable in enumerate(training.variables):
+            value, *state = moved[at * per_variable : (at + 1) * per_variable]
+            self._values[id(variable)] = np.array(value, dtype)
+            for name, entry in zip(optimizer.state, state, strict=True):
+                self._state[(id(training), id(variable), name)] = np.array(entry, dtype)
+        self._steps[id(training)] = step + 1
+
+    def _search(
+        self,
+        training: Training,
+        rate: LineSearch,
+        fed: Mapping[int, NDArray[Any]],
+        compiled: _Compiled,
+        before: float,
+        moved: Sequence[NDArray[Any]],
+    ) -> list[NDArray[Any]]:
+        """Armijo's rule, as in the generated module."""
+        start = [self._value(variable) for variable in training.variables]
+        gradient = [(old - new) / rate.initial for old, new in zip(start, moved, strict=True)]
+        squared = float(sum(np.vdot(one, one) for one in gradient))
+        step, tried = rate.initial, list(moved)
+        for _ in range(100):
+            for variable, value in zip(training.variables, tried, strict=True):
+                self._values[id(variable)] = np.array(value, self.graph.dtype)
+            after = float(self._evaluate([training.loss], fed)[0])
+            if after <= before - step * rate.slope * squared:
+                break
+            step *= rate.shrink
+            tried = [old - step * one for old, one in zip(start, gradient, strict=True)]
+        return tried
+
+

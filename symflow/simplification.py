@@ -1,0 +1,438 @@
+"""Program → Program: the same values from fewer, larger and stabler kernels.
+
+Each pass walks the program once, forwards, and rebuilds it; tensors that derivatives are still to
+be taken by (`kept`) stay as they are. The passes in order:
+
+    fold       literals and index maps vanish into the kernels that read them
+    stabilise  what overflows or loses digits is replaced (`rules.py`, and sums of exponentials)
+    inline     an elementwise kernel that is read once, and has no name, joins its reader
+    contract   sums become contractions or plain reductions (`contraction.py`)
+    share      an expensive subexpression that occurs twice becomes a tensor of its own
+
+Common subexpressions vanish in every pass, since equal values are one tensor; dead code after
+every pass.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import sympy as sp
+
+from symflow.contraction import sum_of_products
+from symflow.elementwise import canonical, exp, log
+from symflow.program import (
+    Access,
+    Builder,
+    Definition,
+    Derivative,
+    Indices,
+    Kernel,
+    Label,
+    Program,
+    kernel,
+    number,
+    slot,
+    slots_of,
+    without_dead_code,
+)
+from symflow.program import Constant as Literal
+from symflow.rules import cost, rewritten
+from symflow.views import StopGradient
+
+LARGEST_BODY = 60
+"""Operations in one body beyond which nothing more is inlined: SymPy walks trees, not graphs."""
+
+Rebuild = Callable[[Builder, Definition], "int | None"]
+
+
+def simplify_forward(program: Program) -> Program:
+    """What is done before derivatives are taken."""
+    program = _walk(program, _folded)
+    return _walk(program, _stabilised)
+
+
+def simplify(program: Program) -> Program:
+    """What is done when no derivative is left to take."""
+    program = _walk(program, _without_stops)
+    program = _walk(program, _folded)
+    program = _walk(program, _stabilised)
+    program = _inline(program)
+    program = _walk(program, _contracted)
+    program = _walk(program, _folded)
+    return _walk(_share(program), _folded)
+
+
+def _walk(program: Program, rebuild: Rebuild) -> Program:
+    """Rebuild a program; `rebuild` may add something else for a definition and return it."""
+    kept = {d.value.by for d in program.definitions if isinstance(d.value, Derivative)}
+    builder = Builder()
+    moved: dict[int, int] = {}
+    for tensor, definition in enumerate(program.definitions):
+        rebound = Definition(
+            definition.type,
+            definition.value.rebind(moved.__getitem__),
+            definition.label,
+            definition.origin,
+        )
+        if tensor in kept:
+            moved[tensor] = builder.add(rebound.value, rebound.label, rebound.origin, alone=True)
+            continue
+        added = rebuild(builder, rebound)
+        if added is None:
+            added = builder.add(rebound.value, rebound.label, rebound.origin)
+        else:
+            builder.relabel(added, rebound.label, rebound.origin)
+        moved[tensor] = added
+    outputs = {name: moved[tensor] for name, tensor in program.outputs.items()}
+    return without_dead_code(builder.program(outputs))
+
+
+# --- fold ------------------------------------------------------------------------------------
+
+
+def _folded(program: Builder, definition: Definition) -> int | None:
+    """Read through literals and index maps; number constants are literals."""
+    value = definition.value
+    if isinstance(value, Literal) and value.data.ndim == 0 and value.data.dtype.kind == "f":
+        return program.add(kernel((), (), number(value.data.item()), []), definition.label)
+    if not isinstance(value, Kernel):
+        return None
+    if value.reduction != "sum":
+        access = _source(program, value.accesses[0])
+        folded = kernel(value.output, value.sizes, slot(0), [access], value.reduction)
+        return program.add(folded, definition.label, definition.origin)
+    replacements: dict[sp.Symbol, sp.Expr] = {}
+    accesses: list[Access] = []
+    for position, access in enumerate(value.accesses):
+        access = _source(program, access)
+        source = program[access.tensor].value
+        if isinstance(source, Kernel) and source.is_literal and not program.kept(access.tensor):
+            replacements[slot(position)] = source.body
+        accesses.append(access)
+    body = value.body.xreplace(replacements) if replacements else value.body
+    folded = kernel(value.output, value.sizes, canonical(body), accesses)
+    if folded.is_index_map and _unchanged(program, folded):
+        return folded.accesses[0].tensor
+    return program.add(folded, definition.label, definition.origin)
+
+
+def _source(program: Builder, access: Access) -> Access:
+    """The access behind an index map: what it reads, with the indices composed."""
+    source = program[access.tensor].value
+    if isinstance(source, Kernel) and source.is_index_map and not program.kept(access.tensor):
+        return composed(source, source.accesses[0], access.indices)
+    return access
+
+
+def composed(source: Kernel, inner: Access, indices: Indices) -> Access:
+    """`inner`, an access inside `source`, seen from a kernel that reads source at `indices`."""
+    outer = dict(zip(source.output, indices, strict=True))
+    return Access(inner.tensor, tuple(None if i is None else outer[i] for i in inner.indices))
+
+
+def _unchanged(program: Builder, value: Kernel) -> bool:
+    (access,) = value.accesses
+    return access.indices == value.output and not program.kept(access.tensor)
+
+
+def _without_stops(program: Builder, definition: Definition) -> int | None:
+    """When all derivatives are taken, nothing has to be stopped."""
+    value = definition.value
+    return value.source if isinstance(value, StopGradient) else None
+
+
+# --- stabilise -------------------------------------------------------------------------------
+
+
+def _stabilised(program: Builder, definition: Definition) -> int | None:
+    value = definition.value
+    if not isinstance(value, Kernel) or not value.elementwise:
+        return None
+    if not value.body.has(sp.log, sp.Pow, sp.exp) and not _masked(value.body):
+        return None
+    shifted = _shifted_exponentials(program, value, definition)
+    if shifted is not None:
+        return shifted
+    wide = _read_through(program, value)
+    body, applied = rewritten(wide.body)
+    if not applied:
+        return None
+    return program.add(
+        kernel(wide.output, wide.sizes, body, wide.accesses), definition.label, definition.origin
+    )
+
+
+def _masked(body: sp.Expr) -> bool:
+    return isinstance(body, sp.Mul) and any(type(part).__name__ == "where" for part in body.args)
+
+
+def _read_through(program: Builder, value: Kernel, depth: int = 3) -> Kernel:
+    """The kernel with the elementwise kernels that it reads written out in its body."""
+    for _ in range(depth):
+        through = [
+            position
+            for position, access in enumerate(value.accesses)
+            if isinstance(source := program[access.tensor].value, Kernel)
+            and source.elementwise
+            and source.accesses
+            and cost(source.body) + cost(value.body) < 20
+        ]
+        if not through:
+            break
+        value = substituted(program, value, through)
+    return value
+
+
+def substituted(program: Builder, value: Kernel, positions: list[int]) -> Kernel:
+    """The kernel with some operands, elementwise kernels themselves, replaced by their bodies."""
+    accesses = list(value.accesses)
+    replacements: dict[sp.Symbol, sp.Expr] = {}
+    for position in positions:
+        access = value.accesses[position]
+        source = program[access.tensor].value
+        assert isinstance(source, Kernel) and source.elementwise
+        inner: dict[sp.Symbol, sp.Expr] = {}
+        for at, read in enumerate(source.accesses):
+            inner[slot(at)] = slot(len(accesses))
+            accesses.append(composed(source, read, access.indices))
+        replacements[slot(position)] = source.body.xreplace(inner)
+    body = canonical(value.body.xreplace(replacements))
+    return kernel(value.output, value.sizes, body, accesses)
+
+
+def _shifted_exponentials(
+    program: Builder, value: Kernel, definition: Definition
+) -> int | None:
+    """log-sum-exp: log Σ exp(x) → m + log Σ exp(x - m) with m = max x;
+    softmax: exp(x) / Σ exp(x) → exp(x - m) / Σ exp(x - m).
+
+    m is a constant for derivatives, which is exact: neither side depends on it.
+    """
+    for position, access in enumerate(value.accesses):
+        total = program[access.tensor].value
+        if not isinstance(total, Kernel) or total.elementwise or total.reduction != "sum":
+            continue
+        wide = _read_through(program, total)
+        if type(wide.body) is not sp.exp or wide.accesses == ():
+            continue
+        is_log = value.body.has(log(slot(position)))
+        is_quotient = value.body.has(1 / slot(position))
+        if is_log == is_quotient:
+            continue
+        exponent = wide.body.args[0]
+        if exponent.has(sp.Add) and _is_shifted(program, wide):
+            continue
+        name = definition.label.name
+        space = _exponent(program, wide, exponent, name)
+        peak = program.add(
+            kernel(wide.output, wide.sizes, slot(0), [space], "max"), Label(f"{name}_max")
+        )
+        peak = program.add(StopGradient(peak), Label(f"{name}_max"))
+        top = Access(peak, wide.output)
+        total_tensor = program.add(
+            kernel(wide.output, wide.sizes, exp(slot(0) - slot(1)), [space, top]),
+            Label(f"{name}_total"),
+        )
+        accesses = [
+            *value.accesses,
+            Access(total_tensor, access.indices),
+            Access(peak, access.indices),
+        ]
+        shifted, maximum = slot(len(value.accesses)), slot(len(value.accesses) + 1)
+        if is_log:
+            body = value.body.xreplace({log(slot(position)): maximum + log(shifted)})
+        else:
+            expanded = _read_through(program, value, 1)
+            body = _shifted_numerator(value, expanded, position)
+            if body is None:
+                continue
+            at = expanded.accesses.index(access)
+            factors, accesses = body, [*expanded.accesses, *accesses[len(value.accesses) :]]
+            shifted, maximum = slot(len(accesses) - 2), slot(len(accesses) - 1)
+            body = factors.xreplace({slot(at): shifted}) * exp(-maximum)
+        return program.add(
+            kernel(value.output, value.sizes, body, accesses),
+            definition.label,
+            definition.origin,
+        )
+    return None
+
+
+def _shifted_numerator(value: Kernel, expanded: Kernel, position: int) -> sp.Expr | None:
+    """The body of a quotient whose numerator, written out, has an exponential factor."""
+    if value.accesses[position] not in expanded.accesses:
+        return None
+    factors = sp.Mul.make_args(expanded.body)
+    return expanded.body if any(type(factor) is sp.exp for factor in factors) else None
+
+
+def _is_shifted(program: Builder, total: Kernel) -> bool:
+    """Whether a maximum is subtracted already inside a sum of exponentials."""
+    for access in total.accesses:
+        source = program[access.tensor].value
+        while isinstance(source, StopGradient):
+            source = program[source.source].value
+        if isinstance(source, Kernel) and source.reduction == "max":
+            return True
+    return False
+
+
+def _exponent(program: Builder, total: Kernel, exponent: sp.Expr, name: str) -> Access:
+    """What is exponentiated, as one tensor over all indices of the sum."""
+    everything = tuple(range(len(total.sizes)))
+    if isinstance(exponent, sp.Symbol):
+        access = total.accesses[slots_of(exponent)[0]]
+        if set(access.indices) >= set(everything):
+            return access
+    tensor = program.add(
+        kernel(everything, total.sizes, exponent, total.accesses), Label(f"{name}_exponent")
+    )
+    return Access(tensor, everything)
+
+
+# --- inline ----------------------------------------------------------------------------------
+
+
+def _inline(program: Program) -> Program:
+    """Join elementwise kernels that are read once, and that the user did not name."""
+    readers = [len(consumers) for consumers in program.consumers()]
+    for tensor in program.outputs.values():
+        readers[tensor] += 1
+    single: set[int] = set()  # tensors of the new program that may vanish into their reader
+    builder = Builder()
+    moved: dict[int, int] = {}
+    for tensor, definition in enumerate(program.definitions):
+        value = definition.value.rebind(moved.__getitem__)
+        if isinstance(value, Kernel) and value.reduction == "sum":
+            positions = [
+                position
+                for position, access in enumerate(value.accesses)
+                if access.tensor in single and _joins(builder, value, position, access.tensor)
+            ]
+            if positions:
+                value = substituted(builder, value, positions)
+            value = _merged_sum(builder, value, single)
+        moved[tensor] = builder.add(value, definition.label, definition.origin)
+        joinable = isinstance(value, Kernel) and value.reduction == "sum" and value.accesses
+        if joinable and readers[tensor] == 1 and not definition.label.exact:
+            single.add(moved[tensor])
+        else:
+            single.discard(moved[tensor])
+    outputs = {name: moved[tensor] for name, tensor in program.outputs.items()}
+    return without_dead_code(builder.program(outputs))
+
+
+def _joins(program: Builder, value: Kernel, position: int, tensor: int) -> bool:
+    source = program[tensor].value
+    assert isinstance(source, Kernel)
+    if not source.elementwise:
+        return False
+    if len(source.body.args) > 1 and _occurrences(value.body, slot(position)) > 1:
+        return False
+    return bool(source.body.count_ops() + value.body.count_ops() <= LARGEST_BODY)
+
+
+def _merged_sum(program: Builder, value: Kernel, single: set[int]) -> Kernel:
+    """sum of sums: Σ_i c·Σ_j x[i, j] → Σ_ij c·x[i, j], where the inner sum is read once."""
+    if value.elementwise or len(value.accesses) != 1:
+        return value
+    (access,) = value.accesses
+    source = program[access.tensor].value
+    if access.tensor not in single or not isinstance(source, Kernel) or source.elementwise:
+        return value
+    coefficient, rest = value.body.as_independent(slot(0), as_Add=False)
+    if rest != slot(0) or not set(value.reduced) <= set(access.indices):
+        return value
+    inner = dict(zip(source.output, access.indices, strict=True))
+    sizes = list(value.sizes)
+    for index in source.reduced:
+        inner[index] = len(sizes)
+        sizes.append(source.sizes[index])
+    accesses = [
+        Access(one.tensor, tuple(None if i is None else inner[i] for i in one.indices))
+        for one in source.accesses
+    ]
+    return kernel(value.output, sizes, coefficient * source.body, accesses)
+
+
+def _occurrences(body: sp.Expr, symbol: sp.Symbol) -> int:
+    return sum(part == symbol for part in sp.preorder_traversal(body))
+
+
+# --- contract --------------------------------------------------------------------------------
+
+
+def _contracted(program: Builder, definition: Definition) -> int | None:
+    value = definition.value
+    if not isinstance(value, Kernel) or value.elementwise or value.reduction != "sum":
+        return None
+    return sum_of_products(program, value, definition.label, definition.origin)
+
+
+# --- share -----------------------------------------------------------------------------------
+
+
+def _share(program: Program) -> Program:
+    """Make every expensive subexpression that occurs twice, in one body or in two, a tensor."""
+    counts: Counter[Kernel] = Counter()
+    for definition in program.definitions:
+        if isinstance(definition.value, Kernel):
+            counts.update(part for _, part in _expensive(definition.value))
+    if all(count < 2 for count in counts.values()):
+        return program
+    builder = Builder()
+    moved: dict[int, int] = {}
+    for tensor, definition in enumerate(program.definitions):
+        value = definition.value
+        if isinstance(value, Kernel):
+            accesses = [Access(moved[one.tensor], one.indices) for one in value.accesses]
+            replacements: dict[sp.Expr, sp.Expr] = {}
+            for expression, part in _expensive(value):
+                if counts[part] > 1 and part != value and expression not in replacements:
+                    label = Label(f"{definition.label.name}_{_called(expression)}")
+                    shared = builder.add(
+                        part.rebind(moved.__getitem__), label, definition.origin
+                    )
+                    replacements[expression] = slot(len(accesses))
+                    accesses.append(Access(shared, _carried_in_order(value, expression)))
+            body = value.body.xreplace(replacements)
+            rebuilt = kernel(value.output, value.sizes, body, accesses, value.reduction)
+        else:
+            rebuilt = value.rebind(moved.__getitem__)
+        moved[tensor] = builder.add(rebuilt, definition.label, definition.origin)
+    outputs = {name: moved[tensor] for name, tensor in program.outputs.items()}
+    return without_dead_code(builder.program(outputs))
+
+
+def _called(expression: sp.Expr) -> str:
+    return "sqrt" if isinstance(expression, sp.Pow) else type(expression).__name__.lower()
+
+
+def _expensive(value: Kernel) -> Iterator[tuple[sp.Expr, Kernel]]:
+    """Functions and roots in a body, each with the kernel that would compute it alone."""
+    if value.reduction != "sum":
+        return
+    for part in sp.preorder_traversal(value.body):
+        if not slots_of(part) or not part.args or cost(part) < 0.7:
+            continue
+        if isinstance(part, (sp.Function, sp.exp)) or (
+            isinstance(part, sp.Pow) and not part.exp.is_Integer
+        ):
+            yield part, alone(value, part)
+
+
+def alone(value: Kernel, part: sp.Expr) -> Kernel:
+    """The elementwise kernel that computes a part of a body, over the indices that it carries."""
+    numbers = {index: at for at, index in enumerate(_carried_in_order(value, part))}
+    accesses = [
+        Access(one.tensor, tuple(None if i is None else numbers.get(i) for i in one.indices))
+        for one in value.accesses
+    ]
+    sizes = [value.sizes[index] for index in numbers]
+    return kernel(range(len(sizes)), sizes, part, accesses)
+
+
+def _carried_in_order(value: Kernel, part: sp.Expr) -> tuple[int, ...]:
+    return tuple(sorted(value.carried(part)))

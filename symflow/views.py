@@ -1,0 +1,233 @@
+"""Views: linear maps that only move entries, each naming its adjoint.
+
+    reshape ↔ reshape          slice ↔ place (into zeros)        concat ↔ its slices
+    gather ↔ scatter-add       diagonal ↔ a kernel with i = j    stop_gradient: none
+
+A view is one class: how its type follows from its operands, and its adjoint. How it is written in
+NumPy stands in `printing.py`. Transposes, broadcasting, expand_dims and squeeze are no views:
+they are index maps, and vanish into the accesses of the kernels that read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import sympy as sp
+
+from symflow.elementwise import equal, to_float
+from symflow.program import (
+    Access,
+    Builder,
+    Iota,
+    Label,
+    Type,
+    Value,
+    indices_of,
+    kernel,
+    slot,
+)
+from symflow.shapes import Shape
+
+Step = tuple["int | sp.Expr | None", "int | sp.Expr | None", int]
+"""Start, stop and step of one axis, as in a Python slice; sizes such as `n` may be ends."""
+
+WHOLE: Step = (None, None, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What all views share. Fields that hold tensors are declared as `int` or tuples of them."""
+
+    tensors: ClassVar[tuple[str, ...]] = ("source",)
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        found: list[int] = []
+        for name in self.tensors:
+            value = getattr(self, name)
+            found.extend(value if isinstance(value, tuple) else (value,))
+        return tuple(found)
+
+    def rebind(self, binding: Callable[[int], int]) -> Value:
+        moved = {
+            name: tuple(map(binding, value)) if isinstance(value, tuple) else binding(value)
+            for name, value in ((name, getattr(self, name)) for name in self.tensors)
+        }
+        return replace(self, **moved)
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        raise AssertionError(f"{type(self).__name__} does not say its type")
+
+    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
+        """The share of operand `position` in the adjoint, given the adjoint of the result."""
+        raise AssertionError(f"{type(self).__name__} does not say its adjoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape(View):
+    source: int
+    shape: Shape
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        return Type(self.shape, operands[0].dtype)
+
+    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
+        return program.add(Reshape(upstream, program[self.source].type.shape), label)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(View):
+    """`source[key]`: per axis a whole number, which drops the axis, or start, stop and step."""
+
+    source: int
+    key: tuple[int | Step, ...]
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        shape = operands[0].shape
+        sizes = [
+            sliced(size, part)
+            for size, part in zip(shape, self.key, strict=True)
+            if not isinstance(part, int)
+        ]
+        return Type(tuple(sizes), operands[0].dtype)
+
+    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
+        return program.add(Place(upstream, self.key, program[self.source].type.shape), label)
+
+
+@dataclass(frozen=True, slots=True)
+class Place(View):
+    """Zeros of the given shape, with `source` at `key`."""
+
+    source: int
+    key: tuple[int | Step, ...]
+    shape: Shape
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        return Type(self.shape, operands[0].dtype)
+
+    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
+        return program.add(Slice(upstream, self.key), label)
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(View):
+    tensors: ClassVar[tuple[str, ...]] = ("sources",)
+    sources: tuple[int, ...]
+    axis: int
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        shape = list(operands[0].shape)
+        shape[self.axis] = sp.Add(*(operand.shape[self.axis] for operand in operands))
+        return Type(tuple(shape), max((operand.dtype for operand in operands), key=_wider))
+
+    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
+        sizes = [program[source].type.shape[self.axis] for source in self.sources]
+        start, stop = sp.Add(*sizes[:position]), sp.Add(*sizes[: position + 1])
+        key: list[int | Step] = [WHOLE] * len(program[upstream].type.shape)
+        key[self.axis] = (start, stop, 1)
+        return program.add(Slice(upstream, tuple(key)), label)
+
+
+@dataclass(frozen=True, slots=True)
+class Gather(View):
+    """source[..., rows, ...]: entries of one axis, picked by an array of whole numbers."""
+
+    tensors: ClassVar[tuple[str, ...]] = ("source", "rows")
+    source: int
+    rows: int
+    axis: int
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        source, rows = operands
+        shape = source.shape[: self.axis] + rows.shape + source.shape[self.axis + 1 :]
+        return Type(shape, source.dtype)
+
+    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
+        if position == 1:
+            return None
+        shape = program[self.source].type.shape
+        return program.add(ScatterAdd(upstream, self.rows, self.axis, shape), label)
+
+
+@dataclass(frozen=True, slots=True)
+class ScatterAdd(View):
+    """Zeros of the given shape, with every entry of `source` added where it was gathered."""
+
+    tensors: ClassVar[tuple[str, ...]] = ("source", "rows")
+    source: int
+    rows: int
+    axis: int
+    shape: Shape
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        return Type(self.shape, operands[0].dtype)
+
+    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
+        return None if position else program.add(Gather(upstream, self.rows, self.axis), label)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagonal(View):
+    """z[..., i] = source[..., i, ..., i, ...]: two axes of equal size, read together, put last."""
+
+    source: int
+    axes: tuple[int, int]
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        shape = operands[0].shape
+        rest = [size for axis, size in enumerate(shape) if axis not in self.axes]
+        return Type((*rest, shape[self.axes[0]]), operands[0].dtype)
+
+    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
+        shape = program[self.source].type.shape
+        output, sizes = indices_of(shape)
+        row, column = (output[axis] for axis in self.axes)
+        rest = tuple(index for axis, index in enumerate(output) if axis not in self.axes)
+        if row is None or column is None:  # a 1 × 1 diagonal is all there is
+            accesses, body = [Access(upstream, (*rest, None))], slot(0)
+        else:
+            iota = program.add(Iota(sizes[row]), Label("positions"))
+            accesses = [
+                Access(upstream, (*rest, row)),
+                Access(iota, (row,)),
+                Access(iota, (column,)),
+            ]
+            body = slot(0) * to_float(equal(slot(1), slot(2)))
+        return program.add(kernel(output, sizes, body, accesses), label)
+
+
+@dataclass(frozen=True, slots=True)
+class StopGradient(View):
+    """The tensor itself, with nothing behind it as far as derivatives are concerned."""
+
+    source: int
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        return operands[0]
+
+    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
+        return None
+
+
+def sliced(size: sp.Expr, step: Step) -> sp.Expr:
+    """How many entries a slice takes of an axis of that size."""
+    start, stop, stride = step
+    if all(isinstance(end, int) or end is None for end in (start, stop)) and size.is_Integer:
+        return sp.Integer(len(range(*slice(start, stop, stride).indices(int(size)))))
+    first, last = (
+        size + end if isinstance(end, int) and end < 0 else end
+        for end in (0 if start is None else start, size if stop is None else stop)
+    )
+    return sp.ceiling((last - first) / sp.Integer(abs(stride)))
+
+
+def whole(part: int | Step) -> bool:
+    """Whether a key takes all of its axis."""
+    return part in (WHOLE, (0, None, 1))
+
+
+def _wider(dtype: str) -> int:
+    return ("bool", "int", "float").index(dtype)
