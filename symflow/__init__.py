@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from symflow.api import *
+    from symflow.api import *  # noqa: F403
 
 
 def __getattr__(name: str) -> Any:
@@ -27,4 +27,4 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     from importlib import import_module
 
-    return [name for name in dir(import_module("symflow.api")) if not name.startswith("_")]
+    return list(import_module("symflow.api").__all__)

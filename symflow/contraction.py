@@ -54,9 +54,7 @@ class _Sum:
             for i in sorted(indices)
         )
 
-    def tensor(
-        self, body: sp.Expr, accesses: Sequence[Access], order: Sequence[int]
-    ) -> _Factor:
+    def tensor(self, body: sp.Expr, accesses: Sequence[Access], order: Sequence[int]) -> _Factor:
         """A new tensor over the indices in `order`; the body's other indices are summed."""
         used = [accesses[number] for number in slots_of(body)]
         numbers = {index: at for at, index in enumerate(order)}
@@ -82,9 +80,7 @@ def _order(used: Sequence[Access], keep: frozenset[int]) -> tuple[int, ...]:
     return tuple(order)
 
 
-def sum_of_products(
-    program: Builder, value: Kernel, label: Label, origin: Location | None
-) -> int:
+def sum_of_products(program: Builder, value: Kernel, label: Label, origin: Location | None) -> int:
     """Add a sum to the program in normal form; return the tensor."""
     whole = _Sum(program, value, label, origin)
     body = value.body

@@ -318,10 +318,10 @@ abs_ = ROWS["abs"]
 equal = ROWS["equal"]
 exp = ROWS["exp"]
 log = ROWS["log"]
-power = ROWS["pow"]
-sigmoid = ROWS["sigmoid"]
+power: Elementwise = ROWS["pow"]
+sigmoid: Elementwise = ROWS["sigmoid"]
 softplus = ROWS["softplus"]
-where = ROWS["where"]
+where: Elementwise = ROWS["where"]
 
 
 def register(row: Elementwise) -> Elementwise:

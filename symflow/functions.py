@@ -365,7 +365,7 @@ def one_hot(indices: Any, depth: int, name: str | None = None) -> Tensor:
     if not isinstance(depth, (int, np.integer)) or depth < 1:
         raise SymflowError(f"one_hot: depth is {depth!r}", calling_location())
     positions = apply(operations.TABLE["range"], [], size=sp.Integer(int(depth)))
-    return to_float(equal(expand_dims(indices, -1), positions), name=name)
+    return to_float(equal(expand_dims(indices, -1), positions), name=name).called("one_hot")
 
 
 def stop_gradient(x: Any, name: str | None = None) -> Tensor:
@@ -461,9 +461,9 @@ def differentiable(node: Tensor) -> bool:
     return node.type is None or node.type.dtype == "float"
 
 
-def unreached(y: Tensor, x: Tensor) -> str:
+def unreached(y: Tensor, x: Tensor, name: str | None = None) -> str:
     """Why y has no derivative by x: the node at which the path between them breaks."""
-    called = x.name or f"a {type(x).__name__.lower()}"
+    called = name or x.name or f"a {type(x).__name__}"
     target = f"{y.name!r}" if y.name else "the loss"
     at = f" ({x.location})" if x.location else ""
     pending, seen, broken = [y], {id(y)}, None
@@ -503,5 +503,3 @@ def global_norm(tensors: Sequence[Any]) -> Tensor:
     for tensor in tensors:
         total = total + reduce_sum(square(tensor))
     return sqrt(total)
-
-

@@ -98,7 +98,7 @@ def _edges(program: Builder, loss: int, by: Iterable[int]) -> dict[int, int]:
             operands = program[tensor].value.operands
             if tensor in targets or any(operand in between for operand in operands):
                 between.add(tensor)
-    edges = {tensor: 0 for tensor in sorted(between)}
+    edges = dict.fromkeys(sorted(between), 0)
     for tensor in edges:
         for operand in program[tensor].value.operands:
             if operand in edges:

@@ -132,9 +132,7 @@ class Tensor:
         if self.type is None:
             return None
         return tuple(
-            int(size)
-            if size.is_Integer
-            else (None if size.atoms(Unknown) else str(size))
+            int(size) if size.is_Integer else (None if size.atoms(Unknown) else str(size))
             for size in self.type.shape
         )
 

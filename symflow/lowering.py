@@ -1,7 +1,7 @@
 """Graph → Program: every node becomes the kernel or the view that its row in a table gives.
 
-    in     nodes of the user's graph, the shapes of placeholders that have none
-    out    a program with one definition per node, and one `Derivative` per gradient asked for
+in     nodes of the user's graph, the shapes of placeholders that have none
+out    a program with one definition per node, and one `Derivative` per gradient asked for
 """
 
 from __future__ import annotations
@@ -10,13 +10,41 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import sympy as sp
 from numpy.typing import NDArray
 
 from symflow.errors import SymflowError
 from symflow.graph import Constant, Graph, Placeholder, Tensor, Variable, described
-from symflow.program import Builder, Derivative, Input, Label, Program, Type, dimension
+from symflow.program import (
+    Access,
+    Builder,
+    Derivative,
+    Input,
+    Label,
+    Program,
+    Type,
+    Value,
+    dimension,
+    indices_of,
+    kernel,
+)
 from symflow.program import Constant as Literal
 from symflow.shapes import Shape, Sizes, Unknown, show
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update of some Variables, as an optimizer's formulas say; see `train.Optimizer`.
+
+    The program reads the rate, the number of updates done and the optimizer's state from inputs
+    called `_rate`, `_step` and `_velocity_0`; its outputs are `update_0_0`, ...: for each
+    Variable the new value and the new state.
+    """
+
+    loss: Tensor
+    variables: tuple[Variable, ...]
+    formulas: tuple[sp.Expr, ...]
+    state: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -33,6 +61,7 @@ class Request:
     labels: Mapping[int, Label]
     shapes: Mapping[int, Shape]
     fixed: Mapping[int, NDArray[Any]] = field(default_factory=dict)
+    update: Update | None = None
 
     @property
     def nodes(self) -> list[Tensor]:
@@ -40,6 +69,8 @@ class Request:
         roots = [*self.outputs.values()]
         for y, x in self.derivatives.values():
             roots += [y, x]
+        if self.update is not None:
+            roots += [self.update.loss, *self.update.variables]
         return needed(roots)
 
 
@@ -73,6 +104,7 @@ def _lowered(nodes: Sequence[Tensor], request: Request, sizes: Sizes) -> Program
         label = request.labels[id(node)]
         operands = [tensors[id(source)] for source in node.inputs]
         types = [builder[operand].type for operand in operands]
+        value: Value
         if node.operation is None:
             value = _leaf(node, label, request, sizes)
         else:
@@ -80,24 +112,56 @@ def _lowered(nodes: Sequence[Tensor], request: Request, sizes: Sizes) -> Program
                 value = node.operation.define(types, sizes, **node.attributes)
                 value.infer(types)
             except SymflowError as error:
-                raise described(
-                    error, node.operation, node.inputs, types, node.location
-                ) from None
+                raise described(error, node.operation, node.inputs, types, node.location) from None
             value = value.rebind(operands.__getitem__)
         tensors[id(node)] = builder.add(value, label, node.location)
     outputs = {name: tensors[id(node)] for name, node in request.outputs.items()}
     for name, (y, x) in request.derivatives.items():
-        if builder[tensors[id(y)]].type.shape != ():
-            shape = show(builder[tensors[id(y)]].type.shape)
-            raise SymflowError(f"the loss is a scalar, but this one is {shape}", y.location)
-        derivative = Derivative(tensors[id(y)], tensors[id(x)])
-        outputs[name] = builder.add(derivative, Label(name, 2), x.location)
+        outputs[name] = _derivative(builder, name, y, x, tensors)
+    if request.update is not None:
+        outputs |= _updated(builder, request.update, request.labels, tensors)
     return builder.program(outputs)
 
 
-def _leaf(
-    node: Tensor, label: Label, request: Request, sizes: Sizes
-) -> Input | Literal:
+def _derivative(
+    builder: Builder, name: str, y: Tensor, x: Tensor, tensors: Mapping[int, int]
+) -> int:
+    shape = builder[tensors[id(y)]].type.shape
+    if shape != ():
+        raise SymflowError(f"the loss is a scalar, but this one is {show(shape)}", y.location)
+    derivative = Derivative(tensors[id(y)], tensors[id(x)])
+    return builder.add(derivative, Label(name, 2), x.location)
+
+
+def _updated(
+    builder: Builder, update: Update, labels: Mapping[int, Label], tensors: Mapping[int, int]
+) -> dict[str, int]:
+    scalar = Type(())
+    rate = builder.add(Input("_rate", scalar, "variable"), Label("rate"))
+    step = builder.add(Input("_step", scalar, "variable"), Label("step"))
+    outputs: dict[str, int] = {}
+    for at, variable in enumerate(update.variables):
+        tensor = tensors[id(variable)]
+        name = labels[id(variable)].name
+        gradient = _derivative(builder, f"d_{name}", update.loss, variable, tensors)
+        type_ = builder[tensor].type
+        indices, sizes = indices_of(type_.shape)
+        accesses = [
+            Access(tensor, indices),
+            Access(gradient, indices),
+            Access(rate, ()),
+            Access(step, ()),
+        ]
+        for state in update.state:
+            entry = builder.add(Input(f"_{state}_{at}", type_, "variable"), Label(state))
+            accesses.append(Access(entry, indices))
+        for number, body in enumerate(update.formulas):
+            value = kernel(indices, sizes, body, accesses)
+            outputs[f"update_{at}_{number}"] = builder.add(value, Label(f"{name}_{number}"))
+    return outputs
+
+
+def _leaf(node: Tensor, label: Label, request: Request, sizes: Sizes) -> Input | Literal:
     if isinstance(node, Constant):
         return Literal.of(node.value)
     if id(node) in request.fixed:
@@ -138,4 +202,3 @@ def _names() -> Iterable[str]:
     while True:
         yield f"n{number}"
         number += 1
-

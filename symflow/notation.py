@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import sympy as sp
 from sympy.printing.str import StrPrinter
 
-from symflow.program import Access, Definition, Indices, Kernel, Program, slot, slots_of
+from symflow.elementwise import Opaque
+from symflow.program import Definition, Indices, Kernel, Program, slot, slots_of
 from symflow.shapes import show
 from symflow.views import View
 
@@ -69,6 +70,14 @@ class _Formula(StrPrinter):  # type: ignore[misc]
 
     def _print_Float(self, expr: sp.Float) -> str:
         return number_text(expr)
+
+    def _print_Function(self, expr: sp.Function) -> str:
+        template = expr.row.numpy if isinstance(expr, Opaque) else None
+        infix = re.fullmatch(r"\{0\} (\S+) \{1\}", template or "")
+        if infix:
+            left, right = (_guarded(self._print(part), keep_big=True) for part in expr.args)
+            return f"({left} {infix[1]} {right})"
+        return str(super()._print_Function(expr))
 
     def _print_to_float(self, expr: sp.Expr) -> str:
         return str(self._print(expr.args[0]))
@@ -145,7 +154,6 @@ def body_text(value: Kernel, read: Callable[[int], sp.Expr], names: Sequence[str
 def formula(
     name: str,
     value: Kernel,
-    operand: Callable[[Access], str] | None,
     called: Callable[[int], str],
 ) -> str:
     """`name[i, j] = Σ_k x[i, k]·w[k, j]`."""
@@ -171,20 +179,20 @@ def program_text(program: Program) -> str:
     names = [f"%{tensor}" for tensor in range(len(program.definitions))]
     for tensor, definition in enumerate(program.definitions):
         names[tensor] = f"{definition.label.name}%{tensor}"
-    lines: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, str, str]] = []
     for tensor, definition in enumerate(program.definitions):
         if isinstance(definition.value, Kernel):
-            left = formula(names[tensor], definition.value, None, names.__getitem__)
+            left = formula(names[tensor], definition.value, names.__getitem__)
         else:
             left = f"{names[tensor]} = {view_text(definition, names.__getitem__)}"
-        kind = definition.type.dtype if definition.type.dtype != "float" else ""
-        lines.append((left, f"{show(definition.type.shape)} {kind}".strip(), str(definition.origin or "")))
-    width = min(90, max((len(left) for left, _, _ in lines), default=0))
-    shapes = max((len(shape) for _, shape, _ in lines), default=0)
-    text = [f"{left:<{width}}  {shape:<{shapes}}  {origin}".rstrip() for left, shape, origin in lines]
-    outputs = [f"{name} -> {names[tensor]}" for name, tensor in _sorted(program.outputs)]
-    return "\n".join([*text, "", *outputs]) + "\n"
-
-
-def _sorted(outputs: Mapping[str, int]) -> list[tuple[str, int]]:
-    return list(outputs.items())
+        dtype = definition.type.dtype if definition.type.dtype != "float" else ""
+        shape = f"{show(definition.type.shape)} {dtype}".strip()
+        rows.append((left, shape, str(definition.origin or "")))
+    left_width = min(90, max((len(left) for left, _, _ in rows), default=0))
+    shape_width = max((len(shape) for _, shape, _ in rows), default=0)
+    lines = [
+        f"{left:<{left_width}}  {shape:<{shape_width}}  {origin}".rstrip()
+        for left, shape, origin in rows
+    ]
+    outputs = [f"{name} -> {names[tensor]}" for name, tensor in program.outputs.items()]
+    return "\n".join([*lines, "", *outputs]) + "\n"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import sympy as sp
 
@@ -72,9 +72,7 @@ def _axes(operand: Type, axis: int | Sequence[int] | None) -> list[int]:
     return axes
 
 
-def _reduction(
-    operation: Literal["sum", "max", "min"], mean: bool = False
-) -> Callable[..., Value]:
+def _reduction(operation: Literal["sum", "max", "min"], mean: bool = False) -> Callable[..., Value]:
     def define(
         operands: Sequence[Type],
         sizes: Sizes,

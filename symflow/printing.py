@@ -112,8 +112,8 @@ def value_text(value: Value, type_: Type, types: Sequence[Type], operand: Operan
             return texts[0].indexed([texts[1].source], ())
         return Text(f"np.take({texts[0].source}, {texts[1].source}, axis={value.axis})")
     if isinstance(value, ScatterAdd):
-        key = [":"] * value.axis + [texts[1].source]
-        where = f"np.s_[{', '.join(key)}]" if value.axis else texts[1].source
+        rows = [":"] * value.axis + [texts[1].source]
+        where = f"np.s_[{', '.join(rows)}]" if value.axis else texts[1].source
         return Text(f"_scattered({texts[0].source}, {where}, {shape_text(value.shape)})")
     assert isinstance(value, Diagonal), type(value)
     first, second = value.axes
@@ -125,7 +125,7 @@ def _key(key: Sequence[int | tuple[object, object, int]]) -> list[str]:
     for part in key:
         if isinstance(part, int):
             parts.append(str(part))
-        elif whole(part):  # type: ignore[arg-type]
+        elif whole(part):
             parts.append(":")
         else:
             start, stop, step = ("" if end is None else str(end) for end in part)
@@ -336,7 +336,7 @@ class _Body:
         terms = [(one.could_extract_minus_sign(), one) for one in body.args]
         terms.sort(key=lambda pair: (pair[0], self._term_order(pair[1])))
         texts = [self.text(-term if negative else term) for negative, term in terms]
-        first = texts[0].within(UNARY if terms[0][0] else SUM)
+        first = texts[0].within(PRODUCT if terms[0][0] else SUM)
         source = f"-{first}" if terms[0][0] else first
         for (negative, _), text in zip(terms[1:], texts[1:], strict=True):
             source += f" - {text.within(PRODUCT)}" if negative else f" + {text.within(SUM)}"
@@ -354,7 +354,9 @@ class _Body:
         if coefficient == -1 and len(factors) == 1 and isinstance(factors[0], sp.Add):
             return self.text(sp.Add(*(-term for term in factors[0].args)))
         negative, coefficient = bool(coefficient.is_negative), abs(coefficient)
-        parts = [(_is_inverse(one), sp.Pow(one, -1) if _is_inverse(one) else one) for one in factors]
+        parts = [
+            (_is_inverse(one), sp.Pow(one, -1) if _is_inverse(one) else one) for one in factors
+        ]
         if coefficient.is_Rational and coefficient.p == 1 and coefficient.q & (coefficient.q - 1):
             parts.append((True, sp.Integer(coefficient.q)))  # x / 3, for a third is no decimal
         elif coefficient != 1:
@@ -379,11 +381,12 @@ class _Body:
         return len(self.value.carried(factor)), inverse, isinstance(factor, sp.Add), kind
 
     def _chain(self, parts: Sequence[tuple[bool, sp.Expr]], negative: bool) -> Text:
+        if parts[0][0] and not all(inverse for inverse, _ in parts):
+            leading = next(part for part in parts if not part[0])
+            parts = [leading, *(part for part in parts if part is not leading)]
         texts = [self.text(part) for _, part in parts]
-        if parts[0][0]:
-            source = f"1.0 / {texts[0].within(UNARY)}"
-        else:
-            source = texts[0].within(PRODUCT)
+        first = texts[0]
+        source = f"1.0 / {first.within(UNARY)}" if parts[0][0] else first.within(PRODUCT)
         for (inverse, _), text in zip(parts[1:], texts[1:], strict=True):
             source += f" {'/' if inverse else '*'} {text.within(UNARY)}"
         if len(parts) == 1 and not parts[0][0] and not negative:
@@ -507,4 +510,3 @@ def _batched_product(left: Text, right: Text, summed: int | None) -> Text:
 def _right(text: Text) -> str:
     """The right operand of @, which must bind more tightly than the left."""
     return text.source if text.binding >= UNARY else f"({text.source})"
-

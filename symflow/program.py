@@ -163,6 +163,20 @@ class Kernel:
             if index is not None
         )
 
+    def order(self, expression: sp.Expr) -> tuple[int, ...]:
+        """The indices that a part of the body carries, those of the output first."""
+        return tuple(sorted(self.carried(expression)))
+
+    def part(self, expression: sp.Expr) -> Kernel:
+        """The elementwise kernel that computes a part of the body, over `order(expression)`."""
+        numbers = {index: at for at, index in enumerate(self.order(expression))}
+        accesses = [
+            Access(one.tensor, tuple(None if i is None else numbers.get(i) for i in one.indices))
+            for one in self.accesses
+        ]
+        sizes = [self.sizes[index] for index in numbers]
+        return kernel(range(len(sizes)), sizes, expression, accesses)
+
 
 def kernel(
     output: Sequence[int | None],
@@ -199,7 +213,8 @@ def kernel(
         if any(old != new for old, new in renumbering):
             body = _renumbered(body, renumbering)
     else:
-        assert len(distinct) == 1 and body == slot(used[0]), "max and min reduce one tensor"
+        assert len(distinct) == 1, "max and min reduce one tensor"
+        assert body == slot(used[0]), "max and min reduce a tensor as it is"
         body = slot(0)
 
     def moved(indices: Indices) -> Indices:
@@ -313,17 +328,22 @@ def _dtype_of(body: sp.Expr, slots: tuple[Dtype, ...]) -> Dtype:
         return "int" if number is None else slots[number]
     if isinstance(body, sp.Integer):
         return "int"
-    declared = getattr(body, "result", None)  # opaque functions say theirs
-    if declared in ("bool", "float"):
-        return declared  # type: ignore[no-any-return]
+    declared: str | None = getattr(body, "result", None)  # opaque functions say theirs
+    if declared == "bool":
+        return "bool"
+    if declared == "float":
+        return "float"
     parts = [_dtype_of(part, slots) for part in body.args]
-    if isinstance(body, (sp.Add, sp.Mul)):
-        return max([*parts, "int"], key=_RANK.__getitem__)  # type: ignore[return-value]
     if isinstance(body, sp.Pow) and body.exp.is_Integer and body.exp.is_positive:
         return parts[0]
     if declared == "widest":
-        return max(parts[body.result_from :], key=_RANK.__getitem__)
-    return "float"
+        return widest(parts[body.result_from :])
+    return widest([*parts, "int"]) if isinstance(body, (sp.Add, sp.Mul)) else "float"
+
+
+def widest(dtypes: Sequence[Dtype]) -> Dtype:
+    """What numbers of several kinds give when they meet."""
+    return max(dtypes, key=_RANK.__getitem__)
 
 
 # --- programs --------------------------------------------------------------------------------
@@ -425,9 +445,7 @@ class Builder:
     def relabel(self, tensor: int, label: Label, origin: Location | None) -> None:
         """Call a tensor by the better of two names."""
         if label.rank > self.definitions[tensor].label.rank:
-            self.definitions[tensor] = replace(
-                self.definitions[tensor], label=label, origin=origin
-            )
+            self.definitions[tensor] = replace(self.definitions[tensor], label=label, origin=origin)
 
     def __getitem__(self, tensor: int) -> Definition:
         return self.definitions[tensor]

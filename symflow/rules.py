@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import sympy as sp
 
-from symflow.elementwise import ROWS, Opaque, exp, log, sigmoid, softplus, where
+from symflow.elementwise import Opaque, exp, log, sigmoid, softplus, where
 
 _x, _y = sp.Wild("x"), sp.Wild("y")
 _c = sp.Wild("c")
@@ -123,5 +123,3 @@ def _head(left: sp.Expr) -> sp.Expr:
     """The function by which a pattern can be ruled out quickly."""
     functions = sorted(left.atoms(sp.exp, sp.log, Opaque), key=sp.default_sort_key)
     return next((one for one in functions if isinstance(one, Opaque)), functions[0])
-
-

@@ -9,14 +9,25 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import sympy as sp
 
 from symflow.notation import at, body_text, letters, subscripts
 from symflow.printing import Text, is_contraction, value_text
-from symflow.program import Constant, Input, Kernel, Program, slot
+from symflow.program import (
+    Access,
+    Builder,
+    Constant,
+    Input,
+    Kernel,
+    Label,
+    Program,
+    kernel,
+    slot,
+    slots_of,
+)
 from symflow.shapes import show
 
 LONGEST_EXPRESSION = 6
@@ -55,7 +66,7 @@ class Statement:
         if INDENT + len(code) + 2 + len(self.comment) <= WIDTH:
             return [*above, f"{code}  {self.comment}"]
         if above and INDENT + len(above[0]) + 2 + len(self.comment) <= WIDTH:
-            return [f"{above[0]}  {self.comment}", code]
+            return [f"{above[0]}  {self.comment.removeprefix('# ')}", code]
         return [*above, self.comment, code]
 
 
@@ -102,7 +113,13 @@ def block(
     constants  how each array constant is written, by its digest
     taken      names that statements must not use
     """
-    return _Scheduler(program, roots, inputs, constants, taken).block()
+    while True:
+        scheduler = _Scheduler(program, roots, inputs, constants, taken)
+        found = scheduler.block()
+        split = scheduler.split()
+        if split is None:
+            return found
+        program, roots = split
 
 
 class _Scheduler:
@@ -119,6 +136,7 @@ class _Scheduler:
         self.live = program.live(roots.values())
         self.names = Names([*taken, *inputs.values(), *constants.values()])
         self.texts: dict[int, Text] = {}
+        self.long: list[int] = []
         self.written: dict[int, str] = {}
         for tensor, definition in enumerate(program.definitions):
             if isinstance(definition.value, Input):
@@ -143,7 +161,7 @@ class _Scheduler:
                 continue
             value = definition.value
             is_literal = isinstance(value, Kernel) and value.is_literal
-            if definition.label.exact and not is_literal or reads[tensor] > 1:
+            if (definition.label.exact and not is_literal) or reads[tensor] > 1:
                 stated.add(tensor)
             inline = [
                 operand
@@ -161,18 +179,30 @@ class _Scheduler:
     def block(self) -> Block:
         while True:
             statements = self._statements()
-            long = [
-                tensor
-                for tensor, statement in statements.items()
-                if INDENT + len(statement.name) + 3 + len(statement.expression) > WIDTH
-            ]
-            split = [self._heaviest_inline(tensor) for tensor in long]
+            split = [self._heaviest_inline(tensor) for tensor in self._too_long(statements)]
             more = {operand for operand in split if operand is not None}
             if not more:
                 break
             self.stated |= more
+        self.long = self._too_long(statements)
         results = {name: self._text(tensor).source for name, tensor in self.roots.items()}
         return Block(tuple(statements.values()), results)
+
+    def _too_long(self, statements: Mapping[int, Statement]) -> list[int]:
+        return [
+            tensor
+            for tensor, one in statements.items()
+            if INDENT + len(one.name) + len(" = ") + len(one.expression) > WIDTH
+        ]
+
+    def split(self) -> tuple[Program, Mapping[str, int]] | None:
+        """The program with a part of a body that is too long for a line as a tensor of its own."""
+        for tensor in self.long:
+            value = self.program[tensor].value
+            part = _largest_part(value) if isinstance(value, Kernel) else None
+            if part is not None:
+                return _with_part(self.program, self.roots, tensor, part)
+        return None
 
     def _heaviest_inline(self, tensor: int) -> int | None:
         operands = [
@@ -264,6 +294,48 @@ class _Scheduler:
         return body_text(value, read, names)
 
 
+def _largest_part(value: Kernel) -> sp.Expr | None:
+    """What is summed, or the term or factor with most operations in it."""
+    if value.reduction == "sum" and value.reduced and value.body.args:
+        return value.body
+    parts = [part for part in value.body.args if part.args and slots_of(part)]
+    return max(parts, key=lambda part: part.count_ops(), default=None)
+
+
+def _with_part(
+    program: Program, roots: Mapping[str, int], tensor: int, part: sp.Expr
+) -> tuple[Program, Mapping[str, int]]:
+    builder = Builder()
+    moved: dict[int, int] = {}
+    for number, definition in enumerate(program.definitions):
+        value = definition.value.rebind(moved.__getitem__)
+        if number == tensor:
+            whole = definition.value
+            assert isinstance(whole, Kernel)
+            label = Label(_part_name(definition.label.name, whole, part), 2)
+            own = builder.add(whole.part(part).rebind(moved.__getitem__), label, definition.origin)
+            accesses = [Access(moved[one.tensor], one.indices) for one in whole.accesses]
+            value = kernel(
+                whole.output,
+                whole.sizes,
+                whole.body.xreplace({part: slot(len(accesses))}),
+                [*accesses, Access(own, whole.order(part))],
+            )
+        moved[number] = builder.add(value, definition.label, definition.origin)
+    outputs = {name: moved[number] for name, number in program.outputs.items()}
+    return builder.program(outputs), {name: moved[number] for name, number in roots.items()}
+
+
+def _part_name(owner: str, whole: Kernel, part: sp.Expr) -> str:
+    owner = re.sub(r"_(sum|terms|mean)$", "", owner)
+    if whole.reduced:
+        return f"{owner}_terms"
+    if isinstance(part, sp.Add):
+        subtracts = any(term.could_extract_minus_sign() for term in part.args)
+        return f"{owner}_{'difference' if subtracts else 'sum'}"
+    return f"{owner}_{'product' if isinstance(part, sp.Mul) else type(part).__name__.lower()}"
+
+
 def _times_printed(value: object, position: int) -> int:
     """How often an operand's text stands in the expression."""
     if not isinstance(value, Kernel):
@@ -284,5 +356,3 @@ def _operations(value: object) -> int:
     if value.is_literal:
         return 0
     return int(value.body.count_ops()) + (0 if value.elementwise else 1)
-
-

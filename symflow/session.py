@@ -7,7 +7,6 @@ session that trains them.
 
 from __future__ import annotations
 
-import linecache
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -18,14 +17,15 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from symflow.compiler import compile_program, undistributed
-from symflow.emission import initial_values, session_source
 from symflow.errors import SymflowError, calling_location
 from symflow.graph import Graph, Placeholder, Tensor, Variable, get_default_graph
+from symflow.initial import initial_values
 from symflow.lowering import Request, Update, needed
+from symflow.memory import executable, session_source
 from symflow.naming import label_nodes
 from symflow.program import Input, Type
-from symflow.shapes import Shape, Unknown, show
-from symflow.train import LineSearch, Training
+from symflow.shapes import Shape, show
+from symflow.train import LineSearch, Schedule, Training
 
 
 class _Initialize:
@@ -50,8 +50,8 @@ class _Compiled:
 class Session:
     """Runs operations of one graph, and holds the values of its Variables.
 
-        with sf.Session() as sess:
-            print(sess.run(loss, feed_dict={x: data}))
+    with sf.Session() as sess:
+        print(sess.run(loss, feed_dict={x: data}))
     """
 
     def __init__(self, graph: Graph | None = None) -> None:
@@ -113,9 +113,7 @@ class Session:
         fed: dict[int, NDArray[Any]] = {}
         for node, value in feed_dict.items():
             if not isinstance(node, Placeholder):
-                raise SymflowError(
-                    f"feed_dict: {node!r} is no placeholder", calling_location()
-                )
+                raise SymflowError(f"feed_dict: {node!r} is no placeholder", calling_location())
             array = np.asarray(value)
             if array.dtype.kind not in "biuf":
                 raise SymflowError(f"feed_dict: {node!r} is fed no numbers", calling_location())
@@ -141,11 +139,9 @@ class Session:
                 for want, got in zip(declared, given, strict=True)
             )
             if not fits:
-                known = tuple(sp.Integer(sizes.get(size, size)) if size in sizes else size for size in declared)
+                known = tuple(sp.sympify(sizes.get(size, size)) for size in declared)
                 called = node.name or "a placeholder"
-                raise SymflowError(
-                    f"{called}: expected {show(known)}, got {given}", node.location
-                )
+                raise SymflowError(f"{called}: expected {show(known)}, got {given}", node.location)
 
     # --- compiling ---
 
@@ -186,19 +182,17 @@ class Session:
         variables = tuple(
             (labels[id(node)].name, node) for node in nodes if isinstance(node, Variable)
         )
+        hidden = sorted(read - {labels[id(node)].name for node in nodes})
         with undistributed():
             text, constants = session_source(
                 program,
                 [labels[id(node)].name for node in arguments],
-                [name for name, _ in variables],
+                [*(name for name, _ in variables), *hidden],
                 np.dtype(self.graph.dtype).name,
             )
         name = f"<symflow session {len(self._compiled)}>"
-        namespace: dict[str, Any] = dict(constants)
-        exec(compile(text, name, "exec"), namespace)
-        linecache.cache[name] = (len(text), None, text.splitlines(True), name)
         types = tuple(program[tensor].type for tensor in program.outputs.values())
-        compiled = _Compiled(namespace["run"], arguments, variables, types)
+        compiled = _Compiled(executable(text, constants, name), arguments, variables, types)
         self._compiled[key] = compiled
         return compiled
 
@@ -208,9 +202,7 @@ class Session:
         with np.errstate(all="ignore"):
             return compiled.call(p, *(fed[id(node)] for node in compiled.inputs))
 
-    def _evaluate(
-        self, tensors: Sequence[Tensor], fed: Mapping[int, NDArray[Any]]
-    ) -> list[Any]:
+    def _evaluate(self, tensors: Sequence[Tensor], fed: Mapping[int, NDArray[Any]]) -> list[Any]:
         key = tuple(id(tensor) for tensor in tensors)
         fetches = {f"fetch_{at}": tensor for at, tensor in enumerate(tensors)}
         compiled = self._compile(key, fetches, fed)
@@ -223,7 +215,7 @@ class Session:
         """A result in the model's precision, never an array that the session goes on using."""
         array = np.array(result)
         kind = tensor.type.dtype if tensor.type is not None else "float"
-        if kind == "float" and array.dtype.kind != "f" or array.dtype.kind == "f":
+        if kind == "float":
             array = array.astype(self.graph.dtype, copy=False)
         elif kind == "bool":
             array = array.astype(bool, copy=False)
@@ -240,28 +232,25 @@ class Session:
 
     def _train(self, training: Training, fed: Mapping[int, NDArray[Any]]) -> None:
         optimizer = training.optimizer
-        update = Update(training.loss, training.variables, optimizer)
+        state = tuple(optimizer.state)
+        update = Update(training.loss, training.variables, optimizer.formulas, state)
         compiled = self._compile((id(training), "train"), {"loss": training.loss}, fed, update)
         step = self._steps.get(id(training), 0)
         dtype = self.graph.dtype
-        more: dict[str, Any] = {"step": step}
+        given: dict[str, Any] = {"_step": step}
         for name, initial in optimizer.state.items():
             for at, variable in enumerate(training.variables):
                 key = (id(training), id(variable), name)
                 if key not in self._state:
                     self._state[key] = np.full_like(self._value(variable), initial)
-                more[f"{name}_{at}"] = self._state[key]
+                given[f"_{name}_{at}"] = self._state[key]
         rate = optimizer.learning_rate
         if isinstance(rate, LineSearch):
-            more["rate"] = rate.initial
-            before, *moved = self._call(compiled, fed, **more)
-            moved = self._search(training, rate, fed, compiled, before, moved)
+            before, *moved = self._call(compiled, fed, _rate=rate.initial, **given)
+            moved = self._search(training, rate, fed, float(before), moved)
         else:
-            if not isinstance(rate, float):
-                more["rate"] = float(rate.formula.subs(rate.formula.free_symbols and {next(iter(rate.formula.free_symbols)): step} or {}))
-            else:
-                more["rate"] = rate
-            _, *moved = self._call(compiled, fed, **more)
+            now = rate.at(step) if isinstance(rate, Schedule) else rate
+            _, *moved = self._call(compiled, fed, _rate=now, **given)
         per_variable = 1 + len(optimizer.state)
         for at, variable in enumerate(training.variables):
             value, *state = moved[at * per_variable : (at + 1) * per_variable]
@@ -275,7 +264,6 @@ class Session:
         training: Training,
         rate: LineSearch,
         fed: Mapping[int, NDArray[Any]],
-        compiled: _Compiled,
         before: float,
         moved: Sequence[NDArray[Any]],
     ) -> list[NDArray[Any]]:
@@ -293,5 +281,3 @@ class Session:
             step *= rate.shrink
             tried = [old - step * one for old, one in zip(start, gradient, strict=True)]
         return tried
-
-

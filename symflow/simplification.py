@@ -31,6 +31,7 @@ from symflow.program import (
     Kernel,
     Label,
     Program,
+    Value,
     kernel,
     number,
     slot,
@@ -95,8 +96,6 @@ def _walk(program: Program, rebuild: Rebuild) -> Program:
 def _folded(program: Builder, definition: Definition) -> int | None:
     """Read through literals and index maps; number constants are literals."""
     value = definition.value
-    if isinstance(value, Literal) and value.data.ndim == 0 and value.data.dtype.kind == "f":
-        return program.add(kernel((), (), number(value.data.item()), []), definition.label)
     if not isinstance(value, Kernel):
         return None
     if value.reduction != "sum":
@@ -108,14 +107,24 @@ def _folded(program: Builder, definition: Definition) -> int | None:
     for position, access in enumerate(value.accesses):
         access = _source(program, access)
         source = program[access.tensor].value
-        if isinstance(source, Kernel) and source.is_literal and not program.kept(access.tensor):
-            replacements[slot(position)] = source.body
+        written = _written_out(source)
+        if written is not None and not program.kept(access.tensor):
+            replacements[slot(position)] = written
         accesses.append(access)
     body = value.body.xreplace(replacements) if replacements else value.body
     folded = kernel(value.output, value.sizes, canonical(body), accesses)
     if folded.is_index_map and _unchanged(program, folded):
         return folded.accesses[0].tensor
     return program.add(folded, definition.label, definition.origin)
+
+
+def _written_out(value: Value) -> sp.Expr | None:
+    """A literal's number, which stands in the body of its readers."""
+    if isinstance(value, Kernel) and value.is_literal:
+        return value.body
+    if isinstance(value, Literal) and value.data.ndim == 0 and value.data.dtype.kind != "b":
+        return number(value.data.item())
+    return None
 
 
 def _source(program: Builder, access: Access) -> Access:
@@ -192,7 +201,7 @@ def substituted(program: Builder, value: Kernel, positions: list[int]) -> Kernel
     for position in positions:
         access = value.accesses[position]
         source = program[access.tensor].value
-        assert isinstance(source, Kernel) and source.elementwise
+        assert isinstance(source, Kernel)
         inner: dict[sp.Symbol, sp.Expr] = {}
         for at, read in enumerate(source.accesses):
             inner[slot(at)] = slot(len(accesses))
@@ -202,9 +211,7 @@ def substituted(program: Builder, value: Kernel, positions: list[int]) -> Kernel
     return kernel(value.output, value.sizes, body, accesses)
 
 
-def _shifted_exponentials(
-    program: Builder, value: Kernel, definition: Definition
-) -> int | None:
+def _shifted_exponentials(program: Builder, value: Kernel, definition: Definition) -> int | None:
     """log-sum-exp: log Σ exp(x) → m + log Σ exp(x - m) with m = max x;
     softmax: exp(x) / Σ exp(x) → exp(x - m) / Σ exp(x - m).
 
@@ -392,13 +399,11 @@ def _share(program: Program) -> Program:
             for expression, part in _expensive(value):
                 if counts[part] > 1 and part != value and expression not in replacements:
                     label = Label(f"{definition.label.name}_{_called(expression)}")
-                    shared = builder.add(
-                        part.rebind(moved.__getitem__), label, definition.origin
-                    )
+                    shared = builder.add(part.rebind(moved.__getitem__), label, definition.origin)
                     replacements[expression] = slot(len(accesses))
-                    accesses.append(Access(shared, _carried_in_order(value, expression)))
+                    accesses.append(Access(shared, value.order(expression)))
             body = value.body.xreplace(replacements)
-            rebuilt = kernel(value.output, value.sizes, body, accesses, value.reduction)
+            rebuilt: Value = kernel(value.output, value.sizes, body, accesses, value.reduction)
         else:
             rebuilt = value.rebind(moved.__getitem__)
         moved[tensor] = builder.add(rebuilt, definition.label, definition.origin)
@@ -420,19 +425,4 @@ def _expensive(value: Kernel) -> Iterator[tuple[sp.Expr, Kernel]]:
         if isinstance(part, (sp.Function, sp.exp)) or (
             isinstance(part, sp.Pow) and not part.exp.is_Integer
         ):
-            yield part, alone(value, part)
-
-
-def alone(value: Kernel, part: sp.Expr) -> Kernel:
-    """The elementwise kernel that computes a part of a body, over the indices that it carries."""
-    numbers = {index: at for at, index in enumerate(_carried_in_order(value, part))}
-    accesses = [
-        Access(one.tensor, tuple(None if i is None else numbers.get(i) for i in one.indices))
-        for one in value.accesses
-    ]
-    sizes = [value.sizes[index] for index in numbers]
-    return kernel(range(len(sizes)), sizes, part, accesses)
-
-
-def _carried_in_order(value: Kernel, part: sp.Expr) -> tuple[int, ...]:
-    return tuple(sorted(value.carried(part)))
+            yield part, value.part(part)

@@ -27,6 +27,10 @@ class Schedule:
     formula: sp.Expr
     doc: str
 
+    def at(self, step: int) -> float:
+        """The rate after that many updates."""
+        return float(self.formula.subs(slot(0), step))
+
 
 @dataclass(frozen=True)
 class LineSearch:
@@ -76,12 +80,12 @@ def backtracking_line_search(
 class Optimizer:
     """What all optimizers share. A subclass gives `update`, and `state` if it keeps any.
 
-        class Momentum(Optimizer):
-            state = {"velocity": 0.0}
+    class Momentum(Optimizer):
+        state = {"velocity": 0.0}
 
-            def update(self, value, gradient, rate, step, velocity):
-                velocity = 0.9 * velocity + gradient
-                return value - rate * velocity, velocity
+        def update(self, value, gradient, rate, step, velocity):
+            velocity = 0.9 * velocity + gradient
+            return value - rate * velocity, velocity
     """
 
     state: ClassVar[Mapping[str, float]] = {}

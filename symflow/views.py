@@ -27,6 +27,7 @@ from symflow.program import (
     indices_of,
     kernel,
     slot,
+    widest,
 )
 from symflow.shapes import Shape
 
@@ -121,7 +122,7 @@ class Concat(View):
     def infer(self, operands: Sequence[Type]) -> Type:
         shape = list(operands[0].shape)
         shape[self.axis] = sp.Add(*(operand.shape[self.axis] for operand in operands))
-        return Type(tuple(shape), max((operand.dtype for operand in operands), key=_wider))
+        return Type(tuple(shape), widest([operand.dtype for operand in operands]))
 
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
         sizes = [program[source].type.shape[self.axis] for source in self.sources]
@@ -227,7 +228,3 @@ def sliced(size: sp.Expr, step: Step) -> sp.Expr:
 def whole(part: int | Step) -> bool:
     """Whether a key takes all of its axis."""
     return part in (WHOLE, (0, None, 1))
-
-
-def _wider(dtype: str) -> int:
-    return ("bool", "int", "float").index(dtype)

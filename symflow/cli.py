@@ -1,0 +1,157 @@
+"""`symflow` on the command line. SymPy and NumPy are imported when a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import symflow
+
+if TYPE_CHECKING:
+    from symflow.shapes import Shape
+
+STAGES = ("lower", "stabilise", "differentiate", "simplify")
+
+
+class _Commands(click.Group):
+    """Commands whose SymflowError is one line on stderr and exit status 1."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except Exception as error:
+            from symflow.errors import SymflowError
+
+            if not isinstance(error, SymflowError):
+                raise
+            click.echo(f"symflow: {error}", err=True)
+            context.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(symflow.__version__, prog_name="symflow")
+def main() -> None:
+    """Compile a model into a NumPy module with exact gradients.
+
+    \b
+    symflow compile model.py                writes generated/model.py
+    symflow check generated/model.py        tests its gradients
+    """
+
+
+@main.command("compile")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("generated"),
+    show_default=True,
+    help="Folder to write the module to.",
+)
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=n,784",
+    help="Shape of a placeholder: numbers, or names of open sizes. Repeat for several.",
+)
+@click.option(
+    "--dtype", type=click.Choice(["float32", "float64"]), help="Precision of initial parameters."
+)
+@click.option(
+    "--check",
+    "check_only",
+    is_flag=True,
+    help="Write nothing; exit 1 if the module is not current",
+)
+@click.option("--dump", type=click.Choice(STAGES), help="Print the program after a stage instead.")
+def compile_command(
+    model: Path,
+    output: Path,
+    shapes: tuple[str, ...],
+    dtype: str | None,
+    check_only: bool,
+    dump: str | None,
+) -> None:
+    """Compile MODEL, a Python file that builds a graph, into OUTPUT/<model>.py.
+
+    \b
+    symflow compile model.py
+    symflow compile model.py -o src/models --dtype float32
+    symflow compile model.py --shape x=n,784 --shape y=n
+    symflow compile model.py --check            in CI
+    """
+    from symflow.files import compilation, compile_files, is_current, write
+
+    given = _parsed(shapes)
+    if dump is not None:
+        click.echo(compilation(model, given, dtype).dump(dump), nl=False)
+        return
+    files = compile_files(model, output, given, dtype)
+    if check_only:
+        stale = [path for path, content in files.items() if not is_current(path, content)]
+        for path in stale:
+            reason = "is not what the model compiles to" if path.exists() else "is missing"
+            click.echo(f"symflow: {path} {reason}", err=True)
+        sys.exit(1 if stale else 0)
+    write(files)
+    for path, content in files.items():
+        if content is not None:
+            click.echo(f"wrote {path}")
+
+
+def _parsed(shapes: tuple[str, ...]) -> dict[str, Shape]:
+    """`x=n,784` as a name and a shape; a usage error where it is none."""
+    from symflow.errors import SymflowError
+    from symflow.graph import shape_of
+
+    parsed: dict[str, Shape] = {}
+    for text in shapes:
+        name, equals, sizes = text.partition("=")
+        entries = [entry.strip() for entry in sizes.strip("() ").split(",") if entry.strip()]
+        if not equals or not name.strip():
+            raise click.BadParameter(f"{text!r} is not NAME=SIZE,SIZE,...", param_hint="--shape")
+        try:
+            parsed[name.strip()] = shape_of(
+                [int(entry) if entry.lstrip("-").isdigit() else entry for entry in entries]
+            )
+        except SymflowError as error:
+            raise click.BadParameter(error.message, param_hint="--shape") from None
+    return parsed
+
+
+@main.command("check")
+@click.argument("path", metavar="MODEL_OR_MODULE", type=click.Path(path_type=Path))
+@click.option("--seed", default=0, show_default=True, help="Of the point that is tested.")
+@click.option(
+    "--tolerance", default=1e-6, show_default=True, help="Largest relative error that passes."
+)
+@click.option(
+    "--most",
+    default=200,
+    show_default=True,
+    help="Entries tested per parameter; of larger ones, as many are sampled.",
+)
+@click.option("--shape", "shapes", multiple=True, metavar="NAME=n,784", help="As for compile.")
+def check_command(
+    path: Path, seed: int, tolerance: float, most: int, shapes: tuple[str, ...]
+) -> None:
+    """Test every gradient of a model, or of a generated module, against numeric derivatives.
+
+    \b
+    symflow check model.py
+    symflow check generated/model.py --most 1000
+
+    The loss is differentiated numerically, entry by entry: by the complex step where the program
+    is analytic around the point, by Richardson-extrapolated central differences elsewhere.
+    Exits 1 if a gradient is off.
+    """
+    from symflow.checking import check, table
+
+    results = check(path, _parsed(shapes), seed=seed, most=most)
+    click.echo(table(results, tolerance), nl=False)
+    sys.exit(0 if all(one.error <= tolerance for one in results) else 1)

@@ -1,0 +1,160 @@
+"""One run of the compiler on a model file: what is asked of the graph, under which names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from symflow.compiler import compile_program, compile_stages
+from symflow.errors import SymflowError
+from symflow.functions import dependencies, unreached
+from symflow.graph import Placeholder, Tensor, Variable
+from symflow.initial import initial_values
+from symflow.lowering import Request, needed
+from symflow.model import Model
+from symflow.naming import label_nodes
+from symflow.notation import program_text
+from symflow.program import Program
+from symflow.schedule import RESERVED
+from symflow.shapes import Shape, show
+
+MODULE_NAMES = frozenset(
+    {
+        "Any",
+        "Array",
+        "ArrayLike",
+        "Callable",
+        "INPUTS",
+        "Iterator",
+        "NDArray",
+        "NamedTuple",
+        "Parameters",
+        "Path",
+        "TrainingResult",
+        "annotations",
+        "gradients",
+        "initial_parameters",
+        "load_parameters",
+        "loss_and_gradients",
+        "save_parameters",
+        "train",
+    }
+)
+"""What a generated module defines or imports itself."""
+
+ARGUMENTS = frozenset(
+    {"batch_size", "learning_rate", "losses", "on_step", "seed", "steps", "tolerance"}
+)
+"""What `train` calls its own arguments."""
+
+
+class Compilation:
+    """A model, and the choices of one run.
+
+    shapes  for placeholders, by name, in place of the ones in the file
+    dtype   "float32" or "float64"; the model's own precision if None
+    """
+
+    def __init__(
+        self, model: Model, shapes: Mapping[str, Shape] | None = None, dtype: str | None = None
+    ) -> None:
+        self.model = model
+        self.dtype = dtype or np.dtype(model.graph.dtype).name
+        roots = [*model.exports.values(), *([model.loss] if model.loss is not None else [])]
+        self.trainable = self._trainable()
+        self.nodes = needed([*roots, *self.trainable])
+        self.labels = label_nodes(self.nodes, self._bound())
+        self.inputs = [node for node in self.nodes if isinstance(node, Placeholder)]
+        self._check_names()
+        given = dict(shapes or {})
+        self.command = f"symflow compile {model.source}" + "".join(
+            f" --shape {name}={','.join(map(str, shape))}" for name, shape in given.items()
+        )
+        if dtype is not None:
+            self.command += f" --dtype {dtype}"
+        self.request = self._request(self._by_identity(given))
+
+    def _trainable(self) -> list[Variable]:
+        """The Variables to train: those of `minimize`, or all where there is only a loss."""
+        loss, training = self.model.loss, self.model.training
+        if loss is None:
+            return []
+        if training is not None:
+            return sorted(training.variables, key=lambda one: one.number)
+        variables = self.model.graph.trainable_variables
+        reached = dependencies(loss)
+        for variable in variables:
+            if variable not in reached:
+                name = variable.name or self.model.bound.get(id(variable))
+                raise SymflowError(unreached(loss, variable, name), variable.location)
+        return variables
+
+    def _bound(self) -> dict[int, str]:
+        bound = dict(self.model.bound)
+        loss = self.model.loss
+        if loss is not None and id(loss) not in bound and loss.name is None:
+            bound[id(loss)] = "loss"
+        return bound
+
+    def name(self, node: Tensor) -> str:
+        return self.labels[id(node)].name
+
+    def _check_names(self) -> None:
+        for node in [*self.inputs, *self.trainable]:
+            self._check_name(self.name(node), node, RESERVED | MODULE_NAMES | ARGUMENTS)
+        for name, node in self.model.exports.items():
+            self._check_name(name, node, MODULE_NAMES | {"loss", "np", "os"})
+
+    def _check_name(self, name: str, node: Tensor, taken: frozenset[str]) -> None:
+        if name in taken:
+            raise SymflowError(
+                f"the name {name!r} has a meaning of its own in a generated module", node.location
+            )
+        if not name.isascii():
+            raise SymflowError(f"the name {name!r} is not plain ASCII", node.location)
+
+    def _by_identity(self, shapes: Mapping[str, Shape]) -> dict[int, Shape]:
+        known = {self.name(node): node for node in self.inputs}
+        for name, shape in shapes.items():
+            if name not in known:
+                raise SymflowError(
+                    f"--shape {name}: the placeholders are: {', '.join(known) or 'none'}"
+                )
+            declared = known[name].type
+            fits = declared is None or (
+                len(declared.shape) == len(shape)
+                and all(
+                    not want.is_Integer or want == got
+                    for want, got in zip(declared.shape, shape, strict=True)
+                )
+            )
+            if declared is not None and not fits:
+                raise SymflowError(
+                    f"--shape {name}: {show(shape)} does not fit {show(declared.shape)}",
+                    known[name].location,
+                )
+        return {id(known[name]): shape for name, shape in shapes.items()}
+
+    def _request(self, shapes: Mapping[int, Shape]) -> Request:
+        derivatives: dict[str, tuple[Tensor, Tensor]] = {}
+        outputs = dict(self.model.exports)
+        if self.model.loss is not None:
+            outputs["loss"] = self.model.loss
+            for variable in self.trainable:
+                derivatives[f"d_{self.name(variable)}"] = (self.model.loss, variable)
+        trained = {id(node) for node in self.trainable}
+        rest = [n for n in self.nodes if isinstance(n, Variable) and id(n) not in trained]
+        initial = initial_values(self.model.graph, np.float64) if rest else {}
+        fixed = {id(node): initial[id(node)] for node in rest}
+        return Request(outputs, derivatives, self.labels, shapes, fixed)
+
+    def program(self) -> Program:
+        return compile_program(self.model.graph, self.request)
+
+    def dump(self, stage: str) -> str:
+        """The program after a stage, as text."""
+        for name, program in compile_stages(self.model.graph, self.request):
+            if name == stage:
+                text = program_text(program)
+        return text

@@ -1,0 +1,78 @@
+"""Models in, modules out: compile a file, and write what comes of it all at once or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from symflow.compilation import Compilation
+from symflow.emission import emit
+from symflow.errors import SymflowError
+from symflow.model import load
+from symflow.naming import is_identifier
+from symflow.shapes import Shape
+
+Files = dict[Path, bytes | None]
+"""What each file is to hold; None for one that must not be there."""
+
+
+def compile_files(
+    model: Path, output: Path, shapes: Mapping[str, Shape], dtype: str | None
+) -> Files:
+    """The module of a model, and the arrays that stand beside it if there are any."""
+    source = emit(compilation(model, shapes, dtype))
+    return {
+        output / f"{model.stem}.npz": source.archive(),
+        output / f"{model.stem}.py": source.text.encode(),
+    }
+
+
+def compilation(model: Path, shapes: Mapping[str, Shape], dtype: str | None = None) -> Compilation:
+    if not is_identifier(model.stem):
+        raise SymflowError(f"{model}: {model.stem!r} is no name for a Python module")
+    return Compilation(load(model), shapes, dtype)
+
+
+def is_current(path: Path, content: bytes | None) -> bool:
+    """Whether a file holds what it is to hold."""
+    try:
+        return path.read_bytes() == content
+    except FileNotFoundError:
+        return content is None
+    except OSError as error:
+        raise SymflowError(f"{path}: {error.strerror or error}") from None
+
+
+def write(files: Files) -> None:
+    """Replace files: all are written beside their places first, then moved there."""
+    written: dict[Path, str] = {}
+    path = Path()
+    try:
+        for path, content in files.items():
+            if content is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+                written[path] = temporary
+                with os.fdopen(handle, "wb") as file:
+                    file.write(content)
+                os.chmod(temporary, 0o666 & ~_umask())
+        for path, content in files.items():
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                os.replace(written[path], path)
+    except OSError as error:
+        raise SymflowError(f"{path}: {error.strerror or error}") from None
+    finally:
+        for temporary in written.values():
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,48 @@
+"""Initial values of Variables: as source in a module, and as the arrays that it would draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from symflow.graph import Graph, Variable
+from symflow.initializers import Initializer
+from symflow.layout import Helpers, array_lines, render
+from symflow.printing import shape_text
+
+
+def initial_lines(name: str, node: Variable) -> list[str]:
+    """`name=...,` in the construction of the initial parameters."""
+    value = node.initial_value
+    if isinstance(value, Initializer):
+        own = "random" if value.seed is None else f"np.random.default_rng({value.seed})"
+        text = value.expression.format(random=own)
+        drawn = text if text.endswith("dtype)") else f"{text}.astype(dtype)"
+        note = f"  # {value.name}" if "{random}" in value.expression else ""
+        return [f"{name}={drawn},{note}"]
+    shape = shape_text(tuple(map(sp.Integer, value.shape)))
+    if value.size > 1 and np.all(value == value.flat[0]):
+        return [f"{name}=np.full({shape}, {float(value.flat[0])!r}, dtype),"]
+    return array_lines(value.astype(float), f"{name}=np.array(", ", dtype),", 8)
+
+
+def initial_values(graph: Graph, dtype: Any) -> dict[int, NDArray[Any]]:
+    """The initial values of a graph's Variables, by identity, as its module would draw them."""
+    text = render("session.py.j2", function=None, helpers=Helpers(truncated_normal=True))
+    namespace: dict[str, Any] = {"dtype": dtype}
+    exec(text, namespace)
+    drawing = np.random.default_rng(graph.seed)
+    values: dict[int, NDArray[Any]] = {}
+    for node in graph.variables:
+        initial = node.initial_value
+        if isinstance(initial, Initializer):
+            # the module draws only what it trains, so the others must not disturb the sequence
+            shared = drawing if node.trainable else np.random.default_rng([graph.seed, node.number])
+            own = shared if initial.seed is None else np.random.default_rng(initial.seed)
+            namespace["random"] = own
+            initial = eval(initial.expression.format(random="random"), namespace)
+        values[id(node)] = np.array(initial, dtype)
+    return values

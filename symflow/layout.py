@@ -1,0 +1,112 @@
+"""Source text: templates, signatures and literals as a formatter leaves them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from symflow.schedule import WIDTH
+from symflow.shapes import Shape
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function ready to be laid out."""
+
+    signature: tuple[str, ...]
+    doc: tuple[str, ...]
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Helpers:
+    sigmoid: bool = False
+    softplus: bool = False
+    placed: bool = False
+    scattered: bool = False
+    truncated_normal: bool = False
+
+    @staticmethod
+    def of(source: str) -> Helpers:
+        """Those that a source calls."""
+        return Helpers(**{name: f"_{name}(" in source for name in Helpers.__dataclass_fields__})
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    package = Path(__file__).parent
+    folders = [package / "templates", package.parent / "templates"]  # installed, or a checkout
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+
+
+def render(template: str, **values: Any) -> str:
+    """The template's text with blank lines as a formatter leaves them, parsed to be sure."""
+    text = _environment().get_template(template).render(**values)
+    text = re.sub(r"[ \t]+\n", "\n", text)
+    text = re.sub(r"\n{4,}", "\n\n\n", text).strip("\n") + "\n"
+    ast.parse(text)
+    return text
+
+
+def signature(name: str, arguments: Sequence[str], returns: str) -> tuple[str, ...]:
+    """`def name(arguments) -> returns:` on one line if it fits, as a formatter breaks it if not."""
+    line = f"def {name}({', '.join(arguments)}) -> {returns}:"
+    if len(line) <= WIDTH:
+        return (line,)
+    inner = f"    {', '.join(arguments)}"
+    if len(inner) <= WIDTH and "*" not in arguments:
+        return (f"def {name}(", inner, f") -> {returns}:")
+    return (f"def {name}(", *(f"    {argument}," for argument in arguments), f") -> {returns}:")
+
+
+def call(opening: str, parts: Sequence[str], closing: str, indent: int = 4) -> list[str]:
+    """`opening(parts)closing` on one line if it fits, else one part per line."""
+    line = f"{opening}({', '.join(parts)}){closing}"
+    if indent + len(line) <= WIDTH:
+        return [line]
+    inner = f"    {', '.join(parts)}"
+    if indent + len(inner) <= WIDTH:
+        return [f"{opening}(", inner, f"){closing}"]
+    return [f"{opening}(", *(f"    {part}," for part in parts), f"){closing}"]
+
+
+def array_lines(array: NDArray[Any], prefix: str, suffix: str, indent: int) -> list[str]:
+    """An array literal broken as a formatter would."""
+    line = f"{prefix}{array.tolist()!r}{suffix}"
+    if indent + len(line) <= WIDTH or array.ndim == 0:
+        return [line]
+    lines = [f"{prefix}["]
+    for row in array:
+        lines += [f"    {one}" for one in array_lines(np.asarray(row), "", ",", indent + 4)]
+    return [*lines, f"]{suffix}"]
+
+
+def sizes_of(shapes: Mapping[str, Shape]) -> dict[str, str]:
+    """How each named size is found: `n` as `x.shape[0]`."""
+    found: dict[str, str] = {}
+    for name, shape in shapes.items():
+        for axis, size in enumerate(shape):
+            if size.is_Symbol:
+                found.setdefault(str(size), f"{name}.shape[{axis}]")
+    return found
+
+
+def docstring(text: str) -> str:
+    """A text that can stand in a docstring: one line, no quotes that end it, no escapes."""
+    return " ".join(text.split()).replace("\\", "/").replace('"""', "'''").rstrip('"')

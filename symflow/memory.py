@@ -1,0 +1,64 @@
+"""Program → a function in memory, through the same statements and templates as a module."""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from symflow.layout import Function, Helpers, render, signature, sizes_of
+from symflow.program import Constant, Input, Program
+from symflow.schedule import block
+
+
+def executable(text: str, constants: dict[str, NDArray[Any]], name: str) -> Callable[..., Any]:
+    """The function `run` of a source, with its lines shown in tracebacks."""
+    namespace: dict[str, Any] = dict(constants)
+    exec(compile(text, name, "exec"), namespace)
+    linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+    run: Callable[..., Any] = namespace["run"]
+    return run
+
+
+def session_source(
+    program: Program, arguments: Sequence[str], variables: Sequence[str], dtype: str
+) -> tuple[str, dict[str, NDArray[Any]]]:
+    """A function `run(p, *arguments)` that returns a program's outputs, and its constants.
+
+    `p` has an attribute for each of `variables`.
+    """
+    constants = {
+        definition.value.digest: (f"_constant_{tensor}", definition.value.data)
+        for tensor, definition in enumerate(program.definitions)
+        if isinstance(definition.value, Constant)
+    }
+    types = {
+        definition.value.name: definition.type
+        for definition in program.definitions
+        if isinstance(definition.value, Input)
+    }
+    written = {name: f"p.{name}" for name in variables} | {name: name for name in arguments}
+    sizes = sizes_of({name: types[name].shape for name in arguments})
+    code = block(
+        program,
+        program.outputs,
+        written,
+        {key: name for key, (name, _) in constants.items()},
+        [*sizes, *arguments],
+    )
+    lines = [f"{size} = {source}" for size, source in sizes.items() if code.mentions(size)]
+    if code.mentions("dtype"):
+        lines.append(f"dtype = np.{dtype}")
+    for statement in code.statements:
+        lines += statement.lines
+    lines += ["return (", *(f"    {code.results[name]}," for name in program.outputs), ")"]
+    function = Function(
+        signature("run", ["p: Any", *(f"{name}: Array" for name in arguments)], "tuple[Any, ...]"),
+        ("What the session was asked for.",),
+        tuple(lines),
+    )
+    text = render("session.py.j2", function=function, helpers=Helpers())
+    text = render("session.py.j2", function=function, helpers=Helpers.of(text))
+    return text, dict(constants.values())

@@ -1,0 +1,437 @@
+"""Every row of the elementwise table against its own maths, in 30 digits; conventions; stability.
+
+The first tests are driven by the table: an operation that is added to it is tested by it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+import sympy as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
+
+import symflow as sf
+import symflow.session
+from symflow.elementwise import ROWS, Elementwise
+from symflow.graph import apply
+
+Array = NDArray[Any]
+
+ROW_LIST = list(ROWS.values())
+BINARY = [row for row in ROW_LIST if len(row.domain) > 1]
+DIFFERENTIABLE = [row for row in ROW_LIST if row.result != "bool"]
+PATTERNS = [(), (3,), (2, 3), (2, 1), (1, 3), (4, 2, 3)]
+
+
+def named(value: Any) -> str | None:
+    return getattr(value, "name", None)
+
+
+@pytest.fixture(autouse=True)
+def _own_graph() -> Iterator[None]:
+    with sf.Graph().as_default():
+        yield
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The source of everything that sessions compile."""
+    texts: list[str] = []
+    original = symflow.session.session_source
+
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        found = original(*args, **kwargs)
+        texts.append(found[0])
+        return found
+
+    monkeypatch.setattr(symflow.session, "session_source", recorded)
+    return texts
+
+
+def draw(row: Elementwise, shapes: list[tuple[int, ...]], seed: int = 0) -> list[Array]:
+    """Random operands from the row's domain; predicates meet ties, conditions are 0 or 1."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for number, ((low, high), shape) in enumerate(zip(row.domain, shapes, strict=True)):
+        values = rng.uniform(low, high, shape)
+        whole = row.result == "bool" or number < row.result_from
+        found.append(np.round(values) if whole else values)
+    return found
+
+
+def symbols(row: Elementwise) -> list[sp.Symbol]:
+    return list(sp.symbols(f"x:{len(row.domain)}", real=True))
+
+
+def exact(row: Elementwise, operands: list[Array], *by: int) -> Array:
+    """The row's maths, differentiated by the operands `by`, evaluated with 30 digits."""
+    variables = symbols(row)
+    expression = sp.sympify(row.maths(*variables))
+    for operand in by:
+        expression = sp.diff(expression, variables[operand])
+    evaluate = sp.lambdify(variables, expression, "mpmath")
+
+    def at(*values: float) -> float:
+        return float(evaluate(*map(mpmath.mpf, values)))
+
+    with mpmath.workdps(30):
+        return np.asarray(np.vectorize(at, otypes=[float])(*operands))
+
+
+def reduced(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """The adjoint of broadcasting: summed over the axes along which an operand was repeated."""
+    extra = gradient.ndim - len(shape)
+    repeated = [axis + extra for axis, size in enumerate(shape) if size == 1]
+    return gradient.sum((*range(extra), *repeated)).reshape(shape)
+
+
+def run(fetches: Any, placeholders: list[Any], values: list[Array]) -> Any:
+    with sf.Session() as session:
+        return session.run(fetches, dict(zip(placeholders, values, strict=True)))
+
+
+def gradients_at(function: Callable[..., Any], *values: Any) -> tuple[Array, list[Array]]:
+    """A function of tensors at a point, and the gradient of its sum by every operand."""
+    arrays = [np.asarray(value, float) for value in values]
+    x = [sf.placeholder(sf.float64, array.shape) for array in arrays]
+    y = function(*x)
+    value, *slopes = run([y, *sf.gradients(sf.reduce_sum(y), x)], x, arrays)
+    return value, slopes
+
+
+# --- the table -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row", ROW_LIST, ids=named)
+def test_a_row_draws_as_many_operands_as_it_takes(row: Elementwise) -> None:
+    assert row.arity == len(row.domain)
+
+
+@pytest.mark.parametrize("row", ROW_LIST, ids=named)
+def test_a_row_is_offered_under_its_name_and_documented(row: Elementwise) -> None:
+    assert row.doc.endswith(".")
+    operands = [sf.placeholder(sf.float64, (3,)) for _ in row.domain]
+    assert getattr(sf, row.name)(*operands).operation is row
+
+
+@pytest.mark.parametrize("row", ROW_LIST, ids=named)
+def test_forward(row: Elementwise) -> None:
+    values = draw(row, [(40,)] * len(row.domain))
+    x = [sf.placeholder(sf.float64, ("n",)) for _ in values]
+    result = run(apply(row, x), x, values)
+    assert result.dtype == (np.bool_ if row.result == "bool" else np.float64)
+    assert_allclose(result, exact(row, values), rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("row", DIFFERENTIABLE, ids=named)
+def test_derivatives(row: Elementwise, order: int) -> None:
+    values = draw(row, [(40,)] * len(row.domain), seed=order)
+    x = [sf.placeholder(sf.float64, ("n",)) for _ in values]
+    operands = range(len(x))
+    wanted = list(itertools.product(operands, repeat=order))
+    fetches = []
+    for by in wanted:
+        y = apply(row, x)
+        for operand in by:
+            (y,) = sf.gradients(sf.reduce_sum(y), x[operand])
+        fetches.append(y)
+    for by, result in zip(wanted, run(fetches, x, values), strict=True):
+        assert_allclose(result, exact(row, values, *by), rtol=1e-12, atol=1e-14, err_msg=str(by))
+
+
+@pytest.mark.parametrize("row", [row for row in ROW_LIST if row.result == "bool"], ids=named)
+def test_predicates_have_no_derivative(row: Elementwise) -> None:
+    x = [sf.placeholder(sf.float64, (3,), name="x"), sf.placeholder(sf.float64, (3,))]
+    with pytest.raises(sf.SymflowError, match=rf"x .*only through {row.name} "):
+        sf.gradients(sf.reduce_sum(sf.to_float(apply(row, x))), x)
+
+
+@pytest.mark.parametrize("row", BINARY, ids=named)
+def test_broadcasting(row: Elementwise) -> None:
+    """Every pattern of shapes against every other: values, and gradients of a weighted sum."""
+    operands = range(len(row.domain))
+    pools = [
+        draw(row, [shape] * len(row.domain), seed=number) for number, shape in enumerate(PATTERNS)
+    ]
+    x = [[sf.placeholder(sf.float64, shape) for _ in operands] for shape in PATTERNS]
+    combinations = list(itertools.product(range(len(PATTERNS)), repeat=len(row.domain)))
+    weights = np.random.default_rng(1).uniform(1, 2, (4, 2, 3))
+    fetches, expected = [], []
+    for combination in combinations:
+        chosen = [x[pattern][operand] for operand, pattern in zip(operands, combination)]
+        values = [pools[pattern][operand] for operand, pattern in zip(operands, combination)]
+        shape = np.broadcast_shapes(*(value.shape for value in values))
+        weight = weights[(0,) * (3 - len(shape))][tuple(map(slice, shape))]
+        z = apply(row, chosen)
+        fetches.append(z)
+        expected.append(np.broadcast_to(numpy_maths(row)(*values), shape))
+        if row.result != "bool":
+            fetches += sf.gradients(sf.reduce_sum(z * weight), chosen)
+            expected += [
+                reduced(weight * numpy_maths(row, operand)(*values), values[operand].shape)
+                for operand in operands
+            ]
+    results = run(fetches, sum(x, []), sum(pools, []))
+    for result, right in zip(results, expected, strict=True):
+        assert np.shape(result) == right.shape
+        assert_allclose(result, right, rtol=1e-12, atol=1e-13)
+
+
+def numpy_maths(row: Elementwise, *by: int) -> Callable[..., Any]:
+    """The row's maths, or a derivative of it, as a NumPy function."""
+    variables = symbols(row)
+    expression = sp.sympify(row.maths(*variables))
+    for operand in by:
+        expression = sp.diff(expression, variables[operand])
+    function = sp.lambdify(variables, expression, "numpy")
+    return lambda *values: function(*np.broadcast_arrays(*values))
+
+
+@pytest.mark.parametrize("row", ROW_LIST, ids=named)
+def test_single_precision_stays_single(row: Elementwise, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the compiled code itself, not by a conversion at its end."""
+    monkeypatch.setattr(sf.Session, "_typed", lambda session, result, tensor: result)
+    values = draw(row, [(5,)] * len(row.domain))
+    x = [sf.placeholder(sf.float32, ("n",)) for _ in values]
+    y = apply(row, x)
+    fetches = [y]
+    if row.result != "bool":
+        scaled = sf.reduce_mean(0.1 * y + 1 / 3)
+        first = sf.gradients(scaled, x)
+        fetches += [scaled, *first, *sf.gradients(sf.reduce_sum(first[-1]), x)]
+    results = run(fetches, x, values)
+    wanted = np.bool_ if row.result == "bool" else np.float32
+    assert [np.asarray(result).dtype for result in results] == [wanted] * len(results)
+    assert_allclose(results[0], exact(row, values), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("other", [sf.int64, sf.bool, sf.int32], ids=str)
+@pytest.mark.parametrize("name", ["add", "multiply", "divide", "subtract", "maximum", "pow"])
+def test_single_precision_stays_single_beside_whole_numbers(
+    name: str, other: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sf.Session, "_typed", lambda session, result, tensor: result)
+    x, k = sf.placeholder(sf.float32, (3,)), sf.placeholder(other, (3,))
+    y = apply(ROWS[name], [x, k])
+    one = np.ones(3, other)
+    value, gradient = run(
+        [y, *sf.gradients(sf.reduce_sum(y), x)], [x, k], [np.array([2.0, 3, 4]), one]
+    )
+    assert value.dtype == gradient.dtype == np.float32
+    reference = getattr(np, {"pow": "power"}.get(name, name))
+    assert_allclose(value, reference(np.array([2.0, 3, 4]), one.astype(float)))
+
+
+# --- a row of one's own ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def softsign() -> Iterator[Any]:
+    before = dict(ROWS)
+    yield sf.operation("softsign", lambda x: x / (1 + sp.Abs(x)), doc="x / (1 + |x|).")
+    ROWS.clear()
+    ROWS.update(before)
+
+
+def test_an_operation_is_one_row(softsign: Any, printed: list[str]) -> None:
+    values = np.array([-3.0, -0.5, 0.0, 0.25, 2.0])
+    x = sf.placeholder(sf.float64, ("n",))
+    y = softsign(x, name="squashed")
+    (gradient,) = sf.gradients(sf.reduce_sum(y), x)
+    (second,) = sf.gradients(sf.reduce_sum(gradient), x)
+    value, slope, curvature = run([y, gradient, second], [x], [values])
+    assert_allclose(value, values / (1 + np.abs(values)), rtol=1e-15)
+    assert_allclose(slope, (1 + np.abs(values)) ** -2, rtol=1e-15)
+    assert_allclose(curvature, -2 * np.sign(values) * (1 + np.abs(values)) ** -3, rtol=1e-14)
+    assert "np.abs(" in printed[0]
+    assert y.name == "squashed"
+    assert y.operation.name == softsign.__name__ == "softsign"
+
+
+def test_an_operation_of_two_operands_broadcasts() -> None:
+    before = dict(ROWS)
+    try:
+        hypot = sf.operation("hypotenuse", lambda x, y: sp.sqrt(x**2 + y**2), domain=((1, 2),) * 2)
+        value, (dx, dy) = gradients_at(hypot, [[3.0], [6.0]], [4.0, 8.0])
+    finally:
+        ROWS.clear()
+        ROWS.update(before)
+    wide, high = np.array([[3.0], [6.0]]), np.array([4.0, 8.0])
+    length = np.hypot(wide, high)
+    assert_allclose(value, length)
+    assert_allclose(dx, (wide / length).sum(1, keepdims=True))
+    assert_allclose(dy, (high / length).sum(0))
+
+
+def test_a_name_is_given_once(softsign: Any) -> None:
+    with pytest.raises(sf.SymflowError, match="softsign exists already"):
+        sf.operation("softsign", lambda x: x)
+
+
+def test_an_operation_counts_its_operands(softsign: Any) -> None:
+    with pytest.raises(sf.SymflowError, match="softsign takes 1 operands, not 2"):
+        softsign(1.0, 2.0)
+
+
+def test_maths_that_is_no_expression_is_refused() -> None:
+    with pytest.raises(sf.SymflowError, match="no SymPy expression"):
+        sf.operation("broken", lambda x: "x")
+    assert "broken" not in ROWS
+
+
+# --- conventions at kinks --------------------------------------------------------------------
+
+KINKS: list[tuple[str, Callable[..., Any], list[Any], Any, list[Any]]] = [
+    ("relu", sf.relu, [[0.0, -1, 2]], [0, 0, 2], [[0, 0, 1]]),
+    ("abs", sf.abs, [[0.0, -1, 2]], [0, 1, 2], [[0, -1, 1]]),
+    ("sign", sf.sign, [[0.0, -1, 2]], [0, -1, 1], [[0, 0, 0]]),
+    ("square root of square", lambda x: sf.sqrt(sf.square(x)), [[0.0, -2]], [0, 2], [[0, -1]]),
+    ("maximum", sf.maximum, [[1.0, 2], [1.0, 3]], [1, 3], [[0.5, 0], [0.5, 1]]),
+    ("minimum", sf.minimum, [[1.0, 2], [1.0, 3]], [1, 2], [[0.5, 1], [0.5, 0]]),
+    ("maximum of x and x", lambda x: sf.maximum(x, x), [[1.0, 2]], [1, 2], [[1, 1]]),
+    ("reduce_max", sf.reduce_max, [[1.0, 3, 3, 3]], 3, [[0, 1 / 3, 1 / 3, 1 / 3]]),
+    ("reduce_min", sf.reduce_min, [[1.0, 1, 3]], 1, [[0.5, 0.5, 0]]),
+    (
+        "reduce_max of rows",
+        lambda x: sf.reduce_max(x, axis=1),
+        [[[1.0, 1], [0, 2]]],
+        [1, 2],
+        [[[0.5, 0.5], [0, 1]]],
+    ),
+    ("where", lambda x, y: sf.where(x > 0, x, y), [[1.0, -1], [5, 6]], [1, 6], [[1, 0], [0, 1]]),
+    ("guarded sqrt", lambda x: sf.where(x > 0, sf.sqrt(x), 0), [[-1.0, 4]], [0, 2], [[0, 0.25]]),
+    (
+        "guarded log",
+        lambda x: sf.where(x > 0, sf.log(x), 0),
+        [[0.0, 2]],
+        [0, np.log(2)],
+        [[0, 0.5]],
+    ),
+    ("guarded 1/x", lambda x: sf.where(x > 0, 1 / x, x), [[0.0, 2]], [0, 0.5], [[1, -0.25]]),
+    ("0 to the power 2", sf.pow, [0.0, 2.0], 0, [0, 0]),
+    ("0 to the power 0", sf.pow, [0.0, 0.0], 1, [0, 0]),
+    ("negative base", sf.pow, [-2.0, 3.0], -8, [12, 0]),
+]
+
+
+@pytest.mark.parametrize(
+    ("function", "at", "value", "gradient"), [case[1:] for case in KINKS], ids=[c[0] for c in KINKS]
+)
+def test_conventions(
+    function: Callable[..., Any], at: list[Any], value: Any, gradient: list[Any]
+) -> None:
+    result, slopes = gradients_at(function, *at)
+    assert_allclose(result, value, rtol=1e-15)
+    for slope, right in zip(slopes, gradient, strict=True):
+        assert_allclose(slope, right, rtol=1e-15)
+
+
+# --- stable values ---------------------------------------------------------------------------
+
+
+def naive_softmax(x: Any) -> Any:
+    return sf.exp(x) / sf.reduce_sum(sf.exp(x), axis=-1, keepdims=True)
+
+
+def naive_cross_entropy(x: Any) -> Any:
+    p = sf.sigmoid(x)
+    return -(0.25 * sf.log(p) + 0.75 * sf.log(1 - p))
+
+
+SHARE = np.exp(-1.0) / (1 + np.exp(-1.0))
+STABLE: list[tuple[str, Callable[..., Any], Any, Any, Any]] = [
+    ("sigmoid", sf.sigmoid, [800.0, -800, 0], [1, 0, 0.5], [0, 0, 0.25]),
+    ("naive sigmoid", lambda x: 1 / (1 + sf.exp(-x)), [800.0, -800, 0], [1, 0, 0.5], [0, 0, 0.25]),
+    ("softplus", sf.softplus, [800.0, -800, 0], [800, 0, np.log(2)], [1, 0, 0.5]),
+    ("log(1+exp)", lambda x: sf.log(1 + sf.exp(x)), [800.0, -800], [800, 0], [1, 0]),
+    ("log(exp+1)", lambda x: sf.log(sf.exp(x) + 1.0), [800.0, -800], [800, 0], [1, 0]),
+    ("log sigmoid", lambda x: sf.log(sf.sigmoid(x)), [-800.0, 800], [-800, 0], [1, 0]),
+    ("log(1-sigmoid)", lambda x: sf.log(1 - sf.sigmoid(x)), [-800.0, 800], [0, -800], [0, -1]),
+    ("tanh", sf.tanh, [400.0, -400], [1, -1], [0, 0]),
+    ("log of exp", lambda x: sf.log(sf.exp(x)), [1000.0, -1000], [1000, -1000], [1, 1]),
+    ("naive cross entropy", naive_cross_entropy, [800.0, -800], [600, 200], [0.75, -0.25]),
+    ("logsumexp", sf.reduce_logsumexp, [1000.0, 1000], 1000 + np.log(2), [0.5, 0.5]),
+    ("logsumexp below", sf.reduce_logsumexp, [-1000.0, -1000], np.log(2) - 1000, [0.5, 0.5]),
+    (
+        "naive logsumexp",
+        lambda x: sf.log(sf.reduce_sum(sf.exp(x))),
+        [1000.0, 999],
+        1000 - np.log(1 - SHARE),
+        [1 - SHARE, SHARE],
+    ),
+    (
+        "naive logsumexp below",
+        lambda x: sf.log(sf.reduce_sum(sf.exp(x))),
+        [-1000.0, -1001],
+        -1000 - np.log(1 - SHARE),
+        [1 - SHARE, SHARE],
+    ),
+    (
+        "naive logsumexp of rows",
+        lambda x: sf.log(sf.reduce_sum(sf.exp(x), axis=1)),
+        [[1000.0, 1000], [-1000, -1000]],
+        [1000 + np.log(2), np.log(2) - 1000],
+        [[0.5, 0.5], [0.5, 0.5]],
+    ),
+    (
+        "naive log of mean of exp",
+        lambda x: sf.log(sf.reduce_mean(sf.exp(x))),
+        [1000.0, 1000],
+        1000,
+        [0.5, 0.5],
+    ),
+    ("softmax", sf.softmax, [1000.0, 1000], [0.5, 0.5], [0, 0]),
+    ("naive softmax", naive_softmax, [1000.0, 1000], [0.5, 0.5], [0, 0]),
+    ("naive softmax below", naive_softmax, [-1000.0, -1000], [0.5, 0.5], [0, 0]),
+    (
+        "one of naive softmax",
+        lambda x: naive_softmax(x)[0],
+        [1000.0, 999],
+        1 - SHARE,
+        [SHARE * (1 - SHARE), -SHARE * (1 - SHARE)],
+    ),
+    ("log_softmax", lambda x: sf.log_softmax(x)[1], [1000.0, -1000], -2000, [-1, 1]),
+    ("log of softmax", lambda x: sf.log(sf.softmax(x))[1], [1000.0, -1000], -2000, [-1, 1]),
+    ("log of naive softmax", lambda x: sf.log(naive_softmax(x))[1], [1000.0, 0], -1000, [-1, 1]),
+]
+
+
+@pytest.mark.parametrize(
+    ("function", "at", "value", "gradient"),
+    [case[1:] for case in STABLE],
+    ids=[case[0] for case in STABLE],
+)
+def test_stable(function: Callable[..., Any], at: Any, value: Any, gradient: Any) -> None:
+    with np.errstate(invalid="raise"):
+        result, (slope,) = gradients_at(function, at)
+    assert_allclose(result, value, rtol=1e-14, atol=1e-300)
+    assert_allclose(slope, gradient, rtol=1e-13, atol=1e-300)
+
+
+@pytest.mark.parametrize("labels", [[1.0, 0.0], [0.5, 0.5]])
+def test_cross_entropies_of_extreme_logits(labels: list[float]) -> None:
+    y = np.array(labels)
+
+    def both(z: Any) -> Any:
+        return sf.nn.softmax_cross_entropy_with_logits(
+            labels=y, logits=z
+        ) + sf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=z)
+
+    z = np.array([-1000.0, 1000.0])
+    value, (slope,) = gradients_at(both, z)
+    assert_allclose(value, y[0] * 2000 + np.array([1000 * y[0], 1000 * (1 - y[1])]), rtol=1e-14)
+    assert_allclose(slope, 2 * (np.array([0, 1]) - y) + np.array([0, 1]) - y, rtol=1e-14)
+
+
+def test_equal_entries_of_a_broadcast_maximum_share() -> None:
+    value, (dx, dy) = gradients_at(sf.maximum, [1.0, 2.0, 3.0], 2.0)
+    assert_array_equal(value, [2, 2, 3])
+    assert_array_equal(dx, [0, 0.5, 1])
+    assert_array_equal(dy, 1.5)
