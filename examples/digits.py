@@ -14,9 +14,7 @@ hidden = sf.relu(pixels @ w1 + b1)
 logits = hidden @ w2 + b2
 probability = sf.softmax(logits)
 
-cross_entropy = sf.nn.softmax_cross_entropy_with_logits(
-    labels=sf.one_hot(digit, 10), logits=logits
-)
+cross_entropy = sf.nn.softmax_cross_entropy_with_logits(labels=sf.one_hot(digit, 10), logits=logits)
 loss = sf.reduce_mean(cross_entropy)
 
 train_op = sf.train.GradientDescentOptimizer(0.5).minimize(loss)

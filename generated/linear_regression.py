@@ -170,7 +170,7 @@ def _moved(p: Parameters, d: Parameters, rate: float, step: int) -> Parameters:
 
 def _updated(value: Array, gradient: Array, rate: float, step: int) -> Array:
     """One parameter after one update."""
-    return value - gradient * rate
+    return value - rate * gradient
 
 
 def _squared_norm(d: Parameters) -> float:

@@ -156,8 +156,9 @@ def _updates(optimizer: Optimizer) -> list[Function]:
 
 def formula_text(formula: sp.Expr, names: Sequence[str]) -> str:
     """An elementwise formula on slots as a NumPy expression of the given names."""
-    value = kernel((), (), formula, [Access(number, ()) for number in range(len(names))])
-    return kernel_text(value, lambda operand: Text(names[operand])).source
+    order = sorted(names, key=lambda name: name not in ("rate", "step"))  # rate * gradient
+    value = kernel((), (), formula, [Access(order.index(name), ()) for name in names])
+    return kernel_text(value, lambda operand: Text(order[operand])).source
 
 
 def _schedule(rate: Schedule) -> Function:

@@ -230,7 +230,9 @@ def _layout(value: Kernel) -> Indices:
     whole_space = carried | set(value.reduced)
     full = [one.indices for one in value.accesses if set(one.indices) - {None} == whole_space]
     for indices in full:
-        if tuple(None if index in value.reduced else index for index in indices) == value.output:
+        kept = tuple(None if index in value.reduced else index for index in indices)
+        dropped = tuple(index for index in indices if index not in value.reduced)
+        if value.output in (kept, dropped):
             return indices
     if full and not value.output:
         return full[0]
@@ -453,6 +455,9 @@ def _contraction(value: Kernel, operand: Operand) -> Text:
         if len(left.axes) == 1:
             return Text(f"{left.within(PRODUCT)} @ {_right(right)}", PRODUCT, ())
         return Text(f"np.vdot({left.source}, {right.source})", ATOM, ())
+    product = _plain_product(left, right, value)
+    if product is not None:
+        return product
     left, right = _without_ones(left), _without_ones(right)
     first, second = left.axes, right.axes
     summed = [index for index in first if index in second and index not in out]
@@ -481,6 +486,30 @@ def _contraction(value: Kernel, operand: Operand) -> Text:
     subscripts = f"{spelled[0]},{spelled[1]}->{spelled[2]}"
     call = f'np.einsum("{subscripts}", {left.source}, {right.source}, optimize=True)'
     return Text(call, ATOM, out)
+
+
+def _plain_product(left: Text, right: Text, value: Kernel) -> Text | None:
+    """`left @ right` as they are, or with one or both transposed, if that is the kernel."""
+    forms = [(a, b) for a in (left, right) for b in (left, right) if a is not b]
+    for transposed in ((False, False), (True, False), (False, True), (True, True)):
+        for pair in forms:
+            first, second = (
+                _transposed(text) if turn else text
+                for text, turn in zip(pair, transposed, strict=True)
+            )
+            if not 0 < len(first.axes) <= 2 or not 0 < len(second.axes) <= 2:
+                return None
+            summed = first.axes[-1]
+            meets = summed is not None and summed == second.axes[0]
+            if meets and (*first.axes[:-1], *second.axes[1:]) == value.output:
+                return _matrix_product(first, second, summed)
+    return None
+
+
+def _transposed(text: Text) -> Text:
+    if len(text.axes) < 2:
+        return text
+    return Text(f"{text.within(ATOM)}.T", ATOM, text.axes[::-1])
 
 
 def _free(axes: Indices, batch: Sequence[int | None], summed: Sequence[int | None]) -> int | None:

@@ -6,6 +6,7 @@ be taken by (`kept`) stay as they are. The passes in order:
     fold       literals and index maps vanish into the kernels that read them
     stabilise  what overflows or loses digits is replaced (`rules.py`, and sums of exponentials)
     inline     an elementwise kernel that is read once, and has no name, joins its reader
+    factor     a factor common to all terms is taken out of a sum
     contract   sums become contractions or plain reductions (`contraction.py`)
     share      an expensive subexpression that occurs twice becomes a tensor of its own
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import sympy as sp
 
@@ -60,6 +62,7 @@ def simplify(program: Program) -> Program:
     program = _walk(program, _folded)
     program = _walk(program, _stabilised)
     program = _inline(program)
+    program = _walk(program, _factored)
     program = _walk(program, _contracted)
     program = _walk(program, _folded)
     return _walk(_share(program), _folded)
@@ -366,6 +369,44 @@ def _merged_sum(program: Builder, value: Kernel, single: set[int]) -> Kernel:
 
 def _occurrences(body: sp.Expr, symbol: sp.Symbol) -> int:
     return sum(part == symbol for part in sp.preorder_traversal(body))
+
+
+# --- factor ----------------------------------------------------------------------------------
+
+
+def _factored(program: Builder, definition: Definition) -> int | None:
+    """common factor: x / n - y / n → (x - y) / n, where that costs less."""
+    value = definition.value
+    if not isinstance(value, Kernel) or not value.body.has(sp.Add) or value.reduction != "sum":
+        return None
+    body = _common_factors(value.body)
+    if body == value.body:
+        return None
+    return program.add(
+        kernel(value.output, value.sizes, body, value.accesses), definition.label, definition.origin
+    )
+
+
+@lru_cache(maxsize=65536)
+def _common_factors(body: sp.Expr) -> sp.Expr:
+    """The body with what all terms of a sum share, the number included, in front of the sum."""
+    if not body.args or not body.has(sp.Add):
+        return body
+    body = body.func(*(_common_factors(part) for part in body.args))
+    if not isinstance(body, sp.Add):
+        return body
+    split = [term.as_coeff_Mul() for term in body.args]
+    factors = [sp.Mul.make_args(rest) for _, rest in split]
+    common = [one for one in factors[0] if all(one in other for other in factors[1:])]
+    size = abs(split[0][0])
+    if any(abs(coefficient) != size for coefficient, _ in split):
+        size = sp.Integer(1)
+    rest = [
+        sp.Mul(coefficient / size, *(one for one in parts if one not in common))
+        for (coefficient, _), parts in zip(split, factors, strict=True)
+    ]
+    factored = sp.Mul(size, *common, sp.Add(*rest))
+    return factored if cost(factored) < cost(body) else body
 
 
 # --- contract --------------------------------------------------------------------------------

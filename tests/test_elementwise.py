@@ -91,6 +91,10 @@ def reduced(gradient: Array, shape: tuple[int, ...]) -> Array:
     return gradient.sum((*range(extra), *repeated)).reshape(shape)
 
 
+def flat(lists: list[list[Any]]) -> list[Any]:
+    return list(itertools.chain.from_iterable(lists))
+
+
 def run(fetches: Any, placeholders: list[Any], values: list[Array]) -> Any:
     with sf.Session() as session:
         return session.run(fetches, dict(zip(placeholders, values, strict=True)))
@@ -165,8 +169,8 @@ def test_broadcasting(row: Elementwise) -> None:
     weights = np.random.default_rng(1).uniform(1, 2, (4, 2, 3))
     fetches, expected = [], []
     for combination in combinations:
-        chosen = [x[pattern][operand] for operand, pattern in zip(operands, combination)]
-        values = [pools[pattern][operand] for operand, pattern in zip(operands, combination)]
+        chosen = [x[pattern][operand] for operand, pattern in enumerate(combination)]
+        values = [pools[pattern][operand] for operand, pattern in enumerate(combination)]
         shape = np.broadcast_shapes(*(value.shape for value in values))
         weight = weights[(0,) * (3 - len(shape))][tuple(map(slice, shape))]
         z = apply(row, chosen)
@@ -178,7 +182,7 @@ def test_broadcasting(row: Elementwise) -> None:
                 reduced(weight * numpy_maths(row, operand)(*values), values[operand].shape)
                 for operand in operands
             ]
-    results = run(fetches, sum(x, []), sum(pools, []))
+    results = run(fetches, flat(x), flat(pools))
     for result, right in zip(results, expected, strict=True):
         assert np.shape(result) == right.shape
         assert_allclose(result, right, rtol=1e-12, atol=1e-13)
@@ -233,11 +237,16 @@ def test_single_precision_stays_single_beside_whole_numbers(
 
 
 @pytest.fixture
-def softsign() -> Iterator[Any]:
+def own_table() -> Iterator[None]:
     before = dict(ROWS)
-    yield sf.operation("softsign", lambda x: x / (1 + sp.Abs(x)), doc="x / (1 + |x|).")
+    yield
     ROWS.clear()
     ROWS.update(before)
+
+
+@pytest.fixture
+def softsign(own_table: None) -> Any:
+    return sf.operation("softsign", lambda x: x / (1 + sp.Abs(x)), doc="x / (1 + |x|).")
 
 
 def test_an_operation_is_one_row(softsign: Any, printed: list[str]) -> None:
@@ -255,14 +264,10 @@ def test_an_operation_is_one_row(softsign: Any, printed: list[str]) -> None:
     assert y.operation.name == softsign.__name__ == "softsign"
 
 
+@pytest.mark.usefixtures("own_table")
 def test_an_operation_of_two_operands_broadcasts() -> None:
-    before = dict(ROWS)
-    try:
-        hypot = sf.operation("hypotenuse", lambda x, y: sp.sqrt(x**2 + y**2), domain=((1, 2),) * 2)
-        value, (dx, dy) = gradients_at(hypot, [[3.0], [6.0]], [4.0, 8.0])
-    finally:
-        ROWS.clear()
-        ROWS.update(before)
+    hypot = sf.operation("hypotenuse", lambda x, y: sp.sqrt(x**2 + y**2), domain=((1, 2),) * 2)
+    value, (dx, dy) = gradients_at(hypot, [[3.0], [6.0]], [4.0, 8.0])
     wide, high = np.array([[3.0], [6.0]]), np.array([4.0, 8.0])
     length = np.hypot(wide, high)
     assert_allclose(value, length)
@@ -280,9 +285,13 @@ def test_an_operation_counts_its_operands(softsign: Any) -> None:
         softsign(1.0, 2.0)
 
 
-def test_maths_that_is_no_expression_is_refused() -> None:
-    with pytest.raises(sf.SymflowError, match="no SymPy expression"):
-        sf.operation("broken", lambda x: "x")
+@pytest.mark.parametrize(
+    "maths", [lambda x: x > 0, lambda x: x * sp.Symbol("stranger")], ids=["relation", "free symbol"]
+)
+@pytest.mark.usefixtures("own_table")
+def test_maths_that_is_no_expression_in_its_operands_is_refused(maths: Any) -> None:
+    with pytest.raises(sf.SymflowError, match="broken"):
+        sf.operation("broken", maths)
     assert "broken" not in ROWS
 
 

@@ -1,0 +1,5 @@
+"""`python -m symflow`."""
+
+from symflow.cli import main
+
+main(prog_name="symflow")
