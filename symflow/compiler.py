@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from sympy.core.parameters import distribute
 
-from symflow.gradients import differentiate
+from symflow.differentiation import differentiate
 from symflow.graph import Graph
 from symflow.lowering import Request, lower
 from symflow.program import Program, check

@@ -138,6 +138,11 @@ def subscripts(indices: Indices, names: Sequence[str]) -> list[str]:
     return ["0" if index is None else names[index] for index in indices]
 
 
+def expression_text(expression: sp.Expr) -> str:
+    """An expression as a person writes it."""
+    return str(_printer.doprint(expression)).replace("_", "")
+
+
 def body_text(value: Kernel, read: Callable[[int], sp.Expr], names: Sequence[str]) -> str:
     """The right side of a kernel's formula; `read` gives what stands for each operand."""
     replacements = {slot(number): read(number) for number in slots_of(value.body)}

@@ -13,6 +13,7 @@ from functools import lru_cache
 import sympy as sp
 
 from symflow.elementwise import Opaque, exp, log, sigmoid, softplus, where
+from symflow.notation import expression_text
 
 _x, _y = sp.Wild("x"), sp.Wild("y")
 _c = sp.Wild("c")
@@ -20,55 +21,52 @@ _c = sp.Wild("c")
 
 @dataclass(frozen=True)
 class Rule:
-    """`left` → `right`, with Wild symbols; `equation` is the same for a person."""
+    """`left` → `right`, with Wild symbols that stand for any expression."""
 
     name: str
-    equation: str
     left: sp.Expr
     right: sp.Expr
     stable: bool = True
+
+    @property
+    def equation(self) -> str:
+        """The rule for a person: `log(sigmoid(x)) → -softplus(-x)`."""
+        return f"{expression_text(self.left)} → {expression_text(self.right)}"
 
 
 RULES = (
     Rule(
         "log-sigmoid",
-        "log σ(x) → -softplus(-x)",
         log(sigmoid(_x)),
         -softplus(-_x),
     ),
     Rule(
         "log of one minus sigmoid",
-        "log(1 - σ(x)) → -softplus(x)",
         log(1 - sigmoid(_x)),
         -softplus(_x),
     ),
     Rule(
         "softplus",
-        "log(1 + exp(x)) → softplus(x)",
         log(1 + exp(_x)),
         softplus(_x),
     ),
     Rule(
         "sigmoid",
-        "1 / (1 + exp(-x)) → σ(x)",
         1 / (1 + exp(_x)),
         sigmoid(-_x),
     ),
     Rule(
         "log of a product with exp",
-        "log(exp(x)·y) → x + log(y)",
         log(exp(_x) * _y),
         _x + log(_y),
     ),
     Rule(
         "masked product",
-        "where(c, 1, 0)·x → where(c, x, 0)",
         where(_c, 1, 0) * _x,
         where(_c, _x, 0),
     ),
     Rule(
         "masked product, other branch",
-        "where(c, 0, 1)·x → where(c, 0, x)",
         where(_c, 0, 1) * _x,
         where(_c, 0, _x),
     ),

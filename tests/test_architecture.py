@@ -1,0 +1,79 @@
+"""Imports go one way: every module of symflow may import only what stands above it here."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import symflow
+
+PACKAGE = Path(symflow.__file__).parent
+
+ORDER = (
+    ("errors",),
+    ("shapes", "initializers"),
+    ("program",),
+    ("elementwise", "contraction"),
+    ("views",),
+    ("operations", "differentiation", "notation", "printing"),
+    ("rules",),
+    ("simplification",),
+    ("schedule", "graph"),
+    ("functions", "naming", "lowering", "layout"),
+    ("nn", "losses", "train", "compiler", "initial", "memory"),
+    ("model", "loop", "session"),
+    ("api", "compilation"),
+    ("emission",),
+    ("files",),
+    ("checking",),
+    ("cli",),
+    ("__main__",),
+)
+FLOOR = {name: floor for floor, names in enumerate(ORDER) for name in names}
+
+
+def imported(path: Path) -> list[str]:
+    """The modules of symflow that a file imports, wherever in it."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("symflow"):
+            found.append((node.module or "").removeprefix("symflow").removeprefix("."))
+        elif isinstance(node, ast.Import):
+            found += [
+                one.name.removeprefix("symflow").removeprefix(".")
+                for one in node.names
+                if one.name.split(".")[0] == "symflow"
+            ]
+    return [name for name in found if name]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_imports_go_one_way(path: Path) -> None:
+    if path.stem == "__init__":
+        assert set(imported(path)) <= {"api"}
+        return
+    assert path.stem in FLOOR, f"{path.name} has no place in the order of modules"
+    for name in imported(path):
+        assert FLOOR[name] < FLOOR[path.stem], f"{path.stem} imports {name}, which stands below it"
+
+
+def test_only_declared_packages_are_imported() -> None:
+    allowed = {"symflow", "sympy", "numpy", "jinja2", "click", *sys.stdlib_module_names}
+    for path in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [one.name for one in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                assert name.split(".")[0] in allowed, f"{path.name} imports {name}"
+
+
+def test_no_module_hides_a_public_name() -> None:
+    """Importing `symflow.x` would replace what `symflow.x` gives a user."""
+    public = set(dir(symflow)) - {"losses", "nn", "train"}
+    assert not public & {path.stem for path in PACKAGE.glob("*.py")}
