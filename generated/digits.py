@@ -126,13 +126,13 @@ def _loss(p: Parameters, pixels: Array, digit: Array) -> Any:
     probability_shifted = logits - np.max(logits, axis=1, keepdims=True)  # (n, 10)  digits.py:15
     # probability_total[i, 0] = Σ_j exp(probability_shifted[i, j])  (n, 1)  digits.py:15
     probability_total = np.sum(np.exp(probability_shifted), axis=1, keepdims=True)
-    cross_entropy_one_hot = (digit[:, None] == np.arange(10)).astype(dtype)  # (n, 10)  digits.py:18
+    cross_entropy_one_hot = (digit[:, None] == np.arange(10)).astype(dtype)  # (n, 10)  digits.py:17
     # (n, 10)  digits.py:17
     cross_entropy_terms = cross_entropy_one_hot * (probability_shifted - np.log(probability_total))
     # cross_entropy[i] = -(Σ_j cross_entropy_terms[i, j])
     cross_entropy = -np.sum(cross_entropy_terms, axis=1)  # (n,)  digits.py:17
     # loss = (Σ_i cross_entropy[i]) / n
-    return np.sum(cross_entropy) / n  # scalar  digits.py:20
+    return np.sum(cross_entropy) / n  # scalar  digits.py:18
 
 
 def _loss_and_gradients(p: Parameters, pixels: Array, digit: Array) -> tuple[float, Parameters]:
@@ -148,13 +148,13 @@ def _loss_and_gradients(p: Parameters, pixels: Array, digit: Array) -> tuple[flo
     probability_exp = np.exp(probability_shifted)  # (n, 10)  digits.py:15
     # probability_total[i, 0] = Σ_j probability_exp[i, j]
     probability_total = np.sum(probability_exp, axis=1, keepdims=True)  # (n, 1)  digits.py:15
-    cross_entropy_one_hot = (digit[:, None] == np.arange(10)).astype(dtype)  # (n, 10)  digits.py:18
+    cross_entropy_one_hot = (digit[:, None] == np.arange(10)).astype(dtype)  # (n, 10)  digits.py:17
     # (n, 10)  digits.py:17
     cross_entropy_terms = cross_entropy_one_hot * (probability_shifted - np.log(probability_total))
     # cross_entropy[i] = -(Σ_j cross_entropy_terms[i, j])
     cross_entropy = -np.sum(cross_entropy_terms, axis=1)  # (n,)  digits.py:17
     # loss = (Σ_i cross_entropy[i]) / n
-    loss = np.sum(cross_entropy) / n  # scalar  digits.py:20
+    loss = np.sum(cross_entropy) / n  # scalar  digits.py:18
     d_cross_entropy_log_softmax = -1.0 / n * cross_entropy_one_hot  # (n, 10)  digits.py:17
     # d_cross_entropy_log[i, 0] = -(Σ_j d_cross_entropy_log_softmax[i, j])  (n, 1)  digits.py:17
     d_cross_entropy_log = -np.sum(d_cross_entropy_log_softmax, axis=1, keepdims=True)

@@ -13,9 +13,6 @@ A program is checked after every stage: everything bound once and before use, al
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-from sympy.core.parameters import distribute
 
 from symflow.differentiation import differentiate
 from symflow.graph import Graph
@@ -31,13 +28,6 @@ STAGES: dict[str, Callable[[Program], Program]] = {
 """What follows lowering, in order."""
 
 
-@contextmanager
-def undistributed() -> Iterator[None]:
-    """Keep 2·(x + y) as it is: SymPy would multiply it out."""
-    with distribute(False):
-        yield
-
-
 def compile_program(graph: Graph, request: Request) -> Program:
     """The simplified program for what is requested of a graph."""
     *_, (_, program) = compile_stages(graph, request)
@@ -46,9 +36,8 @@ def compile_program(graph: Graph, request: Request) -> Program:
 
 def compile_stages(graph: Graph, request: Request) -> Iterator[tuple[str, Program]]:
     """Every stage's name and the program after it."""
-    with undistributed():
-        program = check(lower(graph, request))
-        yield "lower", program
-        for name, stage in STAGES.items():
-            program = check(stage(program))
-            yield name, program
+    program = check(lower(graph, request))
+    yield "lower", program
+    for name, stage in STAGES.items():
+        program = check(stage(program))
+        yield name, program

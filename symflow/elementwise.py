@@ -49,7 +49,7 @@ class Opaque(sp.Function):  # type: ignore[misc]
         simpler = cls.row.evaluate(*arguments) if cls.row.evaluate else None
         if simpler is not None:
             return simpler
-        if all(argument.is_Number for argument in arguments) and cls.row.result == "float":
+        if all(argument.is_number for argument in arguments):
             return cls.row.maths(*arguments)
         return None
 
@@ -109,6 +109,8 @@ class Elementwise:
         slots = [slot(number) for number in range(len(operands))]
         dtypes = [operand.dtype for operand in operands]
         body = canonical(self(*_promoted(self, slots, dtypes)))
+        if self is to_float and dtypes[0] == "float":
+            body = slots[0]
         return kernel(output, extents, body, accesses)
 
 
@@ -215,7 +217,7 @@ _TABLE = (
     ),
     Elementwise("negative", lambda x: -x, "-x."),
     Elementwise("square", lambda x: x**2, "x²."),
-    Elementwise("sqrt", sp.sqrt, "√x.", result="float", domain=_POSITIVE),
+    Elementwise("sqrt", lambda x: sp.sqrt(x), "√x.", result="float", domain=_POSITIVE),
     Elementwise(
         "pow",
         lambda x, y: x**y,
@@ -229,11 +231,13 @@ _TABLE = (
         evaluate=_power,
         domain=((0.2, 3.0), (-2.0, 2.0)),
     ),
-    Elementwise("exp", sp.exp, "eˣ.", result="float"),
-    Elementwise("log", sp.log, "The natural logarithm.", result="float", domain=_POSITIVE),
-    Elementwise("sin", sp.sin, "The sine of x radians.", result="float"),
-    Elementwise("cos", sp.cos, "The cosine of x radians.", result="float"),
-    Elementwise("tanh", sp.tanh, "The hyperbolic tangent.", result="float"),
+    Elementwise("exp", lambda x: sp.exp(x), "eˣ.", result="float"),
+    Elementwise(
+        "log", lambda x: sp.log(x), "The natural logarithm.", result="float", domain=_POSITIVE
+    ),
+    Elementwise("sin", lambda x: sp.sin(x), "The sine of x radians.", result="float"),
+    Elementwise("cos", lambda x: sp.cos(x), "The cosine of x radians.", result="float"),
+    Elementwise("tanh", lambda x: sp.tanh(x), "The hyperbolic tangent.", result="float"),
     Elementwise(
         "sigmoid",
         lambda x: 1 / (1 + sp.exp(-x)),
@@ -258,7 +262,7 @@ _TABLE = (
         "relu",
         lambda x: choose(x > 0, x, 0),
         "max(x, 0). At 0 the derivative is 0.",
-        partials=lambda x, y: [greater(y, 0)],
+        partials=lambda x, y: [to_float(greater(y, 0))],
         numpy="np.maximum({0}, 0.0)",
         opaque=True,
         result="float",
@@ -331,6 +335,10 @@ def register(row: Elementwise) -> Elementwise:
     body = row(*(slot(number) for number in range(row.arity)))
     if not isinstance(body, sp.Expr):
         raise SymflowError(f"the maths of {row.name} gives {body!r}, which is no SymPy expression")
+    foreign = body.free_symbols - {slot(number) for number in range(row.arity)}
+    if foreign:
+        names = ", ".join(sorted(map(str, foreign)))
+        raise SymflowError(f"the maths of {row.name} mentions {names}, which is no operand")
     ROWS[row.name] = row
     return row
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 import symflow
 from symflow.compilation import Compilation
-from symflow.compiler import undistributed
 from symflow.graph import Tensor
 from symflow.initial import initial_lines
 from symflow.layout import (
@@ -94,9 +93,7 @@ class Source:
 
 def emit(compilation: Compilation) -> Source:
     """Compile a model into the source of its module."""
-    program = compilation.program()
-    with undistributed():
-        return _Emitter(compilation, program).source()
+    return _Emitter(compilation, compilation.program()).source()
 
 
 class _Emitter:

@@ -264,17 +264,9 @@ def matmul(
     name: str | None = None,
 ) -> Tensor:
     """The matrix product of the last two dimensions, with NumPy's rules for 1-D and batches."""
-    left = _matrix_transpose(a) if transpose_a else convert(a)
-    right = _matrix_transpose(b) if transpose_b else convert(b)
+    left = _structural("transpose_matrix", a) if transpose_a else convert(a)
+    right = _structural("transpose_matrix", b) if transpose_b else convert(b)
     return _structural("matmul", left, right, label=name)
-
-
-def _matrix_transpose(x: Any) -> Tensor:
-    x = convert(x)
-    rank = 2 if x.type is None else len(x.type.shape)
-    if rank < 2:
-        raise SymflowError("only a matrix can be transposed", calling_location())
-    return _structural("transpose", x, perm=(*range(rank - 2), rank - 1, rank - 2))
 
 
 def einsum(subscripts: str, *operands: Any, name: str | None = None) -> Tensor:
@@ -345,18 +337,37 @@ def reshape(x: Any, shape: Any, name: str | None = None) -> Tensor:
 
 def concat(values: Sequence[Any], axis: int, name: str | None = None) -> Tensor:
     """Joined along an existing axis."""
-    if isinstance(values, int):
-        raise SymflowError("concat(values, axis): the tensors come first", calling_location())
+    if not isinstance(values, (list, tuple)) or not values:
+        raise SymflowError(
+            f"concat(values, axis): the tensors come first, in a list, not {values!r}",
+            calling_location(),
+        )
     return _structural("concat", *values, label=name, axis=axis)
 
 
 def stack(values: Sequence[Any], axis: int = 0, name: str | None = None) -> Tensor:
     """Joined along a new axis."""
+    if not isinstance(values, (list, tuple)) or not values:
+        raise SymflowError(
+            f"stack(values, axis): {values!r} is no list of tensors", calling_location()
+        )
     return concat([expand_dims(value, axis) for value in values], axis, name=name)
 
 
 def gather(params: Any, indices: Any, axis: int = 0, name: str | None = None) -> Tensor:
     """Entries of one axis, picked by whole numbers; repeated ones add up in the gradient."""
+    params, indices = convert(params), convert(indices)
+    if (
+        isinstance(indices, Constant)
+        and params.shape is not None
+        and -1 <= axis < len(params.shape)
+    ):
+        size = params.shape[axis]
+        if isinstance(size, int) and np.any((indices.value < -size) | (indices.value >= size)):
+            raise SymflowError(
+                f"gather: an index is out of range for axis {axis} of size {size}",
+                calling_location(),
+            )
     return _structural("gather", params, indices, label=name, axis=axis)
 
 
@@ -467,7 +478,6 @@ def unreached(y: Tensor, x: Tensor, name: str | None = None) -> str:
     target = f"{y.name!r}" if y.name else "the loss"
     at = f" ({x.location})" if x.location else ""
     pending, seen, broken = [y], {id(y)}, None
-    passing = dependencies(y)
     while pending:
         node = pending.pop()
         for source in node.inputs:
@@ -475,8 +485,10 @@ def unreached(y: Tensor, x: Tensor, name: str | None = None) -> str:
                 continue
             seen.add(id(source))
             pending.append(source)
-        if node not in passing or node.operation is operations.TABLE["stop_gradient"]:
-            broken = node if _depends(node, x) else broken
+        is_stop = node.operation is operations.TABLE["stop_gradient"]
+        at_break = is_stop or not differentiable(node)
+        if at_break and node is not x and _depends(node, x):
+            broken = node
     if broken is not None and broken.operation is not None:
         return (
             f"{called}{at} reaches {target} only through {broken.operation.name}"

@@ -367,7 +367,9 @@ def apply(
     known = [type_ for type_ in types if type_ is not None]
     if len(known) == len(types):
         try:
-            inferred = operation.define(known, graph.sizes, **attributes).infer(known)
+            value = operation.define(known, graph.sizes, **attributes)
+            # sizes declared as None may have been found out on the way
+            inferred = value.infer([node.type for node in inputs if node.type is not None])
         except SymflowError as error:
             raise described(error, operation, inputs, known, calling_location()) from None
     return Tensor(operation, inputs, attributes, name, inferred, graph)
@@ -409,6 +411,8 @@ def _indexed(tensor: Tensor, key: tuple[Any, ...]) -> Tensor:
     """NumPy's basic indexing, and one array of whole numbers per axis as a gather."""
     if any(part is Ellipsis for part in key):
         at = next(number for number, part in enumerate(key) if part is Ellipsis)
+        if sum(part is Ellipsis for part in key) > 1:
+            raise SymflowError("an index has one ellipsis at most", calling_location())
         if tensor.type is None:
             raise SymflowError("... needs a tensor of known rank", calling_location())
         named = sum(part is not None and part is not Ellipsis for part in key)
@@ -433,8 +437,9 @@ def _indexed(tensor: Tensor, key: tuple[Any, ...]) -> Tensor:
     result = tensor
     if any(part != (None, None, 1) for part in basic):
         result = apply(operations.TABLE["slice"], [result], key=tuple(basic))
-    if len(gathers) > 1 or (gathers and new_axes):
-        raise SymflowError("index with one array at a time, without None", calling_location())
+    whole = any(isinstance(part, int) for part in basic)
+    if len(gathers) > 1 or (gathers and (new_axes or whole)):
+        raise SymflowError("index with one array at a time, beside slices only", calling_location())
     for axis, rows in gathers:
         result = apply(operations.TABLE["gather"], [result, rows], axis=axis)
     for axis in new_axes:

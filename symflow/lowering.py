@@ -92,12 +92,15 @@ def lower(graph: Graph, request: Request) -> Program:
     while True:  # sizes declared as None may be found out only at a later node
         before = len(sizes)
         program = _lowered(nodes, request, sizes)
-        _name_unknowns(nodes, request, sizes)
+        if program is not None:
+            _name_unknowns(nodes, request, sizes)
         if len(sizes) == before:
+            assert program is not None
             return program
 
 
-def _lowered(nodes: Sequence[Tensor], request: Request, sizes: Sizes) -> Program:
+def _lowered(nodes: Sequence[Tensor], request: Request, sizes: Sizes) -> Program | None:
+    """The program, or None where a size was found out on the way and all must be done again."""
     builder = Builder(merge=False)
     tensors: dict[int, int] = {}
     for node in nodes:
@@ -109,8 +112,10 @@ def _lowered(nodes: Sequence[Tensor], request: Request, sizes: Sizes) -> Program
             value = _leaf(node, label, request, sizes)
         else:
             try:
+                known = len(sizes)
                 value = node.operation.define(types, sizes, **node.attributes)
-                value.infer(types)
+                if len(sizes) > known:
+                    return None
             except SymflowError as error:
                 raise described(error, node.operation, node.inputs, types, node.location) from None
             value = value.rebind(operands.__getitem__)

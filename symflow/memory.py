@@ -47,6 +47,7 @@ def session_source(
         written,
         {key: name for key, (name, _) in constants.items()},
         [*sizes, *arguments],
+        width=10_000,
     )
     lines = [f"{size} = {source}" for size, source in sizes.items() if code.mentions(size)]
     if code.mentions("dtype"):

@@ -9,6 +9,7 @@ import sympy as sp
 from sympy.printing.str import StrPrinter
 
 from symflow.elementwise import Opaque
+from symflow.printing import common_number
 from symflow.program import Definition, Indices, Kernel, Program, slot, slots_of
 from symflow.shapes import show
 from symflow.views import View
@@ -22,6 +23,14 @@ class _Formula(StrPrinter):  # type: ignore[misc]
     """SymPy's plain text with ·, fractions and powers as a person writes them."""
 
     def _print_Add(self, expr: sp.Add, order: object = None) -> str:
+        size = common_number(expr)
+        if size != 1:
+            inner = self._print(sp.Add(*(term / size for term in expr.args)))
+            return (
+                f"({inner}) / {size.q}"
+                if size.is_Rational and size.p == 1
+                else (f"{number_text(size)}·({inner})")
+            )
         terms = [(term.could_extract_minus_sign(), term) for term in expr.args]
         terms.sort(key=lambda pair: (pair[0], pair[1].is_number, _sigma(pair[1])))
         text = ""

@@ -170,6 +170,13 @@ def _transpose(operands: Sequence[Type], sizes: Sizes, perm: Sequence[int] | Non
     return kernel([indices[axis] for axis in order], extents, slot(0), [Access(0, indices)])
 
 
+def _transpose_matrix(operands: Sequence[Type], sizes: Sizes) -> Value:
+    rank = len(operands[0].shape)
+    if rank < 2:
+        raise SymflowError(f"{show(operands[0].shape)} is no matrix to transpose")
+    return _transpose(operands, sizes, (*range(rank - 2), rank - 1, rank - 2))
+
+
 def _expand_dims(operands: Sequence[Type], sizes: Sizes, axis: int) -> Value:
     (operand,) = operands
     rank = len(operand.shape) + 1
@@ -276,6 +283,7 @@ TABLE: dict[str, Structural] = {
         Structural("matmul", _matmul),
         Structural("einsum", _einsum),
         Structural("transpose", _transpose),
+        Structural("transpose_matrix", _transpose_matrix),
         Structural("expand_dims", _expand_dims),
         Structural("squeeze", _squeeze),
         Structural("broadcast_to", _broadcast_to),

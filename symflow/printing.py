@@ -81,6 +81,11 @@ def size_text(size: sp.Expr) -> str:
     return str(size)
 
 
+def literal_text(value: object) -> str:
+    """Numbers and nested lists of them as Python writes them; NumPy names what is not finite."""
+    return re.sub(r"\b(inf|nan)\b", r"np.\1", repr(value))
+
+
 def shape_text(shape: Shape) -> str:
     inside = ", ".join(map(size_text, shape))
     return f"({inside},)" if len(shape) == 1 else f"({inside})"
@@ -93,7 +98,8 @@ def value_text(value: Value, type_: Type, types: Sequence[Type], operand: Operan
     if isinstance(value, Iota):
         return Text(f"np.arange({size_text(value.size)})")
     if isinstance(value, Constant):
-        return Text(f"np.array({value.data.tolist()!r})")
+        text = literal_text(value.data.tolist())
+        return Text(text if value.data.ndim == 0 else f"np.array({text})", UNARY)
     texts = [operand(tensor) for tensor in value.operands]
     if isinstance(value, StopGradient):
         return texts[0]
@@ -335,6 +341,12 @@ class _Body:
         return Text(text, UNARY if value < 0 else ATOM)
 
     def _sum(self, body: sp.Add) -> Text:
+        size = common_number(body)
+        if size != 1:  # SymPy multiplies 2·(x + y) out
+            rest = sp.Add(*(term / size for term in body.args))
+            inner = self.text(rest)
+            number = self._number(size)
+            return Text(f"{number.source} * {inner.within(UNARY)}", PRODUCT, inner.axes)
         terms = [(one.could_extract_minus_sign(), one) for one in body.args]
         terms.sort(key=lambda pair: (pair[0], self._term_order(pair[1])))
         texts = [self.text(-term if negative else term) for negative, term in terms]
@@ -359,7 +371,7 @@ class _Body:
         parts = [
             (_is_inverse(one), sp.Pow(one, -1) if _is_inverse(one) else one) for one in factors
         ]
-        if coefficient.is_Rational and coefficient.p == 1 and coefficient.q & (coefficient.q - 1):
+        if coefficient.is_Rational and coefficient.p == 1 and not _is_decimal(coefficient):
             parts.append((True, sp.Integer(coefficient.q)))  # x / 3, for a third is no decimal
         elif coefficient != 1:
             parts.append((False, coefficient))
@@ -382,10 +394,27 @@ class _Body:
         kind = numbers[0] if numbers else -2 if factor.is_number else -1
         return len(self.value.carried(factor)), inverse, isinstance(factor, sp.Add), kind
 
+    def _masks_last(self, parts: Sequence[tuple[bool, sp.Expr]]) -> Sequence[tuple[bool, sp.Expr]]:
+        """Booleans behind an array of floats, whose precision they take without a conversion."""
+        masks = [part for part in parts if self._is_mask(part[1])]
+        rest = [part for part in parts if part not in masks]
+        if not masks or not any(self.value.carried(part) for _, part in rest):
+            return parts
+        return [*rest, *((inverse, mask.args[0]) for inverse, mask in masks)]
+
+    @staticmethod
+    def _is_mask(part: sp.Expr) -> bool:
+        return (
+            isinstance(part, Opaque)
+            and type(part).row.name == "to_float"
+            and getattr(part.args[0], "result", None) == "bool"
+        )
+
     def _chain(self, parts: Sequence[tuple[bool, sp.Expr]], negative: bool) -> Text:
         if parts[0][0] and not all(inverse for inverse, _ in parts):
             leading = next(part for part in parts if not part[0])
             parts = [leading, *(part for part in parts if part is not leading)]
+        parts = self._masks_last(parts)
         texts = [self.text(part) for _, part in parts]
         first = texts[0]
         source = f"1.0 / {first.within(UNARY)}" if parts[0][0] else first.within(PRODUCT)
@@ -438,6 +467,19 @@ class _Body:
         texts = [self.text(argument) for argument in body.args]
         arguments = ", ".join(text.source for text in texts)
         return Text(f"{_FUNCTIONS[name]}({arguments})", ATOM, self._axes(texts))
+
+
+def _is_decimal(value: sp.Expr) -> bool:
+    """Whether a number is written as it is in a few digits."""
+    return len(repr(float(value))) <= 8
+
+
+def common_number(body: sp.Add) -> sp.Expr:
+    """The number by which every term of a sum is multiplied, up to sign, or 1."""
+    numbers = {abs(term.as_coeff_Mul()[0]) for term in body.args}
+    (size, *others) = sorted(numbers, key=sp.default_sort_key)
+    whole = all(term.as_coeff_Mul()[1] != 1 for term in body.args)
+    return sp.Integer(1) if others or not whole else size
 
 
 def _is_inverse(factor: sp.Expr) -> bool:

@@ -212,6 +212,8 @@ def kernel(
         renumbering = tuple((number, numbers[accesses[number]]) for number in used)
         if any(old != new for old, new in renumbering):
             body = _renumbered(body, renumbering)
+            if len(slots_of(body)) < len(distinct):  # as in x - x
+                return kernel(output, sizes, body, distinct, reduction)
     else:
         assert len(distinct) == 1, "max and min reduce one tensor"
         assert body == slot(used[0]), "max and min reduce a tensor as it is"
@@ -483,6 +485,9 @@ def literal(number: sp.Expr, shape: Shape) -> Kernel:
 def without_dead_code(program: Program) -> Program:
     """Only what the outputs depend on."""
     live = program.live()
+    for tensor, definition in enumerate(program.definitions):
+        if isinstance(definition.value, Input):
+            live[tensor] = True  # sizes are read off placeholders
     if all(live):
         return program
     builder = Builder()

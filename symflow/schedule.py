@@ -106,15 +106,17 @@ def block(
     inputs: Mapping[str, str],
     constants: Mapping[str, str],
     taken: Iterable[str],
+    width: int = WIDTH,
 ) -> Block:
     """The statements that compute `roots`.
 
     inputs     how each input is written, such as `p.w1`
     constants  how each array constant is written, by its digest
     taken      names that statements must not use
+    width      of a line, beyond which a statement is taken apart
     """
     while True:
-        scheduler = _Scheduler(program, roots, inputs, constants, taken)
+        scheduler = _Scheduler(program, roots, inputs, constants, taken, width)
         found = scheduler.block()
         split = scheduler.split()
         if split is None:
@@ -130,7 +132,9 @@ class _Scheduler:
         inputs: Mapping[str, str],
         constants: Mapping[str, str],
         taken: Iterable[str],
+        width: int,
     ) -> None:
+        self.width = width
         self.program = program
         self.roots = roots
         self.live = program.live(roots.values())
@@ -195,17 +199,18 @@ class _Scheduler:
         return [
             tensor
             for tensor, one in statements.items()
-            if INDENT + len(one.name) + len(" = ") + len(one.expression) > WIDTH
+            if INDENT + len(one.name) + len(" = ") + len(one.expression) > self.width
         ]
 
     def split(self) -> tuple[Program, Mapping[str, int]] | None:
-        """The program with a part of a body that is too long for a line as a tensor of its own."""
+        """The program with parts of bodies that are too long for a line as tensors of their own."""
+        parts: dict[int, sp.Expr] = {}
         for tensor in self.long:
             value = self.program[tensor].value
             part = _largest_part(value) if isinstance(value, Kernel) else None
             if part is not None:
-                return _with_part(self.program, self.roots, tensor, part)
-        return None
+                parts[tensor] = part
+        return _with_parts(self.program, self.roots, parts) if parts else None
 
     def _heaviest_inline(self, tensor: int) -> int | None:
         operands = [
@@ -297,14 +302,15 @@ def _largest_part(value: Kernel) -> sp.Expr | None:
     return max(parts, key=lambda part: part.count_ops(), default=None)
 
 
-def _with_part(
-    program: Program, roots: Mapping[str, int], tensor: int, part: sp.Expr
+def _with_parts(
+    program: Program, roots: Mapping[str, int], parts: Mapping[int, sp.Expr]
 ) -> tuple[Program, Mapping[str, int]]:
     builder = Builder()
     moved: dict[int, int] = {}
     for number, definition in enumerate(program.definitions):
         value = definition.value.rebind(moved.__getitem__)
-        if number == tensor:
+        part = parts.get(number)
+        if part is not None:
             whole = definition.value
             assert isinstance(whole, Kernel)
             label = Label(_part_name(definition.label.name, whole, part), 2)

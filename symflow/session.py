@@ -7,7 +7,8 @@ session that trains them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from symflow.compiler import compile_program, undistributed
+from symflow.compiler import compile_program
 from symflow.errors import SymflowError, calling_location
 from symflow.graph import Graph, Placeholder, Tensor, Variable, get_default_graph
 from symflow.initial import initial_values
@@ -26,6 +27,9 @@ from symflow.naming import label_nodes
 from symflow.program import Input, Type
 from symflow.shapes import Shape, show
 from symflow.train import LineSearch, Schedule, Training
+
+_numbers = itertools.count()
+"""Of compiled functions, so that each has its lines in tracebacks."""
 
 
 class _Initialize:
@@ -45,6 +49,18 @@ class _Compiled:
     inputs: tuple[Placeholder, ...]
     variables: tuple[tuple[str, Variable], ...]
     types: tuple[Type, ...]
+
+
+def _flattened(fetches: Any, flat: list[Any]) -> Callable[[Iterator[Any]], Any]:
+    """Append what is fetched to `flat`; return what puts the values into the same structure."""
+    if isinstance(fetches, dict):
+        parts = {key: _flattened(value, flat) for key, value in fetches.items()}
+        return lambda values: {key: part(values) for key, part in parts.items()}
+    if isinstance(fetches, (list, tuple)):
+        kind, entries = type(fetches), [_flattened(value, flat) for value in fetches]
+        return lambda values: kind([entry(values) for entry in entries])
+    flat.append(fetches)
+    return next
 
 
 class Session:
@@ -82,10 +98,13 @@ class Session:
         feed_dict  from placeholders to numbers or arrays
         """
         if isinstance(fetches, dict):
-            values = self.run(list(fetches.values()), feed_dict)
-            return dict(zip(fetches, values, strict=True))
+            return self.run([fetches], feed_dict)[0]
         if not isinstance(fetches, (list, tuple)):
             return self.run([fetches], feed_dict)[0]
+        if any(isinstance(one, (list, tuple, dict)) for one in fetches):
+            flat: list[Any] = []
+            rebuild = _flattened(fetches, flat)
+            return rebuild(iter(self.run(flat, feed_dict)))
         fed = self._fed(feed_dict or {})
         results: list[Any] = [None] * len(fetches)
         tensors = [(at, one) for at, one in enumerate(fetches) if isinstance(one, Tensor)]
@@ -114,7 +133,14 @@ class Session:
         for node, value in feed_dict.items():
             if not isinstance(node, Placeholder):
                 raise SymflowError(f"feed_dict: {node!r} is no placeholder", calling_location())
-            array = np.asarray(value)
+            if node.graph is not self.graph:
+                raise SymflowError(
+                    f"feed_dict: {node!r} belongs to another graph", calling_location()
+                )
+            try:
+                array = np.asarray(value)
+            except ValueError as error:
+                raise SymflowError(f"feed_dict: {node!r}: {error}", calling_location()) from None
             if array.dtype.kind not in "biuf":
                 raise SymflowError(f"feed_dict: {node!r} is fed no numbers", calling_location())
             if node.kind == "float":
@@ -183,14 +209,13 @@ class Session:
             (labels[id(node)].name, node) for node in nodes if isinstance(node, Variable)
         )
         hidden = sorted(read - {labels[id(node)].name for node in nodes})
-        with undistributed():
-            text, constants = session_source(
-                program,
-                [labels[id(node)].name for node in arguments],
-                [*(name for name, _ in variables), *hidden],
-                np.dtype(self.graph.dtype).name,
-            )
-        name = f"<symflow session {len(self._compiled)}>"
+        text, constants = session_source(
+            program,
+            [labels[id(node)].name for node in arguments],
+            [*(name for name, _ in variables), *hidden],
+            np.dtype(self.graph.dtype).name,
+        )
+        name = f"<symflow session {next(_numbers)}>"
         types = tuple(program[tensor].type for tensor in program.outputs.values())
         compiled = _Compiled(executable(text, constants, name), arguments, variables, types)
         self._compiled[key] = compiled

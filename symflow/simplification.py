@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
+import numpy as np
 import sympy as sp
 
 from symflow.contraction import sum_of_products
@@ -126,14 +127,18 @@ def _written_out(value: Value) -> sp.Expr | None:
     if isinstance(value, Kernel) and value.is_literal:
         return value.body
     if isinstance(value, Literal) and value.data.ndim == 0 and value.data.dtype.kind != "b":
-        return number(value.data.item())
+        return number(value.data.item()) if np.isfinite(value.data) else None
     return None
 
 
 def _source(program: Builder, access: Access) -> Access:
-    """The access behind an index map: what it reads, with the indices composed."""
+    """The access behind an index map: what it reads, with the indices composed.
+
+    A map that the user named stays, so that the code speaks of it; NumPy makes it a view.
+    """
     source = program[access.tensor].value
-    if isinstance(source, Kernel) and source.is_index_map and not program.kept(access.tensor):
+    stays = program.kept(access.tensor) or program[access.tensor].label.exact
+    if isinstance(source, Kernel) and source.is_index_map and not stays:
         return composed(source, source.accesses[0], access.indices)
     return access
 
@@ -169,7 +174,8 @@ def _stabilised(program: Builder, definition: Definition) -> int | None:
         return shifted
     wide = _read_through(program, value)
     body, applied = rewritten(wide.body)
-    if not applied:
+    undone = value.body.has(sp.log) and not body.has(sp.log)  # SymPy itself: log(exp(x)) is x
+    if not applied and not undone:
         return None
     return program.add(
         kernel(wide.output, wide.sizes, body, wide.accesses), definition.label, definition.origin
@@ -189,6 +195,7 @@ def _read_through(program: Builder, value: Kernel, depth: int = 3) -> Kernel:
             if isinstance(source := program[access.tensor].value, Kernel)
             and source.elementwise
             and source.accesses
+            and not program.kept(access.tensor)
             and cost(source.body) + cost(value.body) < 20
         ]
         if not through:
@@ -215,67 +222,72 @@ def substituted(program: Builder, value: Kernel, positions: list[int]) -> Kernel
 
 
 def _shifted_exponentials(program: Builder, value: Kernel, definition: Definition) -> int | None:
-    """log-sum-exp: log Σ exp(x) → m + log Σ exp(x - m) with m = max x;
+    """log-sum-exp: log Σ c·exp(x) → m + log Σ c·exp(x - m) with m = max x;
     softmax: exp(x) / Σ exp(x) → exp(x - m) / Σ exp(x - m).
 
     m is a constant for derivatives, which is exact: neither side depends on it.
     """
     for position, access in enumerate(value.accesses):
         total = program[access.tensor].value
-        if not isinstance(total, Kernel) or total.elementwise or total.reduction != "sum":
+        if not isinstance(total, Kernel) or total.elementwise or program.kept(access.tensor):
             continue
         wide = _read_through(program, total)
-        if type(wide.body) is not sp.exp or wide.accesses == ():
+        exponent = _exponent_of(wide.body)
+        if exponent is None or total.reduction != "sum" or _is_shifted(program, wide):
             continue
-        is_log = value.body.has(log(slot(position)))
-        is_quotient = value.body.has(1 / slot(position))
-        if is_log == is_quotient:
-            continue
-        exponent = wide.body.args[0]
-        if exponent.has(sp.Add) and _is_shifted(program, wide):
-            continue
-        name = definition.label.name
-        space = _exponent(program, wide, exponent, name)
-        peak = program.add(
-            kernel(wide.output, wide.sizes, slot(0), [space], "max"), Label(f"{name}_max")
-        )
-        peak = program.add(StopGradient(peak), Label(f"{name}_max"))
-        top = Access(peak, wide.output)
-        total_tensor = program.add(
-            kernel(wide.output, wide.sizes, exp(slot(0) - slot(1)), [space, top]),
-            Label(f"{name}_total"),
-        )
-        accesses = [
-            *value.accesses,
-            Access(total_tensor, access.indices),
-            Access(peak, access.indices),
-        ]
-        shifted, maximum = slot(len(value.accesses)), slot(len(value.accesses) + 1)
-        if is_log:
-            body = value.body.xreplace({log(slot(position)): maximum + log(shifted)})
-        else:
-            expanded = _read_through(program, value, 1)
-            body = _shifted_numerator(value, expanded, position)
-            if body is None:
+        logarithm = log(slot(position))
+        if value.body.has(logarithm):
+            reader = value
+        elif value.body.has(1 / slot(position)):
+            reader = _read_through(program, value, 1)
+            if access not in reader.accesses or _exponent_of(reader.body, True) is None:
                 continue
-            at = expanded.accesses.index(access)
-            factors, accesses = body, [*expanded.accesses, *accesses[len(value.accesses) :]]
-            shifted, maximum = slot(len(accesses) - 2), slot(len(accesses) - 1)
-            body = factors.xreplace({slot(at): shifted}) * exp(-maximum)
+        else:
+            continue
+        shifted, peak = _around_peak(program, wide, exponent, definition)
+        accesses = [*reader.accesses, Access(shifted, access.indices), Access(peak, access.indices)]
+        sum_, top = slot(len(accesses) - 2), slot(len(accesses) - 1)
+        old = slot(reader.accesses.index(access))
+        if reader is value:
+            body = value.body.xreplace({logarithm: top + log(sum_)})
+        else:
+            numerator = _exponent_of(reader.body, True)
+            body = reader.body.xreplace({exp(numerator): exp(numerator - top), old: sum_})
         return program.add(
-            kernel(value.output, value.sizes, body, accesses),
-            definition.label,
-            definition.origin,
+            kernel(value.output, value.sizes, body, accesses), definition.label, definition.origin
         )
     return None
 
 
-def _shifted_numerator(value: Kernel, expanded: Kernel, position: int) -> sp.Expr | None:
-    """The body of a quotient whose numerator, written out, has an exponential factor."""
-    if value.accesses[position] not in expanded.accesses:
+def _exponent_of(body: sp.Expr, anywhere: bool = False) -> sp.Expr | None:
+    """x, where the body is exp(x) times what has no operand, or (anywhere) times anything."""
+    exponents = [part.args[0] for part in sp.Mul.make_args(body) if type(part) is sp.exp]
+    rest = [part for part in sp.Mul.make_args(body) if type(part) is not sp.exp]
+    if len(exponents) != 1 or (not anywhere and any(slots_of(part) for part in rest)):
         return None
-    factors = sp.Mul.make_args(expanded.body)
-    return expanded.body if any(type(factor) is sp.exp for factor in factors) else None
+    return exponents[0]
+
+
+def _around_peak(
+    program: Builder, total: Kernel, exponent: sp.Expr, definition: Definition
+) -> tuple[int, int]:
+    """Σ c·exp(x - m) and m, for a kernel Σ c·exp(x)."""
+    name = definition.label.name
+    space = _exponent(program, total, exponent, name)
+    peak = program.add(
+        kernel(total.output, total.sizes, slot(0), [space], "max"),
+        Label(f"{name}_max"),
+        definition.origin,
+    )
+    peak = program.add(StopGradient(peak), Label(f"{name}_max"), definition.origin)
+    coefficient = total.body / exp(exponent)
+    shifted = kernel(
+        total.output,
+        total.sizes,
+        coefficient * exp(slot(0) - slot(1)),
+        [space, Access(peak, total.output)],
+    )
+    return program.add(shifted, Label(f"{name}_total"), definition.origin), peak
 
 
 def _is_shifted(program: Builder, total: Kernel) -> bool:

@@ -77,6 +77,11 @@ def backtracking_line_search(
     return LineSearch(float(initial), float(shrink), float(slope))
 
 
+def _exact(formula: sp.Expr) -> sp.Expr:
+    """The formula with 0.9 as nine tenths, so that it prints as it was written."""
+    return formula.xreplace({one: number(float(one)) for one in formula.atoms(sp.Float)})
+
+
 class Optimizer:
     """What all optimizers share. A subclass gives `update`, and `state` if it keeps any.
 
@@ -122,7 +127,7 @@ class Optimizer:
                 f"{type(self).__name__}.update returns {len(formulas)} formulas for the value "
                 f"and {len(self.state)} of state"
             )
-        return tuple(sp.sympify(formula).replace(sp.Float, number) for formula in formulas)
+        return tuple(_exact(sp.sympify(formula)) for formula in formulas)
 
     def minimize(
         self, loss: Any, var_list: Sequence[Variable] | None = None, name: str | None = None

@@ -222,7 +222,7 @@ def sliced(size: sp.Expr, step: Step) -> sp.Expr:
         size + end if isinstance(end, int) and end < 0 else end
         for end in (0 if start is None else start, size if stop is None else stop)
     )
-    return sp.ceiling((last - first) / sp.Integer(abs(stride)))
+    return sp.ceiling(sp.expand((last - first) / sp.Integer(abs(stride))))
 
 
 def whole(part: int | Step) -> bool:

@@ -8,7 +8,7 @@ import pytest
 import sympy as sp
 
 import symflow as sf
-from symflow.compiler import compile_program, undistributed
+from symflow.compiler import compile_program
 from symflow.graph import Tensor
 from symflow.lowering import Request, needed
 from symflow.naming import label_nodes
@@ -43,17 +43,16 @@ def compiled(output: Tensor, *by: Tensor) -> Program:
 
 def lines(program: Program) -> list[str]:
     """Every computed tensor as NumPy source, one statement each."""
-    with undistributed():
-        return [
-            value_text(
-                one.value,
-                one.type,
-                [program[operand].type for operand in one.value.operands],
-                lambda operand: Text(program[operand].label.name),
-            ).source
-            for one in program.definitions
-            if not isinstance(one.value, Input)
-        ]
+    return [
+        value_text(
+            one.value,
+            one.type,
+            [program[operand].type for operand in one.value.operands],
+            lambda operand: Text(program[operand].label.name),
+        ).source
+        for one in program.definitions
+        if not isinstance(one.value, Input)
+    ]
 
 
 def test_every_rule_reads_as_documented() -> None:

@@ -1,0 +1,77 @@
+"""generated/ is what examples/ compile to, byte for byte, and passes the strictest tools."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import EXAMPLES, ROOT
+
+from symflow.files import compile_files, write
+
+GENERATED = ROOT / "generated"
+TOOLS = {
+    "ruff check": ["ruff", "check", "--no-cache", "--config", str(ROOT / "pyproject.toml")],
+    "ruff check isolated": ["ruff", "check", "--no-cache", "--isolated"],
+    "ruff format": ["ruff", "format", "--check", "--diff", "--isolated", "--line-length", "100"],
+    "mypy": ["mypy", "--strict"],
+}
+
+SMALL = {
+    "one_parameter": "w = sf.Variable([1.0, 2.0])\nloss = sf.reduce_sum(w * w)\n",
+    "loss_only": 'x = sf.placeholder(shape=("n",))\nloss = sf.reduce_sum(x)\n',
+    "no_loss": 'x = sf.placeholder(shape=("n",))\nz = 2 * x\nk = x > 0\nt = sf.reduce_sum(x)\n',
+    "whole_numbers": "k = sf.placeholder(sf.int64, (3,))\nz = sf.one_hot(k, 4)\n",
+    "nothing_given": "z = sf.constant([1.0, 2.0]) * 2\n",
+    "line_search": (
+        "x = sf.placeholder(shape=(2, 3))\nrandom = sf.Variable(sf.zeros(3))\n"
+        "result = x @ random\nloss = sf.reduce_sum(sf.abs(result))\n"
+        "rate = sf.train.backtracking_line_search()\n"
+        "train_op = sf.GradientDescentOptimizer(rate).minimize(loss)\n"
+    ),
+    "matrix": "import numpy as np\nw = sf.Variable(np.eye(9) / 7)\nloss = sf.reduce_sum(w ** 3)\n",
+}
+
+
+def test_golden_module(example: str, pytestconfig: pytest.Config) -> None:
+    files = compile_files(ROOT / "examples" / f"{example}.py", GENERATED, {}, None)
+    if pytestconfig.getoption("--update-generated"):
+        write(files)
+    for path, content in files.items():
+        assert path.exists() == (content is not None), path.name
+        if content is not None and path.suffix == ".py":
+            assert path.read_bytes().decode() == content.decode(), (
+                "refresh with: pytest tests -k golden --update-generated"
+            )
+        elif content is not None:
+            assert path.read_bytes() == content
+
+
+def test_golden_folder_holds_nothing_else() -> None:
+    strays = {path.stem for path in GENERATED.iterdir() if path.suffix in (".py", ".npz")}
+    assert strays == set(EXAMPLES)
+    others = {path.name for path in GENERATED.iterdir() if path.suffix not in (".py", ".npz")}
+    assert others <= {"__pycache__"}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_golden_tool(tool: str, every_helper: Path) -> None:
+    files = [*sorted(map(str, GENERATED.glob("*.py"))), str(every_helper)]
+    run = subprocess.run(
+        [sys.executable, "-m", *TOOLS[tool], *files], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_tool_on_other_models(tool: str, tmp_path: Path) -> None:
+    for name, text in SMALL.items():
+        (tmp_path / f"{name}.py").write_text(f"import symflow as sf\n{text}")
+        write(compile_files(tmp_path / f"{name}.py", tmp_path / "out", {}, None))
+    files = sorted(map(str, (tmp_path / "out").glob("*.py")))
+    run = subprocess.run(
+        [sys.executable, "-m", *TOOLS[tool], *files], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
