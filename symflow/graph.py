@@ -437,9 +437,12 @@ def _indexed(tensor: Tensor, key: tuple[Any, ...]) -> Tensor:
     result = tensor
     if any(part != (None, None, 1) for part in basic):
         result = apply(operations.TABLE["slice"], [result], key=tuple(basic))
-    whole = any(isinstance(part, int) for part in basic)
-    if len(gathers) > 1 or (gathers and (new_axes or whole)):
-        raise SymflowError("index with one array at a time, beside slices only", calling_location())
+    kinds = ["slice" if isinstance(part, slice) else "entry" for part in key if part is not None]
+    entries = [at for at, kind in enumerate(kinds) if kind == "entry"]
+    apart = entries != list(range(min(entries, default=0), max(entries, default=-1) + 1))
+    if len(gathers) > 1 or (gathers and (new_axes or apart)):
+        # NumPy would put the axes of an array that a slice parts from a number in front
+        raise SymflowError("index with one array at a time, beside slices", calling_location())
     for axis, rows in gathers:
         result = apply(operations.TABLE["gather"], [result, rows], axis=axis)
     for axis in new_axes:

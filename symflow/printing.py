@@ -479,7 +479,7 @@ def common_number(body: sp.Add) -> sp.Expr:
     numbers = {abs(term.as_coeff_Mul()[0]) for term in body.args}
     (size, *others) = sorted(numbers, key=sp.default_sort_key)
     whole = all(term.as_coeff_Mul()[1] != 1 for term in body.args)
-    return sp.Integer(1) if others or not whole else size
+    return size if whole and not others and size.is_Rational else sp.Integer(1)
 
 
 def _is_inverse(factor: sp.Expr) -> bool:

@@ -280,7 +280,7 @@ def _around_peak(
         definition.origin,
     )
     peak = program.add(StopGradient(peak), Label(f"{name}_max"), definition.origin)
-    coefficient = total.body / exp(exponent)
+    coefficient = sp.Mul(*(one for one in sp.Mul.make_args(total.body) if type(one) is not sp.exp))
     shifted = kernel(
         total.output,
         total.sizes,
