@@ -145,7 +145,12 @@ def train(
     """
     p = _checked_parameters(parameters)
     x, y_ = _checked_inputs(p[0].dtype, x=x, y_=y_)
-    batches = _batches(x.shape[0], batch_size, seed)
+    n = x.shape[0]
+    if batch_size is not None and not 1 <= batch_size <= n:
+        raise ValueError(f"batch_size: expected 1 to {n}, got {batch_size}")
+    batches = _batches(n, batch_size, seed)
+    if steps < 0 or tolerance < 0.0:
+        raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     losses: list[float] = []
     for step in range(steps):
         rows = next(batches)
@@ -180,8 +185,6 @@ def _squared_norm(d: Parameters) -> float:
 
 def _batches(n: int, size: int | None, seed: int) -> Iterator[Any]:
     """Which rows each step uses, without end: every pass over them in a new order."""
-    if size is not None and not 1 <= size <= n:
-        raise ValueError(f"batch_size: expected 1 to {n}, got {size}")
     random = np.random.default_rng(seed)
     while True:
         if size is None:
@@ -210,11 +213,15 @@ def save_parameters(path: str | os.PathLike[str], parameters: Parameters) -> Non
 
 def load_parameters(path: str | os.PathLike[str]) -> Parameters:
     """Read what `save_parameters` wrote; names and shapes are checked."""
-    with np.load(path, allow_pickle=False) as file:
-        missing = [name for name in Parameters._fields if name not in file]
-        if missing:
-            raise ValueError(f"{os.fspath(path)} holds no {', '.join(missing)}")
-        return _checked_parameters(Parameters(*(file[name] for name in Parameters._fields)))
+    with open(path, "rb") as file:
+        try:
+            found: dict[str, Array] = dict(np.load(file, allow_pickle=False))
+        except Exception as error:
+            raise ValueError(f"{os.fspath(path)} holds no parameters: {error}") from None
+    missing = [name for name in Parameters._fields if name not in found]
+    if missing:
+        raise ValueError(f"{os.fspath(path)} holds no {', '.join(missing)}")
+    return _checked_parameters(Parameters(*(found[name] for name in Parameters._fields)))
 
 
 # --- arguments -----------------------------------------------------------------------------------
@@ -228,12 +235,14 @@ def _checked_parameters(parameters: Parameters) -> Parameters:
     )
     if len(parameters) != len(shapes):
         raise ValueError(f"parameters: expected {len(shapes)} arrays, got {len(parameters)}")
-    dtype = np.result_type(np.float32, *(np.asarray(value).dtype for value in parameters))
-    arrays = [np.asarray(value, dtype) for value in parameters]
+    arrays = [np.asarray(value) for value in parameters]
     for name, array, shape in zip(Parameters._fields, arrays, shapes, strict=True):
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
         if array.shape != shape:
             raise ValueError(f"{name}: expected {shape}, got {array.shape}")
-    return Parameters(*arrays)
+    dtype = np.result_type(np.float32, *arrays)
+    return Parameters(*(array.astype(dtype, copy=False) for array in arrays))
 
 
 def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
@@ -241,15 +250,17 @@ def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
     sizes: dict[str, int] = {}
     arrays: list[Array] = []
     for name, value in inputs.items():
-        array = np.asarray(value, dtype)
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
         shape = INPUTS[name]
         fits = array.ndim == len(shape) and all(
-            (sizes.setdefault(want, got) if isinstance(want, str) else want) == got
+            got > 0 and got == (sizes.setdefault(want, got) if isinstance(want, str) else want)
             for want, got in zip(shape, array.shape, strict=True)
         )
         if not fits:
             expected = ", ".join(str(sizes.get(str(want), want)) for want in shape)
             comma = "," if len(shape) == 1 else ""
             raise ValueError(f"{name}: expected ({expected}{comma}), got {array.shape}")
-        arrays.append(array)
+        arrays.append(array.astype(dtype, copy=False))
     return arrays

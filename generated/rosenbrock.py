@@ -86,7 +86,7 @@ def _loss_and_gradients(p: Parameters) -> tuple[float, Parameters]:
     # scalar  rosenbrock.py:8
     loss = loss_difference * loss_difference + 100.0 * (loss_difference_2 * loss_difference_2)
     d_y = 200.0 * loss_difference_2  # scalar  rosenbrock.py:6
-    d_x = -2.0 * p.x * d_y - 2.0 * loss_difference  # scalar  rosenbrock.py:5
+    d_x = 2.0 * (-p.x * d_y - loss_difference)  # scalar  rosenbrock.py:5
     d = Parameters(x=np.array(d_x, p.x.dtype), y=np.array(d_y, p.y.dtype))
     return float(loss), d
 
@@ -112,6 +112,8 @@ def train(
                    or a function from the number of updates done to it
     """
     p = _checked_parameters(parameters)
+    if steps < 0 or tolerance < 0.0:
+        raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     losses: list[float] = []
     for step in range(steps):
         value, d = _loss_and_gradients(p)
@@ -175,11 +177,15 @@ def save_parameters(path: str | os.PathLike[str], parameters: Parameters) -> Non
 
 def load_parameters(path: str | os.PathLike[str]) -> Parameters:
     """Read what `save_parameters` wrote; names and shapes are checked."""
-    with np.load(path, allow_pickle=False) as file:
-        missing = [name for name in Parameters._fields if name not in file]
-        if missing:
-            raise ValueError(f"{os.fspath(path)} holds no {', '.join(missing)}")
-        return _checked_parameters(Parameters(*(file[name] for name in Parameters._fields)))
+    with open(path, "rb") as file:
+        try:
+            found: dict[str, Array] = dict(np.load(file, allow_pickle=False))
+        except Exception as error:
+            raise ValueError(f"{os.fspath(path)} holds no parameters: {error}") from None
+    missing = [name for name in Parameters._fields if name not in found]
+    if missing:
+        raise ValueError(f"{os.fspath(path)} holds no {', '.join(missing)}")
+    return _checked_parameters(Parameters(*(found[name] for name in Parameters._fields)))
 
 
 # --- arguments -----------------------------------------------------------------------------------
@@ -193,9 +199,11 @@ def _checked_parameters(parameters: Parameters) -> Parameters:
     )
     if len(parameters) != len(shapes):
         raise ValueError(f"parameters: expected {len(shapes)} arrays, got {len(parameters)}")
-    dtype = np.result_type(np.float32, *(np.asarray(value).dtype for value in parameters))
-    arrays = [np.asarray(value, dtype) for value in parameters]
+    arrays = [np.asarray(value) for value in parameters]
     for name, array, shape in zip(Parameters._fields, arrays, shapes, strict=True):
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
         if array.shape != shape:
             raise ValueError(f"{name}: expected {shape}, got {array.shape}")
-    return Parameters(*arrays)
+    dtype = np.result_type(np.float32, *arrays)
+    return Parameters(*(array.astype(dtype, copy=False) for array in arrays))

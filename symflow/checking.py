@@ -172,7 +172,7 @@ def _point(
     module: ModuleType, random: np.random.Generator, path: Path
 ) -> tuple[Any, dict[str, Array]]:
     initial = module.initial_parameters(dtype=np.float64)
-    integers = getattr(module, "_INTEGERS", ())
+    integers = getattr(module, "INTEGERS", ())
     declared: dict[str, tuple[int | str, ...]] = getattr(module, "INPUTS", {})
     used = module.gradients.__code__.co_varnames[: module.gradients.__code__.co_argcount]
     sizes: dict[str, int] = {}

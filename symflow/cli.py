@@ -132,6 +132,7 @@ def _parsed(shapes: tuple[str, ...]) -> dict[str, Shape]:
 )
 @click.option(
     "--most",
+    type=click.IntRange(min=1),
     default=200,
     show_default=True,
     help="Entries tested per parameter; of larger ones, as many are sampled.",

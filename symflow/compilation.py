@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import sympy as sp
 
 from symflow.compiler import compile_program, compile_stages
-from symflow.errors import SymflowError
+from symflow.errors import Location, SymflowError
 from symflow.functions import dependencies, unreached
 from symflow.graph import Placeholder, Tensor, Variable
 from symflow.initial import initial_values
 from symflow.lowering import Request, needed
 from symflow.model import Model
-from symflow.naming import label_nodes
+from symflow.naming import is_identifier, label_nodes
 from symflow.notation import program_text
 from symflow.program import Program
 from symflow.schedule import RESERVED
-from symflow.shapes import Shape, show
+from symflow.shapes import Shape, Unknown, show
 
 MODULE_NAMES = frozenset(
     {
@@ -26,6 +27,7 @@ MODULE_NAMES = frozenset(
         "ArrayLike",
         "Callable",
         "INPUTS",
+        "INTEGERS",
         "Iterator",
         "NDArray",
         "NamedTuple",
@@ -43,10 +45,26 @@ MODULE_NAMES = frozenset(
 )
 """What a generated module defines or imports itself."""
 
-ARGUMENTS = frozenset(
-    {"batch_size", "learning_rate", "losses", "on_step", "seed", "steps", "tolerance"}
+LOCALS = frozenset(
+    {
+        "allow_pickle",
+        "batch_size",
+        "batches",
+        "count",
+        "file",
+        "index",
+        "learning_rate",
+        "losses",
+        "moved",
+        "on_step",
+        "random",
+        "result",
+        "seed",
+        "steps",
+        "tolerance",
+    }
 )
-"""What `train` calls its own arguments."""
+"""What generated functions call their own arguments and variables, beside `RESERVED`."""
 
 
 class Compilation:
@@ -68,6 +86,9 @@ class Compilation:
         self.inputs = [node for node in self.nodes if isinstance(node, Placeholder)]
         self._check_names()
         given = dict(shapes or {})
+        for shape in given.values():
+            for size in shape:
+                self._check_size(size, None, RESERVED | MODULE_NAMES | LOCALS)
         self.command = f"symflow compile {model.source}" + "".join(
             f" --shape {name}={','.join(map(str, shape))}" for name, shape in given.items()
         )
@@ -101,18 +122,29 @@ class Compilation:
         return self.labels[id(node)].name
 
     def _check_names(self) -> None:
+        own = RESERVED | MODULE_NAMES | LOCALS
         for node in [*self.inputs, *self.trainable]:
-            self._check_name(self.name(node), node, RESERVED | MODULE_NAMES | ARGUMENTS)
+            self._check_name(self.name(node), node.location, own)
         for name, node in self.model.exports.items():
-            self._check_name(name, node, MODULE_NAMES | {"loss", "np", "os"})
+            self._check_name(name, node.location, RESERVED | MODULE_NAMES | {"loss"})
+        for node in self.inputs:
+            for size in node.type.shape if node.type is not None else ():
+                self._check_size(size, node.location, own)
 
-    def _check_name(self, name: str, node: Tensor, taken: frozenset[str]) -> None:
-        if name in taken:
+    def _check_size(self, size: sp.Expr, location: Location | None, taken: frozenset[str]) -> None:
+        if isinstance(size, sp.Symbol) and not isinstance(size, Unknown):
+            self._check_name(size.name, location, taken)
+            if size.name in {self.name(node) for node in self.inputs}:
+                raise SymflowError(f"{size.name!r} is both a size and a placeholder", location)
+
+    @staticmethod
+    def _check_name(name: str, location: Location | None, taken: frozenset[str]) -> None:
+        if name in taken or name.startswith("_"):
             raise SymflowError(
-                f"the name {name!r} has a meaning of its own in a generated module", node.location
+                f"the name {name!r} has a meaning of its own in a generated module", location
             )
-        if not name.isascii():
-            raise SymflowError(f"the name {name!r} is not plain ASCII", node.location)
+        if not is_identifier(name):
+            raise SymflowError(f"the name {name!r} cannot stand in a Python module", location)
 
     def _by_identity(self, shapes: Mapping[str, Shape]) -> dict[int, Shape]:
         known = {self.name(node): node for node in self.inputs}

@@ -22,6 +22,7 @@ from symflow.layout import (
     array_lines,
     call,
     docstring,
+    paragraphs,
     render,
     signature,
     sizes_of,
@@ -43,7 +44,6 @@ LONGEST_SUMMARY = 12
 class ParameterField:
     name: str
     shape: str
-    shape_source: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Module:
     has_checks: bool
     takes_arrays: bool
     parameters: tuple[ParameterField, ...]
+    shapes: tuple[str, ...]
     initial: Function | None
     functions: tuple[Function, ...]
     gradients: tuple[Function, ...]
@@ -128,8 +129,12 @@ class _Emitter:
         training = self._loop() if self.model.training is not None else None
         takes_arrays = bool(self.arguments)
         module = Module(
-            summary=docstring(
-                self.model.summary or f"{self.model.stem}: a model compiled by symflow."
+            summary="\n".join(
+                paragraphs(
+                    docstring(
+                        self.model.summary or f"{self.model.stem}: a model compiled by symflow."
+                    )
+                )
             ),
             formulas=self._formulas(),
             version=symflow.__version__,
@@ -153,10 +158,10 @@ class _Emitter:
                 ParameterField(
                     name,
                     show(self.types[name].shape) if self.types[name].shape else "scalar",
-                    shape_text(self.types[name].shape),
                 )
                 for name in self.parameters
             ),
+            shapes=self._shapes(),
             initial=self._initial() if self.parameters else None,
             functions=functions,
             gradients=gradients,
@@ -168,6 +173,17 @@ class _Emitter:
 
     # --- shared ---
 
+    def _shapes(self) -> tuple[str, ...]:
+        """The parameters' shapes as a tuple, as a formatter breaks it."""
+        parts = [shape_text(self.types[name].shape) for name in self.parameters]
+        if len(parts) == 1:
+            return (f"shapes: tuple[tuple[int, ...], ...] = ({parts[0]},)",)
+        return (
+            "shapes: tuple[tuple[int, ...], ...] = (",
+            *(f"    {part}," for part in parts),
+            ")",
+        )
+
     @staticmethod
     def _shape_tuple(shape: Shape) -> str:
         parts = [str(size) if size.is_Integer else f'"{size}"' for size in shape]
@@ -177,20 +193,23 @@ class _Emitter:
         """Array constants: small ones stand in the module, large ones in a file beside it."""
         names: dict[str, str] = {}
         lines: list[str] = []
+        taken: list[str] = []
         for definition in self.program.definitions:
             value = definition.value
             if not isinstance(value, Constant) or value.data.ndim == 0:
                 continue
             name = f"_{definition.label.name.upper()}"
-            while name in names.values():
+            while name in taken:
                 name += "_"
-            names[value.digest] = name
+            taken.append(name)
+            single = value.data.dtype.kind == "f"  # constants must not widen float32
+            names[value.digest] = f"np.asarray({name}, dtype)" if single else name
             if value.data.size > LARGEST_LITERAL:
                 key = name.strip("_").lower()
                 self.arrays[key] = value.data
                 lines.append(f'{name} = _arrays["{key}"]')
             else:
-                lines += array_lines(value.data, f"{name} = np.array(", ")", 0)
+                lines += array_lines(name, value.data, [], 0)
         return names, lines
 
     def _block(self, roots: Mapping[str, int]) -> Block:
@@ -260,14 +279,15 @@ class _Emitter:
             lines.append(f"result: Array = np.asarray({result})")
             result = "result"
         elif type_.shape == ():
-            result = f"np.asarray({result})"
+            kept = ", p[0].dtype" if self.parameters and type_.dtype == "float" else ""
+            result = f"np.asarray({result}{kept})"
         lines.append(f"return {result}")
         if result.isidentifier() and result != "result":
             lines = [_annotated(line, result) for line in lines]
         inputs = [f"{one} {show(self.types[one].shape)}" for one in used]
         of = f", from {', '.join(inputs)}" if inputs else ""
-        doc = docstring(f"{name}, {shape}{of}.")
-        return Function(signature(name, self._parameters(used), "Array"), (doc,), tuple(lines))
+        doc = paragraphs(docstring(f"{name}, {shape}{of}."))
+        return Function(signature(name, self._parameters(used), "Array"), doc, tuple(lines))
 
     def _gradient_functions(self) -> tuple[Function, ...]:
         loss = self.program.outputs["loss"]

@@ -59,6 +59,9 @@ def write(files: Files) -> None:
                 with os.fdopen(handle, "wb") as file:
                     file.write(content)
                 os.chmod(temporary, 0o666 & ~_umask())
+        for path in files:
+            if path.is_dir():
+                raise IsADirectoryError(None, "is a folder")
         for path, content in files.items():
             if content is None:
                 path.unlink(missing_ok=True)

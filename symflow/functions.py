@@ -16,6 +16,7 @@ from symflow.graph import (
     Constant,
     Tensor,
     apply,
+    called_by_user,
     convert,
     elementwise,
     shape_of,
@@ -474,7 +475,7 @@ def differentiable(node: Tensor) -> bool:
 
 def unreached(y: Tensor, x: Tensor, name: str | None = None) -> str:
     """Why y has no derivative by x: the node at which the path between them breaks."""
-    called = name or x.name or f"a {type(x).__name__}"
+    called = name or called_by_user(x)
     target = f"{y.name!r}" if y.name else "the loss"
     at = f" ({x.location})" if x.location else ""
     pending, seen, broken = [y], {id(y)}, None

@@ -384,14 +384,14 @@ def described(
 ) -> SymflowError:
     """The error with the operation, its operands as the user calls them, and the line."""
     told = " and ".join(
-        f"{_called(node)} is {show(type_.shape)}"
+        f"{called_by_user(node)} is {show(type_.shape)}"
         for node, type_ in zip(inputs, types, strict=True)
         if not isinstance(node, Constant) or len(inputs) < 3
     )
     return SymflowError(f"{operation.name}: {told}: {error.message}", location)
 
 
-def _called(node: Tensor) -> str:
+def called_by_user(node: Tensor) -> str:
     """What the user calls a node: its name, or the variable it is bound to, or what it is."""
     if node.name:
         return node.name

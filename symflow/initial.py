@@ -21,12 +21,12 @@ def initial_lines(name: str, node: Variable) -> list[str]:
         own = "random" if value.seed is None else f"np.random.default_rng({value.seed})"
         text = value.expression.format(random=own)
         drawn = text if text.endswith("dtype)") else f"{text}.astype(dtype)"
-        note = f"  # {value.name}" if "{random}" in value.expression else ""
+        note = "  # glorot_uniform" if value.name == "glorot_uniform" else ""
         return [f"{name}={drawn},{note}"]
     shape = shape_text(tuple(map(sp.Integer, value.shape)))
     if value.size > 1 and np.all(value == value.flat[0]):
         return [f"{name}=np.full({shape}, {float(value.flat[0])!r}, dtype),"]
-    return array_lines(value.astype(float), f"{name}=np.array(", ", dtype),", 8)
+    return array_lines(name, value.astype(float), ["dtype"], 8)
 
 
 def initial_values(graph: Graph, dtype: Any) -> dict[int, NDArray[Any]]:

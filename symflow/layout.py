@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.printing import literal_text
 from symflow.schedule import WIDTH
 from symflow.shapes import Shape
 
@@ -86,15 +88,30 @@ def call(opening: str, parts: Sequence[str], closing: str, indent: int = 4) -> l
     return [f"{opening}(", *(f"    {part}," for part in parts), f"){closing}"]
 
 
-def array_lines(array: NDArray[Any], prefix: str, suffix: str, indent: int) -> list[str]:
-    """An array literal broken as a formatter would."""
-    line = f"{prefix}{array.tolist()!r}{suffix}"
-    if indent + len(line) <= WIDTH or array.ndim == 0:
+def array_lines(name: str, array: NDArray[Any], more: Sequence[str], indent: int) -> list[str]:
+    """`name = np.array(..., more)` broken as a formatter would; ends in a comma within a call."""
+    equals, end = ("=", ",") if indent else (" = ", "")
+    line = f"{name}{equals}np.array({', '.join([literal_text(array.tolist()), *more])}){end}"
+    if indent + len(line) <= WIDTH:
         return [line]
-    lines = [f"{prefix}["]
+    inside = _nested(array, indent + 4)
+    if not more:
+        return [f"{name}{equals}np.array(", *(f"    {one}" for one in inside), f"){end}"]
+    inside[-1] += ","
+    rest = [f"    {one}," for one in more]
+    return [f"{name}{equals}np.array(", *(f"    {one}" for one in inside), *rest, f"){end}"]
+
+
+def _nested(array: NDArray[Any], indent: int) -> list[str]:
+    line = literal_text(array.tolist())
+    if indent + len(line) + 1 <= WIDTH or array.ndim == 0:
+        return [line]
+    lines = ["["]
     for row in array:
-        lines += [f"    {one}" for one in array_lines(np.asarray(row), "", ",", indent + 4)]
-    return [*lines, f"]{suffix}"]
+        part = _nested(np.asarray(row), indent + 4)
+        part[-1] += ","
+        lines += [f"    {one}" for one in part]
+    return [*lines, "]"]
 
 
 def sizes_of(shapes: Mapping[str, Shape]) -> dict[str, str]:
@@ -109,4 +126,10 @@ def sizes_of(shapes: Mapping[str, Shape]) -> dict[str, str]:
 
 def docstring(text: str) -> str:
     """A text that can stand in a docstring: one line, no quotes that end it, no escapes."""
-    return " ".join(text.split()).replace("\\", "/").replace('"""', "'''").rstrip('"')
+    plain = "".join(one if one.isprintable() else " " for one in text)
+    return " ".join(plain.split()).replace("\\", "/").replace('"""', "'''").rstrip('"')
+
+
+def paragraphs(text: str) -> tuple[str, ...]:
+    """A docstring's first line, and the rest of it where it is too long for one."""
+    return tuple(textwrap.wrap(text, WIDTH - 4 - len('"""') * 2)) or ("",)

@@ -22,6 +22,11 @@ def executable(text: str, constants: dict[str, NDArray[Any]], name: str) -> Call
     return run
 
 
+def _in_precision(constant: Constant, dtype: str) -> NDArray[Any]:
+    """Floats in the model's precision, since a wider constant would widen all it touches."""
+    return constant.data.astype(dtype) if constant.data.dtype.kind == "f" else constant.data
+
+
 def session_source(
     program: Program, arguments: Sequence[str], variables: Sequence[str], dtype: str
 ) -> tuple[str, dict[str, NDArray[Any]]]:
@@ -30,7 +35,7 @@ def session_source(
     `p` has an attribute for each of `variables`.
     """
     constants = {
-        definition.value.digest: (f"_constant_{tensor}", definition.value.data)
+        definition.value.digest: (f"_constant_{tensor}", _in_precision(definition.value, dtype))
         for tensor, definition in enumerate(program.definitions)
         if isinstance(definition.value, Constant)
     }

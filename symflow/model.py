@@ -95,7 +95,10 @@ def _run(path: Path, source: str, graph: Graph) -> dict[str, Any]:
 
 
 def _told(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # an exception that cannot even say what it is
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -130,6 +133,8 @@ def _exports(
 ) -> dict[str, Tensor]:
     declared = namespace.get("__all__")
     if declared is not None:
+        if not isinstance(declared, (list, tuple)):
+            raise SymflowError(f"{path.name}: __all__ is no list of names")
         exports: dict[str, Tensor] = {}
         for name in declared:
             value = namespace.get(name)

@@ -21,7 +21,7 @@ def label_nodes(nodes: Sequence[Tensor], bound: Mapping[int, str]) -> dict[int, 
     taken = {_identifier(node.name) for node in nodes if node.name} | set(bound.values())
     inputs: dict[str, int] = {}
     for node in reversed(nodes):
-        given = bound.get(id(node)) or (_identifier(node.name) if node.name else None)
+        given = _identifier(node.name) if node.name else bound.get(id(node))
         part = _part(node)
         owner = given or owners.get(id(node))
         labels[id(node)] = Label(

@@ -6,7 +6,6 @@ once; the rest are written where they are read, as long as a line stays short en
 
 from __future__ import annotations
 
-import builtins
 import keyword
 import re
 from collections.abc import Iterable, Mapping
@@ -36,10 +35,36 @@ LONGEST_EXPRESSION = 6
 WIDTH = 100
 INDENT = 4
 
+BUILTINS = frozenset(
+    {
+        "FloatingPointError",
+        "ValueError",
+        "all",
+        "bool",
+        "callable",
+        "dict",
+        "float",
+        "int",
+        "isinstance",
+        "len",
+        "list",
+        "min",
+        "next",
+        "open",
+        "range",
+        "slice",
+        "str",
+        "sum",
+        "tuple",
+        "zip",
+    }
+)
+"""What generated code uses of Python's own functions."""
+
 RESERVED = frozenset(
     {"np", "os", "p", "d", "dtype", "parameters", "rate", "step", "value", "gradient", "rows"}
     | set(keyword.kwlist)
-    | set(dir(builtins))
+    | BUILTINS
 )
 """Names that generated code uses itself."""
 

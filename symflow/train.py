@@ -59,7 +59,9 @@ def exponential_decay(
         _positive(name, value)
     periods = slot(0) / number(decay_steps)
     exponent = sp.floor(periods) if staircase else periods
-    formula = number(learning_rate) * sp.Pow(number(decay_rate), exponent)
+    # unevaluated, for SymPy would make 0.1·0.5^x into 2^(-x) / 10
+    decay = sp.Pow(number(decay_rate), exponent, evaluate=False)
+    formula = sp.Mul(number(learning_rate), decay, evaluate=False)
     return Schedule(formula, f"{learning_rate:g}, times {decay_rate:g} per {decay_steps:g} steps")
 
 
