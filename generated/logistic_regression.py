@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -238,14 +239,14 @@ def save_parameters(path: str | os.PathLike[str], parameters: Parameters) -> Non
 
 def load_parameters(path: str | os.PathLike[str]) -> Parameters:
     """Read what `save_parameters` wrote; names and shapes are checked."""
+    found: dict[str, Array] = {}
     with open(path, "rb") as file:
-        try:
-            found: dict[str, Array] = dict(np.load(file, allow_pickle=False))
-        except Exception as error:
-            raise ValueError(f"{os.fspath(path)} holds no parameters: {error}") from None
-    missing = [name for name in Parameters._fields if name not in found]
-    if missing:
-        raise ValueError(f"{os.fspath(path)} holds no {', '.join(missing)}")
+        for name in Parameters._fields:
+            file.seek(0)
+            try:
+                found[name] = np.load(file, allow_pickle=False)[name]
+            except (ValueError, OSError, EOFError, LookupError, BadZipFile) as error:
+                raise ValueError(f"{os.fspath(path)} holds no {name}: {error}") from None
     return _checked_parameters(Parameters(*(found[name] for name in Parameters._fields)))
 
 
@@ -266,7 +267,7 @@ def _checked_parameters(parameters: Parameters) -> Parameters:
             raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
         if array.shape != shape:
             raise ValueError(f"{name}: expected {shape}, got {array.shape}")
-    dtype = np.result_type(np.float32, *arrays)
+    dtype = np.result_type(np.float32, *(array.dtype for array in arrays))
     return Parameters(*(array.astype(dtype, copy=False) for array in arrays))
 
 

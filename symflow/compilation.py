@@ -23,6 +23,7 @@ from symflow.shapes import Shape, Unknown, show
 MODULE_NAMES = frozenset(
     {
         "Any",
+        "BadZipFile",
         "Array",
         "ArrayLike",
         "Callable",
@@ -57,7 +58,6 @@ LOCALS = frozenset(
         "losses",
         "moved",
         "on_step",
-        "random",
         "result",
         "seed",
         "steps",

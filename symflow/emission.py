@@ -252,8 +252,8 @@ class _Emitter:
         floats = [name for name in used if self.types[name].dtype == "float"]
         if not floats:
             return f"np.{self.compilation.dtype}"
-        arrays = ", ".join(f"np.asarray({name})" for name in floats)
-        return f"np.result_type(np.float32, {arrays})"
+        dtypes = ", ".join(f"np.asarray({name}).dtype" for name in floats)
+        return f"np.result_type(np.float32, {dtypes})"
 
     def _parameters(self, used: Sequence[str], annotation: str = "ArrayLike") -> list[str]:
         first = ["parameters: Parameters"] if self.parameters else []
@@ -282,8 +282,8 @@ class _Emitter:
             kept = ", p[0].dtype" if self.parameters and type_.dtype == "float" else ""
             result = f"np.asarray({result}{kept})"
         lines.append(f"return {result}")
-        if result.isidentifier() and result != "result":
-            lines = [_annotated(line, result) for line in lines]
+        if result.isidentifier():
+            lines = [part for line in lines for part in _annotated(line, result)]
         inputs = [f"{one} {show(self.types[one].shape)}" for one in used]
         of = f", from {', '.join(inputs)}" if inputs else ""
         doc = paragraphs(docstring(f"{name}, {shape}{of}."))
@@ -373,7 +373,7 @@ class _Emitter:
             name = self.compilation.name(node)
             lines += initial_lines(name, node)
         seed = self.model.graph.seed
-        used = any(re.search(r"(?<![\w.])random\b(?!\()", one) for one in lines)
+        used = any(re.search(r"(?<![\w.])random\.|\(random,", one) for one in lines)
         opening = [f"random = np.random.default_rng({seed} if seed is None else seed)"]
         note = (
             f"for the values that are drawn; None is the model's own, {seed}"
@@ -418,9 +418,13 @@ def digest(program: Program) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:8]
 
 
-def _annotated(line: str, name: str) -> str:
+def _annotated(line: str, name: str) -> list[str]:
     """The assignment to a result with its type, for NumPy's operators are typed as Any."""
     prefix = f"{name} = "
+    if not line.startswith(prefix):
+        return [line]
     annotated = f"{name}: Array = {line.removeprefix(prefix)}"
-    fits = 4 + len(annotated) <= WIDTH
-    return annotated if line.startswith(prefix) and fits else line
+    code, hash_, comment = annotated.rpartition("  # ")
+    if INDENT + len(annotated) <= WIDTH or not hash_:
+        return [annotated]
+    return [f"# {comment}", code]

@@ -23,7 +23,7 @@ dtype = np.dtype(sys.argv[2])
 random = np.random.default_rng(0)
 inputs = {
     name: random.integers(0, 5, [8 if size == "n" else size for size in shape])
-    if name in getattr(module, "_INTEGERS", ())
+    if name in getattr(module, "INTEGERS", ())
     else random.uniform(0, 1, [8 if size == "n" else size for size in shape]).astype(dtype)
     for name, shape in getattr(module, "INPUTS", {}).items()
 }
