@@ -48,9 +48,9 @@ start = time.perf_counter()
 files = compile_files(Path(sys.argv[1]), Path(sys.argv[2]), {}, None)
 elapsed = time.perf_counter() - start
 write(files)
-worst = max(one.error for one in symflow.checking.check(next(p for p in files if p.suffix == ".py"), most=1))
-lines = sum(len((content or b"").splitlines()) for path, content in files.items() if path.suffix == ".py")
-print(elapsed, worst, lines)
+(module,) = (path for path in files if path.suffix == ".py")
+worst = max(one.error for one in symflow.checking.check(module, most=1))
+print(elapsed, worst, len(files[module].splitlines()))
 """
 
 
