@@ -239,7 +239,7 @@ def _plain(value: Any) -> Any:
 
 
 def _wrapped(result: Any) -> Any:
-    if isinstance(result, _Continued) or not np.iscomplexobj(result):
+    if isinstance(result, (_Continued, tuple, list)) or not np.iscomplexobj(result):
         return result
     return np.asarray(result).view(_Continued)
 

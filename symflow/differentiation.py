@@ -124,7 +124,7 @@ def _share(program: Builder, tensor: int, position: int, adjoint: int) -> int | 
     definition = program[tensor]
     value = definition.value
     operand = value.operands[position]
-    label = Label(program[operand].label.of_gradient.name)
+    label = Label(f"{program[operand].label.of_gradient.name}_part", -1)
     if isinstance(value, View):
         return value.adjoint(program, position, adjoint, label)
     assert isinstance(value, Kernel)

@@ -32,6 +32,7 @@ from symflow.printing import shape_text
 from symflow.program import Constant, Input, Kernel, Program
 from symflow.schedule import INDENT, WIDTH, Block, block
 from symflow.shapes import Shape, show
+from symflow.views import Diagonal, Reshape, Slice
 
 LARGEST_LITERAL = 300
 """Entries of an array beyond which it goes to a file beside the module."""
@@ -353,8 +354,10 @@ class _Emitter:
         tensor = self.program.outputs[f"d_{parameter}"]
         value = self.program[tensor].value
         type_ = self.program[tensor].type
-        reads_only = not isinstance(value, Kernel) or value.is_index_map
-        if type_.shape == () or reads_only:
+        shared = isinstance(value, (Diagonal, Input, Reshape, Slice)) or (
+            isinstance(value, Kernel) and value.is_index_map
+        )
+        if type_.shape == () or shared:
             return f"np.array({source}, p.{parameter}.dtype)"
         return source
 

@@ -39,6 +39,8 @@ class _Formula(StrPrinter):  # type: ignore[misc]
             if negative:
                 part = _guarded(part, keep_big=True)
                 text += f" - {part}" if text else f"-{part}"
+            elif text and part.startswith("-"):
+                text += f" - {part[1:]}"
             else:
                 text += f" + {part}" if text else part
         return text

@@ -353,7 +353,10 @@ class _Body:
         first = texts[0].within(PRODUCT if terms[0][0] else SUM)
         source = f"-{first}" if terms[0][0] else first
         for (negative, _), text in zip(terms[1:], texts[1:], strict=True):
-            source += f" - {text.within(PRODUCT)}" if negative else f" + {text.within(SUM)}"
+            if not negative and text.binding >= PRODUCT and text.source.startswith("-"):
+                source += f" - {text.source[1:]}"  # rather than + -2.0 * x
+            else:
+                source += f" - {text.within(PRODUCT)}" if negative else f" + {text.within(SUM)}"
         return Text(source, SUM, self._axes(texts))
 
     def _term_order(self, term: sp.Expr) -> tuple[int, int]:

@@ -356,7 +356,8 @@ class Label:
     """How a tensor is called: the user's own name (`exact`), or one derived from such a name.
 
     Of two labels for the same tensor the one of higher rank stays: 2 for the user's own name,
-    1 for the gradient of something that the user named, 0 for the rest.
+    1 for the gradient of something that the user named, 0 for the rest, -1 for a part of a
+    gradient, which may turn out to be all of it.
     """
 
     name: str

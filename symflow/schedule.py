@@ -163,7 +163,7 @@ class _Scheduler:
         self.program = program
         self.roots = roots
         self.live = program.live(roots.values())
-        self.names = Names([*taken, *inputs.values(), *constants.values()])
+        self.names = [*taken, *inputs.values(), *constants.values()]
         self.texts: dict[int, Text] = {}
         self.long: list[int] = []
         self.written: dict[int, str] = {}
@@ -174,6 +174,7 @@ class _Scheduler:
                 self.written[tensor] = constants[definition.value.digest]
         sizes = {size for one in program.definitions for size in one.type.shape}
         taken_letters = {symbol.name for size in sizes for symbol in size.free_symbols}
+        taken_letters |= {definition.label.name for definition in program.definitions}
         self.letters = letters(50, taken_letters)
         self.stated = self._stated()
 
@@ -249,13 +250,13 @@ class _Scheduler:
 
     def _statements(self) -> dict[int, Statement]:
         self.texts = {tensor: Text(written) for tensor, written in self.written.items()}
-        names = Names(self.names._taken)
+        names = self._given_names()
         statements: dict[int, Statement] = {}
         for tensor, definition in enumerate(self.program.definitions):
             if not self.live[tensor] or tensor not in self.stated:
                 continue
             expression = self._expression(tensor).source
-            name = names.give(definition.label.name)
+            name = names[tensor]
             self.texts[tensor] = Text(name)
             origin = f"  {definition.origin}" if definition.origin else ""
             shape = show(definition.type.shape) if definition.type.shape else "scalar"
@@ -264,6 +265,15 @@ class _Scheduler:
             shown = self._hides_indices(tensor) and 0 < len(formula) <= WIDTH - INDENT - 2
             statements[tensor] = Statement(name, expression, formula, shown, comment)
         return statements
+
+    def _given_names(self) -> dict[int, str]:
+        """A name for every statement; the user's own come first."""
+        names = Names(self.names)
+        by_rank = sorted(
+            (tensor for tensor in self.stated if self.live[tensor]),
+            key=lambda tensor: (-self.program[tensor].label.rank, tensor),
+        )
+        return {tensor: names.give(self.program[tensor].label.name) for tensor in by_rank}
 
     def _text(self, tensor: int) -> Text:
         return self.texts[tensor] if tensor in self.texts else self._expression(tensor)
