@@ -207,7 +207,7 @@ class _UnsupportedError(Exception):
     """A function that takes no complex numbers, or a point on a kink."""
 
 
-class _Continued(np.ndarray):
+class _Continued(np.ndarray[Any, np.dtype[Any]]):
     """Complex numbers on which kinked functions go on as on the real line beside them."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
