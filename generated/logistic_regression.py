@@ -295,7 +295,8 @@ def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
 def _sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)): the exponential is of -|x|, and cannot overflow."""
     small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1.0, small) / (1.0 + small)
+    result: Array = np.where(x >= 0, 1.0, small) / (1.0 + small)
+    return result
 
 
 def _softplus(x: Array) -> Array:

@@ -238,27 +238,33 @@ def _renumbered(body: sp.Expr, renumbering: tuple[tuple[int, int], ...]) -> sp.E
     return body.xreplace({slot(old): slot(new) for old, new in renumbering})
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
-    """Something that is given when the program runs: a placeholder or a Variable."""
+class Leaf:
+    """A value that reads no tensor."""
 
-    name: str
-    type: Type
-    kind: Literal["placeholder", "variable"]
+    __slots__ = ()
 
     @property
     def operands(self) -> tuple[int, ...]:
         return ()
 
     def rebind(self, binding: Callable[[int], int]) -> Value:
-        return self
+        return self  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Leaf):
+    """Something that is given when the program runs: a placeholder or a Variable."""
+
+    name: str
+    type: Type
+    kind: Literal["placeholder", "variable"]
 
     def infer(self, operands: Sequence[Type]) -> Type:
         return self.type
 
 
 @dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(Leaf):
     """An array that the model file holds. Equal bytes are equal constants."""
 
     data: NDArray[Any] = field(compare=False, repr=False)
@@ -269,30 +275,16 @@ class Constant:
         content = f"{data.dtype.str}{data.shape}".encode() + np.ascontiguousarray(data).tobytes()
         return Constant(data, hashlib.sha256(content).hexdigest()[:16])
 
-    @property
-    def operands(self) -> tuple[int, ...]:
-        return ()
-
-    def rebind(self, binding: Callable[[int], int]) -> Value:
-        return self
-
     def infer(self, operands: Sequence[Type]) -> Type:
         kinds: dict[str, Dtype] = {"b": "bool", "i": "int", "u": "int", "f": "float"}
         return Type(tuple(map(sp.Integer, self.data.shape)), kinds[self.data.dtype.kind])
 
 
 @dataclass(frozen=True, slots=True)
-class Iota:
+class Iota(Leaf):
     """0, 1, 2, ..., size - 1."""
 
     size: sp.Expr
-
-    @property
-    def operands(self) -> tuple[int, ...]:
-        return ()
-
-    def rebind(self, binding: Callable[[int], int]) -> Value:
-        return self
 
     def infer(self, operands: Sequence[Type]) -> Type:
         return Type((self.size,), "int")

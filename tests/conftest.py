@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,11 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+import symflow as sf
 from symflow.files import compile_files, write
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "examples" / "data"
 EXAMPLES = sorted(path.stem for path in ROOT.glob("examples/*.py") if path.stem != "demo")
+
+
+@pytest.fixture(autouse=True)
+def graph() -> Iterator[sf.Graph]:
+    """A graph of its own for every test."""
+    with sf.Graph().as_default() as graph:
+        yield graph
+
 
 EVERY_HELPER = '''\
 """Uses every helper that a generated module can bring along."""

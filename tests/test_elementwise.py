@@ -33,12 +33,6 @@ def named(value: Any) -> str | None:
     return getattr(value, "name", None)
 
 
-@pytest.fixture(autouse=True)
-def _own_graph() -> Iterator[None]:
-    with sf.Graph().as_default():
-        yield
-
-
 @pytest.fixture
 def printed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The source of everything that sessions compile."""

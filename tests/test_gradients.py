@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
+from reference import complex_step, evaluate
 
 import symflow as sf
 
 Array = NDArray[Any]
 
 
-@pytest.fixture(autouse=True)
-def _own_graph() -> Iterator[None]:
-    with sf.Graph().as_default():
-        yield
-
-
-def evaluate(fetches: Any, feed: dict[Any, Any] | None = None) -> Any:
-    with sf.Session() as session:
-        return session.run(fetches, feed)
-
-
 def scalars(*values: float) -> tuple[list[Any], dict[Any, float]]:
     nodes = [sf.placeholder(sf.float64, ()) for _ in values]
     return nodes, dict(zip(nodes, values, strict=True))
-
-
-def complex_step(function: Callable[..., Any], values: list[Array], at: int) -> Array:
-    """The gradient of a real function by one operand: f(x + ih) / h has no cancellation."""
-    gradient = np.zeros(values[at].shape)
-    for entry in np.ndindex(gradient.shape):
-        moved = [value.astype(complex) for value in values]
-        moved[at][entry] += 1e-30j
-        gradient[entry] = function(*moved).imag / 1e-30
-    return gradient
 
 
 # --- sums over paths -------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
+from reference import complex_step, evaluate
 
 import symflow as sf
 
@@ -32,12 +33,6 @@ class Case:
     numpy: Callable[..., Any]
     shapes: tuple[tuple[int | str, ...], ...]
     rank: bool = False
-
-
-@pytest.fixture(autouse=True)
-def _own_graph() -> Iterator[None]:
-    with sf.Graph().as_default():
-        yield
 
 
 def einsum(subscripts: str, *shapes: tuple[int | str, ...]) -> Case:
@@ -456,21 +451,6 @@ def declared(shape: tuple[int | str, ...], variant: str) -> Any:
 
 def given(shape: tuple[int | str, ...]) -> tuple[int, ...]:
     return tuple(SIZES[size] if isinstance(size, str) else size for size in shape)
-
-
-def complex_step(function: Callable[..., Any], values: list[Array], at: int) -> Array:
-    """The gradient of a real function by one operand: f(x + ih) / h has no cancellation."""
-    gradient = np.zeros(values[at].shape)
-    for entry in np.ndindex(gradient.shape):
-        moved = [value.astype(complex) for value in values]
-        moved[at][entry] += 1e-30j
-        gradient[entry] = function(*moved).imag / 1e-30
-    return gradient
-
-
-def evaluate(fetches: Any, feed: dict[Any, Any] | None = None) -> Any:
-    with sf.Session() as session:
-        return session.run(fetches, feed)
 
 
 @pytest.mark.parametrize(("case", "variant"), list(variants()))

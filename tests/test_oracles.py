@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -15,23 +15,13 @@ import pytest
 import sympy as sp
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
+from reference import evaluate
 from sympy.parsing.sympy_parser import parse_expr
 
 import symflow as sf
 
 Array = NDArray[Any]
 DATA = Path(__file__).parent / "data"
-
-
-@pytest.fixture(autouse=True)
-def _own_graph() -> Iterator[None]:
-    with sf.Graph().as_default():
-        yield
-
-
-def evaluate(fetches: Any, feed: dict[Any, Any] | None = None) -> Any:
-    with sf.Session() as session:
-        return session.run(fetches, feed)
 
 
 # --- NIST StRD -------------------------------------------------------------------------------

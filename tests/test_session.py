@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,6 @@ import symflow.session
 
 DATA = Path(__file__).parents[1] / "examples" / "data"
 PRINTED = json.loads((DATA / "linear_regression_printed.json").read_text())
-
-
-@pytest.fixture(autouse=True)
-def _own_graph() -> Iterator[None]:
-    with sf.Graph().as_default():
-        yield
 
 
 @pytest.fixture

@@ -27,12 +27,6 @@ EQUATIONS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def graph():
-    with sf.Graph().as_default() as graph:
-        yield graph
-
-
 def compiled(output: Tensor, *by: Tensor) -> Program:
     """The simplified program of a tensor and its derivatives."""
     derivatives = {f"d{at}": (output, x) for at, x in enumerate(by)}
