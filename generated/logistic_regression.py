@@ -280,12 +280,13 @@ def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
         shape = INPUTS[name]
+        known = dict(sizes)
         fits = array.ndim == len(shape) and all(
             got > 0 and got == (sizes.setdefault(want, got) if isinstance(want, str) else want)
             for want, got in zip(shape, array.shape, strict=True)
         )
         if not fits:
-            expected = ", ".join(str(sizes.get(str(want), want)) for want in shape)
+            expected = ", ".join(str(known.get(str(want), want)) for want in shape)
             comma = "," if len(shape) == 1 else ""
             raise ValueError(f"{name}: expected ({expected}{comma}), got {array.shape}")
         arrays.append(array.astype(dtype, copy=False))

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import sympy as sp
 
 from symflow.layout import Function, call, docstring, signature
-from symflow.printing import Text, kernel_text
+from symflow.printing import kernel_text
 from symflow.program import Access, Type, kernel
+from symflow.text import Text
 from symflow.train import LineSearch, Optimizer, Rate, Schedule
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 import sympy as sp
 from sympy.printing.str import StrPrinter
 
+from symflow.bodies import common_number
 from symflow.elementwise import Opaque
-from symflow.printing import common_number
 from symflow.program import Definition, Indices, Kernel, Program, slot, slots_of
 from symflow.shapes import show
 from symflow.views import View

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from symflow.notation import at, body_text, letters, subscripts
-from symflow.printing import Text, is_contraction, value_text
+from symflow.printing import is_contraction, value_text
 from symflow.program import (
     Access,
     Builder,
@@ -28,6 +28,7 @@ from symflow.program import (
     slots_of,
 )
 from symflow.shapes import show
+from symflow.text import Text
 
 LONGEST_EXPRESSION = 6
 """NumPy operations in one statement beyond which its operands get statements of their own."""

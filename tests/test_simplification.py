@@ -12,9 +12,10 @@ from symflow.compiler import compile_program
 from symflow.graph import Tensor
 from symflow.lowering import Request, needed
 from symflow.naming import label_nodes
-from symflow.printing import Text, value_text
+from symflow.printing import value_text
 from symflow.program import Input, Program, check, slot
 from symflow.rules import RULES, cost, rewritten
+from symflow.text import Text
 
 EQUATIONS = {
     "log-sigmoid": "log(sigmoid(x)) → -softplus(-x)",

@@ -293,7 +293,7 @@ def test_failed_save_keeps_the_old_file(generated: Load, tmp_path: Path) -> None
 PIXELS, DIGIT = np.zeros((10, 64), np.float32), np.zeros(10, int)
 WRONG_INPUTS = [
     (np.zeros((32, 8, 8)), DIGIT, "pixels: expected (n, 64), got (32, 8, 8)"),
-    (np.zeros((10, 63)), DIGIT, "pixels: expected (10, 64), got (10, 63)"),
+    (np.zeros((10, 63)), DIGIT, "pixels: expected (n, 64), got (10, 63)"),
     (np.zeros(64), DIGIT, "pixels: expected (n, 64), got (64,)"),
     (0.0, DIGIT, "pixels: expected (n, 64), got ()"),
     (PIXELS, np.zeros(9, int), "digit: expected (10,), got (9,)"),
