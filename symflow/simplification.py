@@ -4,7 +4,7 @@ Each pass walks the program once, forwards, and rebuilds it; tensors that deriva
 be taken by (`kept`) stay as they are. The passes in order:
 
     fold       literals and index maps vanish into the kernels that read them
-    stabilise  what overflows or loses digits is replaced (`rules.py`, and sums of exponentials)
+    stabilise  what overflows or loses digits is replaced (`stabilisation.py`, `rules.py`)
     inline     an elementwise kernel that is read once, and has no name, joins its reader
     factor     a factor common to all terms is taken out of a sum
     contract   sums become contractions or plain reductions (`contraction.py`)
@@ -24,13 +24,12 @@ import numpy as np
 import sympy as sp
 
 from symflow.contraction import sum_of_products
-from symflow.elementwise import canonical, exp, log
+from symflow.elementwise import canonical
 from symflow.program import (
     Access,
     Builder,
     Definition,
     Derivative,
-    Indices,
     Kernel,
     Label,
     Program,
@@ -42,7 +41,9 @@ from symflow.program import (
     without_dead_code,
 )
 from symflow.program import Constant as Literal
-from symflow.rules import cost, rewritten
+from symflow.rules import cost
+from symflow.stabilisation import stabilised
+from symflow.substitution import composed, substituted
 from symflow.views import StopGradient
 
 LARGEST_BODY = 60
@@ -54,14 +55,14 @@ Rebuild = Callable[[Builder, Definition], "int | None"]
 def simplify_forward(program: Program) -> Program:
     """What is done before derivatives are taken."""
     program = _walk(program, _folded)
-    return _walk(program, _stabilised)
+    return _walk(program, stabilised)
 
 
 def simplify(program: Program) -> Program:
     """What is done when no derivative is left to take."""
     program = _walk(program, _without_stops)
     program = _walk(program, _folded)
-    program = _walk(program, _stabilised)
+    program = _walk(program, stabilised)
     program = _inline(program)
     program = _walk(program, _factored)
     program = _walk(program, _contracted)
@@ -143,12 +144,6 @@ def _source(program: Builder, access: Access) -> Access:
     return access
 
 
-def composed(source: Kernel, inner: Access, indices: Indices) -> Access:
-    """`inner`, an access inside `source`, seen from a kernel that reads source at `indices`."""
-    outer = dict(zip(source.output, indices, strict=True))
-    return Access(inner.tensor, tuple(None if i is None else outer[i] for i in inner.indices))
-
-
 def _unchanged(program: Builder, value: Kernel) -> bool:
     (access,) = value.accesses
     return access.indices == value.output and not program.kept(access.tensor)
@@ -158,160 +153,6 @@ def _without_stops(program: Builder, definition: Definition) -> int | None:
     """When all derivatives are taken, nothing has to be stopped."""
     value = definition.value
     return value.source if isinstance(value, StopGradient) else None
-
-
-# --- stabilise -------------------------------------------------------------------------------
-
-
-def _stabilised(program: Builder, definition: Definition) -> int | None:
-    value = definition.value
-    if not isinstance(value, Kernel) or not value.elementwise:
-        return None
-    if not value.body.has(sp.log, sp.Pow, sp.exp) and not _masked(value.body):
-        return None
-    shifted = _shifted_exponentials(program, value, definition)
-    if shifted is not None:
-        return shifted
-    wide = _read_through(program, value)
-    body, applied = rewritten(wide.body)
-    undone = value.body.has(sp.log) and not body.has(sp.log)  # SymPy itself: log(exp(x)) is x
-    if not applied and not undone:
-        return None
-    return program.add(
-        kernel(wide.output, wide.sizes, body, wide.accesses), definition.label, definition.origin
-    )
-
-
-def _masked(body: sp.Expr) -> bool:
-    return isinstance(body, sp.Mul) and any(type(part).__name__ == "where" for part in body.args)
-
-
-def _read_through(program: Builder, value: Kernel, depth: int = 3) -> Kernel:
-    """The kernel with the elementwise kernels that it reads written out in its body."""
-    for _ in range(depth):
-        through = [
-            position
-            for position, access in enumerate(value.accesses)
-            if isinstance(source := program[access.tensor].value, Kernel)
-            and source.elementwise
-            and source.accesses
-            and not program.kept(access.tensor)
-            and cost(source.body) + cost(value.body) < 20
-        ]
-        if not through:
-            break
-        value = substituted(program, value, through)
-    return value
-
-
-def substituted(program: Builder, value: Kernel, positions: list[int]) -> Kernel:
-    """The kernel with some operands, elementwise kernels themselves, replaced by their bodies."""
-    accesses = list(value.accesses)
-    replacements: dict[sp.Symbol, sp.Expr] = {}
-    for position in positions:
-        access = value.accesses[position]
-        source = program[access.tensor].value
-        assert isinstance(source, Kernel)
-        inner: dict[sp.Symbol, sp.Expr] = {}
-        for at, read in enumerate(source.accesses):
-            inner[slot(at)] = slot(len(accesses))
-            accesses.append(composed(source, read, access.indices))
-        replacements[slot(position)] = source.body.xreplace(inner)
-    body = canonical(value.body.xreplace(replacements))
-    return kernel(value.output, value.sizes, body, accesses)
-
-
-def _shifted_exponentials(program: Builder, value: Kernel, definition: Definition) -> int | None:
-    """log-sum-exp: log Σ c·exp(x) → m + log Σ c·exp(x - m) with m = max x;
-    softmax: exp(x) / Σ exp(x) → exp(x - m) / Σ exp(x - m).
-
-    m is a constant for derivatives, which is exact: neither side depends on it.
-    """
-    for position, access in enumerate(value.accesses):
-        total = program[access.tensor].value
-        if not isinstance(total, Kernel) or total.elementwise or program.kept(access.tensor):
-            continue
-        wide = _read_through(program, total)
-        exponent = _exponent_of(wide.body)
-        if exponent is None or total.reduction != "sum" or _is_shifted(program, wide):
-            continue
-        logarithm = log(slot(position))
-        if value.body.has(logarithm):
-            reader = value
-        elif value.body.has(1 / slot(position)):
-            reader = _read_through(program, value, 1)
-            if access not in reader.accesses or _exponent_of(reader.body, True) is None:
-                continue
-        else:
-            continue
-        shifted, peak = _around_peak(program, wide, exponent, definition)
-        accesses = [*reader.accesses, Access(shifted, access.indices), Access(peak, access.indices)]
-        sum_, top = slot(len(accesses) - 2), slot(len(accesses) - 1)
-        old = slot(reader.accesses.index(access))
-        if reader is value:
-            body = value.body.xreplace({logarithm: top + log(sum_)})
-        else:
-            numerator = _exponent_of(reader.body, True)
-            body = reader.body.xreplace({exp(numerator): exp(numerator - top), old: sum_})
-        return program.add(
-            kernel(value.output, value.sizes, body, accesses), definition.label, definition.origin
-        )
-    return None
-
-
-def _exponent_of(body: sp.Expr, anywhere: bool = False) -> sp.Expr | None:
-    """x, where the body is exp(x) times what has no operand, or (anywhere) times anything."""
-    exponents = [part.args[0] for part in sp.Mul.make_args(body) if type(part) is sp.exp]
-    rest = [part for part in sp.Mul.make_args(body) if type(part) is not sp.exp]
-    if len(exponents) != 1 or (not anywhere and any(slots_of(part) for part in rest)):
-        return None
-    return exponents[0]
-
-
-def _around_peak(
-    program: Builder, total: Kernel, exponent: sp.Expr, definition: Definition
-) -> tuple[int, int]:
-    """Σ c·exp(x - m) and m, for a kernel Σ c·exp(x)."""
-    name = definition.label.name
-    space = _exponent(program, total, exponent, name)
-    peak = program.add(
-        kernel(total.output, total.sizes, slot(0), [space], "max"),
-        Label(f"{name}_max"),
-        definition.origin,
-    )
-    peak = program.add(StopGradient(peak), Label(f"{name}_max"), definition.origin)
-    coefficient = sp.Mul(*(one for one in sp.Mul.make_args(total.body) if type(one) is not sp.exp))
-    shifted = kernel(
-        total.output,
-        total.sizes,
-        coefficient * exp(slot(0) - slot(1)),
-        [space, Access(peak, total.output)],
-    )
-    return program.add(shifted, Label(f"{name}_total"), definition.origin), peak
-
-
-def _is_shifted(program: Builder, total: Kernel) -> bool:
-    """Whether a maximum is subtracted already inside a sum of exponentials."""
-    for access in total.accesses:
-        source = program[access.tensor].value
-        while isinstance(source, StopGradient):
-            source = program[source.source].value
-        if isinstance(source, Kernel) and source.reduction == "max":
-            return True
-    return False
-
-
-def _exponent(program: Builder, total: Kernel, exponent: sp.Expr, name: str) -> Access:
-    """What is exponentiated, as one tensor over all indices of the sum."""
-    everything = tuple(range(len(total.sizes)))
-    if isinstance(exponent, sp.Symbol):
-        access = total.accesses[slots_of(exponent)[0]]
-        if set(access.indices) >= set(everything):
-            return access
-    tensor = program.add(
-        kernel(everything, total.sizes, exponent, total.accesses), Label(f"{name}_exponent")
-    )
-    return Access(tensor, everything)
 
 
 # --- inline ----------------------------------------------------------------------------------

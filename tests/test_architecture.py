@@ -21,6 +21,8 @@ ORDER = (
     ("operations", "differentiation", "printing"),
     ("notation",),
     ("rules",),
+    ("substitution",),
+    ("stabilisation",),
     ("simplification",),
     ("schedule", "graph"),
     ("functions", "naming", "lowering", "layout"),

@@ -1,0 +1,50 @@
+"""Writing what a kernel reads into the kernel itself: indices composed, bodies replaced."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from symflow.elementwise import canonical
+from symflow.program import Access, Builder, Indices, Kernel, kernel, slot
+from symflow.rules import cost
+
+
+def composed(source: Kernel, inner: Access, indices: Indices) -> Access:
+    """`inner`, an access inside `source`, seen from a kernel that reads source at `indices`."""
+    outer = dict(zip(source.output, indices, strict=True))
+    return Access(inner.tensor, tuple(None if i is None else outer[i] for i in inner.indices))
+
+
+def substituted(program: Builder, value: Kernel, positions: list[int]) -> Kernel:
+    """The kernel with some operands, elementwise kernels themselves, replaced by their bodies."""
+    accesses = list(value.accesses)
+    replacements: dict[sp.Symbol, sp.Expr] = {}
+    for position in positions:
+        access = value.accesses[position]
+        source = program[access.tensor].value
+        assert isinstance(source, Kernel)
+        inner: dict[sp.Symbol, sp.Expr] = {}
+        for at, read in enumerate(source.accesses):
+            inner[slot(at)] = slot(len(accesses))
+            accesses.append(composed(source, read, access.indices))
+        replacements[slot(position)] = source.body.xreplace(inner)
+    body = canonical(value.body.xreplace(replacements))
+    return kernel(value.output, value.sizes, body, accesses)
+
+
+def read_through(program: Builder, value: Kernel, depth: int = 3) -> Kernel:
+    """The kernel with the elementwise kernels that it reads written out in its body."""
+    for _ in range(depth):
+        through = [
+            position
+            for position, access in enumerate(value.accesses)
+            if isinstance(source := program[access.tensor].value, Kernel)
+            and source.elementwise
+            and source.accesses
+            and not program.kept(access.tensor)
+            and cost(source.body) + cost(value.body) < 20
+        ]
+        if not through:
+            break
+        value = substituted(program, value, through)
+    return value
