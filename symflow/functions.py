@@ -167,6 +167,191 @@ def greater_equal(x: Any, y: Any, name: str | None = None) -> Tensor:
     return elementwise("greater_equal", x, y, label=name)
 
 
+def reciprocal(x: Any, name: str | None = None) -> Tensor:
+    """1 / x."""
+    return elementwise("reciprocal", x, label=name)
+
+
+def rsqrt(x: Any, name: str | None = None) -> Tensor:
+    """1 / √x."""
+    return elementwise("rsqrt", x, label=name)
+
+
+def cbrt(x: Any, name: str | None = None) -> Tensor:
+    """The real cube root, also of negative x. At 0 the derivative is infinite."""
+    return elementwise("cbrt", x, label=name)
+
+
+def hypot(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """√(x² + y²), without overflow. At the origin the derivative is 0."""
+    return elementwise("hypot", x, y, label=name)
+
+
+def expm1(x: Any, name: str | None = None) -> Tensor:
+    """eˣ - 1, to full precision for small x."""
+    return elementwise("expm1", x, label=name)
+
+
+def log1p(x: Any, name: str | None = None) -> Tensor:
+    """log(1 + x), to full precision for small x."""
+    return elementwise("log1p", x, label=name)
+
+
+def log2(x: Any, name: str | None = None) -> Tensor:
+    """The logarithm to base 2."""
+    return elementwise("log2", x, label=name)
+
+
+def log10(x: Any, name: str | None = None) -> Tensor:
+    """The logarithm to base 10."""
+    return elementwise("log10", x, label=name)
+
+
+def logaddexp(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """log(eˣ + eʸ), without overflow."""
+    return elementwise("logaddexp", x, y, label=name)
+
+
+def xlogy(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """x · log(y), and 0 where x = 0, with derivative 0 by y, and by x if y ≤ 0."""
+    return elementwise("xlogy", x, y, label=name)
+
+
+def tan(x: Any, name: str | None = None) -> Tensor:
+    """The tangent of x radians."""
+    return elementwise("tan", x, label=name)
+
+
+def asin(x: Any, name: str | None = None) -> Tensor:
+    """The angle, from -π/2 to π/2, whose sine is x."""
+    return elementwise("asin", x, label=name)
+
+
+def acos(x: Any, name: str | None = None) -> Tensor:
+    """The angle, from 0 to π, whose cosine is x."""
+    return elementwise("acos", x, label=name)
+
+
+def atan(x: Any, name: str | None = None) -> Tensor:
+    """The angle, from -π/2 to π/2, whose tangent is x."""
+    return elementwise("atan", x, label=name)
+
+
+def atan2(y: Any, x: Any, name: str | None = None) -> Tensor:
+    """The angle, from -π to π, of the point (x, y). At the origin the derivative is 0."""
+    return elementwise("atan2", y, x, label=name)
+
+
+def sinh(x: Any, name: str | None = None) -> Tensor:
+    """The hyperbolic sine, (eˣ - e⁻ˣ) / 2."""
+    return elementwise("sinh", x, label=name)
+
+
+def cosh(x: Any, name: str | None = None) -> Tensor:
+    """The hyperbolic cosine, (eˣ + e⁻ˣ) / 2."""
+    return elementwise("cosh", x, label=name)
+
+
+def asinh(x: Any, name: str | None = None) -> Tensor:
+    """The inverse of sinh."""
+    return elementwise("asinh", x, label=name)
+
+
+def acosh(x: Any, name: str | None = None) -> Tensor:
+    """The inverse of cosh, for x ≥ 1."""
+    return elementwise("acosh", x, label=name)
+
+
+def atanh(x: Any, name: str | None = None) -> Tensor:
+    """The inverse of tanh."""
+    return elementwise("atanh", x, label=name)
+
+
+def floor(x: Any, name: str | None = None) -> Tensor:
+    """The largest whole number that is not above x. The derivative is 0."""
+    return elementwise("floor", x, label=name)
+
+
+def ceil(x: Any, name: str | None = None) -> Tensor:
+    """The smallest whole number that is not below x. The derivative is 0."""
+    return elementwise("ceil", x, label=name)
+
+
+def round(x: Any, name: str | None = None) -> Tensor:
+    """The nearest whole number, the even one of two. The derivative is 0."""
+    return elementwise("round", x, label=name)
+
+
+def floormod(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """x - y · floor(x / y), of the sign of y. By y the derivative is -floor(x / y)."""
+    return elementwise("floormod", x, y, label=name)
+
+
+def clip_by_value(x: Any, low: Any, high: Any, name: str | None = None) -> Tensor:
+    """x, but no less than low and no more than high. At the edges the gradient goes to x."""
+    return elementwise("clip_by_value", x, low, high, label=name)
+
+
+def log_sigmoid(x: Any, name: str | None = None) -> Tensor:
+    """log(1 / (1 + e⁻ˣ)), without overflow for any x."""
+    return elementwise("log_sigmoid", x, label=name)
+
+
+def swish(x: Any, name: str | None = None) -> Tensor:
+    """x · sigmoid(x)."""
+    return elementwise("swish", x, label=name)
+
+
+def gelu(x: Any, name: str | None = None) -> Tensor:
+    """x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))): Hendrycks and Gimpel's approximation."""
+    return elementwise("gelu", x, label=name)
+
+
+def elu(x: Any, alpha: Any = 1.0, name: str | None = None) -> Tensor:
+    """x where x ≥ 0, alpha · (eˣ - 1) elsewhere. At 0 the derivative is 1."""
+    return elementwise("elu", x, alpha, label=name)
+
+
+def selu(x: Any, name: str | None = None) -> Tensor:
+    """1.0507 · elu(x, 1.6733), in full precision. At 0 the derivative is 1.0507."""
+    return elementwise("selu", x, label=name)
+
+
+def leaky_relu(x: Any, alpha: Any = 0.2, name: str | None = None) -> Tensor:
+    """x where x > 0, alpha · x elsewhere. At 0 the derivative is alpha."""
+    return elementwise("leaky_relu", x, alpha, label=name)
+
+
+def relu6(x: Any, name: str | None = None) -> Tensor:
+    """min(max(x, 0), 6). At 0 and at 6 the derivative is 0."""
+    return elementwise("relu6", x, label=name)
+
+
+def hard_sigmoid(x: Any, name: str | None = None) -> Tensor:
+    """x/5 + ½, clipped to [0, 1]. At ±2.5 the derivative is 0.2."""
+    return elementwise("hard_sigmoid", x, label=name)
+
+
+def hard_tanh(x: Any, name: str | None = None) -> Tensor:
+    """x, clipped to [-1, 1]. At ±1 the derivative is 1."""
+    return elementwise("hard_tanh", x, label=name)
+
+
+def logical_and(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """Whether both x and y hold, as booleans."""
+    return elementwise("logical_and", x, y, label=name)
+
+
+def logical_or(x: Any, y: Any, name: str | None = None) -> Tensor:
+    """Whether x or y holds, or both, as booleans."""
+    return elementwise("logical_or", x, y, label=name)
+
+
+def logical_not(x: Any, name: str | None = None) -> Tensor:
+    """Whether x does not hold, as booleans."""
+    return elementwise("logical_not", x, label=name)
+
+
 def to_float(x: Any, name: str | None = None) -> Tensor:
     """Integers or booleans as floating-point numbers of the model's precision."""
     return elementwise("to_float", x, label=name)

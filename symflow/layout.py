@@ -33,6 +33,8 @@ class Function:
 class Helpers:
     sigmoid: bool = False
     softplus: bool = False
+    elu: bool = False
+    xlogy: bool = False
     placed: bool = False
     scattered: bool = False
     truncated_normal: bool = False
@@ -40,7 +42,8 @@ class Helpers:
     @staticmethod
     def of(source: str) -> Helpers:
         """Those that a source calls."""
-        return Helpers(**{name: f"_{name}(" in source for name in Helpers.__dataclass_fields__})
+        called = set(re.findall(r"(?<!\w)_(\w+)\(", source))
+        return Helpers(**{name: name in called for name in Helpers.__dataclass_fields__})
 
 
 @cache

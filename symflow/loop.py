@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import sympy as sp
 
 from symflow.layout import Function, call, docstring, signature
+from symflow.lowering import Adjustment
 from symflow.printing import kernel_text
 from symflow.program import Access, Type, kernel
+from symflow.schedule import WIDTH
 from symflow.text import Text
 from symflow.train import LineSearch, Optimizer, Rate, Schedule
 
@@ -30,13 +32,16 @@ class Loop:
     before, after    functions that stand before and after it
     arguments        the inputs of the loss, as they are passed on
     batch_arguments  the same with the rows of a mini-batch taken
+    adjusted         statements that change the gradients as soon as they are there
+    moved            statements that move the parameters and the optimizer's state
     """
 
     train: Function
     before: tuple[Function, ...]
     after: tuple[Function, ...]
     states: tuple[StateField, ...]
-    state_names: str
+    adjusted: tuple[str, ...]
+    moved: tuple[str, ...]
     arguments: str
     batch_arguments: str
     unpacked: str
@@ -63,7 +68,8 @@ def training_loop(
         default = "_learning_rate"
     else:
         default = repr(rate.initial if isinstance(rate, LineSearch) else rate)
-    after = [*_updates(optimizer), _SQUARED_NORM]
+    after = [*_corrected_rate(optimizer), *_updates(optimizer)]
+    after += [*_adjustments(optimizer.adjustment), _SQUARED_NORM]
     if isinstance(rate, LineSearch):
         after.append(_line_search(rate, list(inputs), loss_inputs))
     arguments = [
@@ -77,7 +83,8 @@ def training_loop(
         "on_step: Callable[[int, float, Parameters], bool | None] | None = None",
     ]
     states = tuple(
-        StateField(f"{name}_of", repr(float(initial))) for name, initial in optimizer.state.items()
+        StateField(_free(f"{name}_of", inputs), repr(float(initial)))
+        for name, initial in optimizer.state.items()
     )
     names = ", ".join(inputs)
     return Loop(
@@ -87,7 +94,8 @@ def training_loop(
         before=tuple(before),
         after=tuple(after),
         states=states,
-        state_names=", ".join(state.name for state in states),
+        adjusted=() if optimizer.adjustment.penalised is None else ("d = _penalised(p, d)",),
+        moved=tuple(_moves(optimizer, [state.name for state in states])),
         arguments=names,
         batch_arguments="".join(
             f", {name}[rows]" if name in batch else f", {name}" for name in inputs
@@ -116,6 +124,9 @@ def _batch_inputs(inputs: Mapping[str, Type]) -> list[str]:
     return [name for name, size in leading.items() if size == rows]
 
 
+_NAMES = ("value", "gradient", "rate", "step")
+"""What the slots of an optimizer's formulas are called, before its state."""
+
 _SQUARED_NORM = Function(
     signature("_squared_norm", ["d: Parameters"], "float"),
     ("The sum of all squares.",),
@@ -123,20 +134,87 @@ _SQUARED_NORM = Function(
 )
 
 
-def _updates(optimizer: Optimizer) -> list[Function]:
-    """The update of one parameter, from the optimizer's formulas."""
-    state = list(optimizer.state)
-    texts = [
-        formula_text(formula, ["value", "gradient", "rate", "step", *state])
-        for formula in optimizer.formulas
+def _free(name: str, taken: Mapping[str, Type]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _moves(optimizer: Optimizer, states: Sequence[str]) -> list[str]:
+    """The statements in the loop that follow the choice of a rate."""
+    adjustment = optimizer.adjustment
+    lines: list[str] = []
+    if adjustment.clipped is not None or adjustment.scale is not None:
+        lines.append("d = _clipped(d)")
+    if optimizer.rate_formula is not None:
+        lines.append("rate = _corrected_rate(rate, step)")
+    if states:
+        targets = ", ".join(["p", *states])
+        lines += call(f"{targets} = _moved", ["p", "d", *states, "rate", "step"], "", 8)
+    else:
+        lines.append("p = _moved(p, d, rate, step)")
+    return lines
+
+
+def _corrected_rate(optimizer: Optimizer) -> list[Function]:
+    formula = optimizer.rate_formula
+    if formula is None:
+        return []
+    text = formula_text(formula, _NAMES)
+    return [
+        Function(
+            signature("_corrected_rate", ["rate: float", "step: int"], "float"),
+            ("The rate of one update, from the learning rate and the updates done.",),
+            tuple(call("return float", [text], "")),
+        )
     ]
+
+
+def _adjustments(adjustment: Adjustment) -> list[Function]:
+    """What is done to all gradients before each parameter is moved by its own."""
+    functions: list[Function] = []
+    if adjustment.penalised is not None:
+        text = formula_text(adjustment.penalised, _NAMES)
+        functions.append(
+            Function(
+                signature("_penalised", ["p: Parameters", "d: Parameters"], "Parameters"),
+                ("The gradients with those of a penalty on the squares of the parameters.",),
+                (
+                    f"entries = ({text} for value, gradient in zip(p, d, strict=True))",
+                    "return Parameters(*(np.asarray(entry, p[0].dtype) for entry in entries))",
+                ),
+            )
+        )
+    doc, lines = "", []
+    if adjustment.clipped is not None:
+        doc = "The gradients with every entry within bounds."
+        text = formula_text(adjustment.clipped, ["gradient"])
+    elif adjustment.scale is not None:
+        doc = "The gradients, scaled together so that their norm is within its bound."
+        lines = [
+            "norm = np.sqrt(_squared_norm(d))",
+            f"scale = float({formula_text(adjustment.scale, ['norm'])})",
+        ]
+        text = "scale * gradient"
+    if doc:
+        lines += [
+            f"entries = ({text} for gradient in d)",
+            "return Parameters(*(np.asarray(entry, d[0].dtype) for entry in entries))",
+        ]
+        clipped = signature("_clipped", ["d: Parameters"], "Parameters")
+        functions.append(Function(clipped, (doc,), tuple(lines)))
+    return functions
+
+
+def _updates(optimizer: Optimizer) -> list[Function]:
+    """The update of one parameter, from the optimizer's formulas, and of all parameters."""
+    state = list(optimizer.state)
+    new = [f"new_{name}" for name in state]
+    value, *kept = (formula_text(one, [*_NAMES, *state, *new]) for one in optimizer.formulas)
     arguments = ["value: Array", "gradient: Array", *(f"{name}: Array" for name in state)]
     arguments += ["rate: float", "step: int"]
     if state:
-        returns = "tuple[" + ", ".join(["Array"] * len(texts)) + "]"
-        doc = f"One parameter, and its {' and '.join(state)}, after one update."
-        lines = call("return ", texts, "")
-        return [Function(signature("_updated", arguments, returns), (doc,), tuple(lines))]
+        return _stateful(arguments, state, [*zip(new, kept, strict=True), ("new_value", value)])
     moved = Function(
         signature(
             "_moved", ["p: Parameters", "d: Parameters", "rate: float", "step: int"], "Parameters"
@@ -147,17 +225,56 @@ def _updates(optimizer: Optimizer) -> list[Function]:
             "return Parameters(*(np.asarray(value, p[0].dtype) for value in moved))",
         ),
     )
+    typed = [f"new_value: Array = {value}", "return new_value"]  # for NumPy types ufuncs as Any
     updated = Function(
         signature("_updated", arguments, "Array"),
         ("One parameter after one update.",),
-        (f"return {texts[0]}",),
+        tuple(typed if "np." in value else [f"return {value}"]),
     )
     return [moved, updated]
 
 
+def _stateful(
+    arguments: Sequence[str], state: Sequence[str], formulas: Sequence[tuple[str, str]]
+) -> list[Function]:
+    """The same for an optimizer that keeps state, which comes with the parameters."""
+    each = ["p", "d", *(f"{name}_of" for name in state)]
+    what = " and ".join(name.replace("_", " ") for name in state)
+    moved = Function(
+        signature(
+            "_moved",
+            [*(f"{name}: Parameters" for name in each), "rate: float", "step: int"],
+            "tuple[Parameters, ...]",
+        ),
+        (docstring(f"Every parameter, and its {what}, after one update."),),
+        (
+            *call("entries = zip", [*each, "strict=True"], ""),
+            "moved = zip(*(_updated(*entry, rate, step) for entry in entries), strict=True)",
+            "dtype = p[0].dtype",
+            "return tuple(Parameters(*(np.asarray(one, dtype) for one in new)) for new in moved)",
+        ),
+    )
+    new = [name for name, _ in formulas]
+    updated = Function(
+        signature("_updated", arguments, f"tuple[{', '.join(['Array'] * len(new))}]"),
+        (docstring(f"One parameter, and its {what}, after one update."),),
+        (
+            *(line for name, text in formulas for line in _assigned(name, text)),
+            f"return {', '.join([new[-1], *new[:-1]])}",
+        ),
+    )
+    return [moved, updated]
+
+
+def _assigned(name: str, text: str) -> list[str]:
+    line = f"{name} = {text}"
+    return [line] if 4 + len(line) <= WIDTH else [f"{name} = (", f"    {text}", ")"]
+
+
 def formula_text(formula: sp.Expr, names: Sequence[str]) -> str:
     """An elementwise formula on slots as a NumPy expression of the given names."""
-    order = sorted(names, key=lambda name: name not in ("rate", "step"))  # rate * gradient
+    # rate * gradient, but 0.9 * velocity + gradient
+    order = sorted(names, key=lambda name: (name not in ("rate", "step"), name == "gradient"))
     value = kernel((), (), formula, [Access(order.index(name), ()) for name in names])
     return kernel_text(value, lambda operand: Text(order[operand])).source
 
@@ -193,15 +310,21 @@ def _line_search(rate: LineSearch, inputs: Sequence[str], loss_inputs: Sequence[
 
 def _doc(optimizer: Optimizer, batches: bool) -> tuple[str, ...]:
     name = type(optimizer).__name__.removesuffix("Optimizer")
-    title = re.sub(r"(?<!^)(?=[A-Z])", " ", name).capitalize()
+    title = re.sub(r"(?<=[a-z])[A-Z](?=[a-z])", lambda found: f" {found[0].lower()}", name)
     rate: Rate = optimizer.learning_rate
     lines = [
         f"{title}, from the given parameters.",
         "Stops after `steps` updates, when the norm of the gradient is at most `tolerance`, or",
         "when `on_step(step, loss, parameters)` returns True. A loss that is not finite raises",
         "FloatingPointError.",
-        "",
     ]
+    if optimizer.l2:
+        lines.append(
+            "The gradient is that of the loss and a penalty, the losses are of the loss alone."
+        )
+    if optimizer.state:
+        lines.append("What the optimizer keeps of earlier updates starts anew with every call.")
+    lines.append("")
     if isinstance(rate, LineSearch):
         lines += [
             "learning_rate  the first rate tried at each step, shrunk until the loss falls enough,",

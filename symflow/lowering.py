@@ -27,9 +27,24 @@ from symflow.program import (
     dimension,
     indices_of,
     kernel,
+    slot,
 )
 from symflow.program import Constant as Literal
 from symflow.shapes import Shape, Sizes, Unknown, show
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """What is done to gradients before an optimizer sees them, in this order; None is nothing.
+
+    penalised  an entry, from value and gradient in slots 0 and 1
+    clipped    an entry, from the gradient in slot 0
+    scale      a factor for all entries of all gradients, from their norm in slot 0
+    """
+
+    penalised: sp.Expr | None = None
+    clipped: sp.Expr | None = None
+    scale: sp.Expr | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,7 @@ class Update:
     variables: tuple[Variable, ...]
     formulas: tuple[sp.Expr, ...]
     state: tuple[str, ...]
+    adjustment: Adjustment
 
 
 @dataclass(frozen=True)
@@ -145,10 +161,10 @@ def _updated(
     rate = builder.add(Input("_rate", scalar, "variable"), Label("rate"))
     step = builder.add(Input("_step", scalar, "variable"), Label("step"))
     outputs: dict[str, int] = {}
-    for at, variable in enumerate(update.variables):
+    gradients = _adjusted(builder, update, labels, tensors)
+    for at, (variable, gradient) in enumerate(zip(update.variables, gradients, strict=True)):
         tensor = tensors[id(variable)]
         name = labels[id(variable)].name
-        gradient = _derivative(builder, f"d_{name}", update.loss, variable, tensors)
         type_ = builder[tensor].type
         indices, sizes = indices_of(type_.shape)
         accesses = [
@@ -160,10 +176,48 @@ def _updated(
         for state in update.state:
             entry = builder.add(Input(f"_{state}_{at}", type_, "variable"), Label(state))
             accesses.append(Access(entry, indices))
-        for number, body in enumerate(update.formulas):
-            value = kernel(indices, sizes, body, accesses)
-            outputs[f"update_{at}_{number}"] = builder.add(value, Label(f"{name}_{number}"))
+        moved: list[int] = []
+        for number in (*range(1, len(update.formulas)), 0):  # the value reads the new state
+            value = kernel(indices, sizes, update.formulas[number], accesses)
+            moved.append(builder.add(value, Label(f"{name}_{number}")))
+            accesses.append(Access(moved[-1], indices))
+        for number, entry in enumerate([moved[-1], *moved[:-1]]):
+            outputs[f"update_{at}_{number}"] = entry
     return outputs
+
+
+def _adjusted(
+    builder: Builder, update: Update, labels: Mapping[int, Label], tensors: Mapping[int, int]
+) -> list[int]:
+    """The gradients of the loss by each Variable, penalised and clipped as asked."""
+    adjustment = update.adjustment
+
+    def entrywise(body: sp.Expr, *operands: int) -> int:
+        indices, sizes = indices_of(builder[operands[0]].type.shape)
+        accesses = [Access(one, indices if builder[one].type.shape else ()) for one in operands]
+        return builder.add(kernel(indices, sizes, body, accesses), Label("gradient"))
+
+    values = [tensors[id(variable)] for variable in update.variables]
+    gradients = [
+        _derivative(builder, f"d_{labels[id(variable)].name}", update.loss, variable, tensors)
+        for variable in update.variables
+    ]
+    if adjustment.penalised is not None:
+        pairs = zip(values, gradients, strict=True)
+        gradients = [entrywise(adjustment.penalised, *pair) for pair in pairs]
+    if adjustment.clipped is not None:
+        gradients = [entrywise(adjustment.clipped, gradient) for gradient in gradients]
+    if adjustment.scale is not None:
+        squares = []
+        for gradient in gradients:
+            indices, sizes = indices_of(builder[gradient].type.shape)
+            squared = kernel((), sizes, slot(0) ** 2, [Access(gradient, indices)])
+            squares.append(builder.add(squared, Label("norm")))
+        total = sp.Add(*(slot(number) for number in range(len(squares))))
+        norm = entrywise(sp.sqrt(total), *squares)
+        scale = entrywise(adjustment.scale, norm)
+        gradients = [entrywise(slot(0) * slot(1), gradient, scale) for gradient in gradients]
+    return gradients
 
 
 def _leaf(node: Tensor, label: Label, request: Request, sizes: Sizes) -> Input | Literal:

@@ -6,29 +6,39 @@ from typing import Any
 
 from symflow.functions import (
     add,
+    elu,
     l2_loss,
+    leaky_relu,
     log_softmax,
     negative,
     reduce_sum,
     relu,
+    relu6,
+    selu,
     sigmoid,
     softmax,
     softplus,
     subtract,
+    swish,
     tanh,
 )
 from symflow.graph import Tensor, convert
 
 __all__ = [
     "bias_add",
+    "elu",
     "l2_loss",
+    "leaky_relu",
     "log_softmax",
     "relu",
+    "relu6",
+    "selu",
     "sigmoid",
     "sigmoid_cross_entropy_with_logits",
     "softmax",
     "softmax_cross_entropy_with_logits",
     "softplus",
+    "swish",
     "tanh",
 ]
 

@@ -26,7 +26,7 @@ from symflow.memory import executable, session_source
 from symflow.naming import label_nodes
 from symflow.program import Input, Type
 from symflow.shapes import Shape, show
-from symflow.train import LineSearch, Schedule, Training
+from symflow.train import LineSearch, Training
 
 _numbers = itertools.count()
 """Of compiled functions, so that each has its lines in tracebacks."""
@@ -258,7 +258,9 @@ class Session:
     def _train(self, training: Training, fed: Mapping[int, NDArray[Any]]) -> None:
         optimizer = training.optimizer
         state = tuple(optimizer.state)
-        update = Update(training.loss, training.variables, optimizer.formulas, state)
+        update = Update(
+            training.loss, training.variables, optimizer.formulas, state, optimizer.adjustment
+        )
         compiled = self._compile((id(training), "train"), {"loss": training.loss}, fed, update)
         step = self._steps.get(id(training), 0)
         dtype = self.graph.dtype
@@ -274,8 +276,7 @@ class Session:
             before, *moved = self._call(compiled, fed, _rate=rate.initial, **given)
             moved = self._search(training, rate, fed, float(before), moved)
         else:
-            now = rate.at(step) if isinstance(rate, Schedule) else rate
-            _, *moved = self._call(compiled, fed, _rate=now, **given)
+            _, *moved = self._call(compiled, fed, _rate=optimizer.rate_after(step), **given)
         per_variable = 1 + len(optimizer.state)
         for at, variable in enumerate(training.variables):
             value, *state = moved[at * per_variable : (at + 1) * per_variable]

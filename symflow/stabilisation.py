@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from symflow.elementwise import exp, log
+from symflow.elementwise import exp, log, root_of_squares
 from symflow.program import (
     Access,
     Builder,
@@ -33,6 +33,9 @@ def stabilised(program: Builder, definition: Definition) -> int | None:
     shifted = _shifted_exponentials(program, value, definition)
     if shifted is not None:
         return shifted
+    norm = _norm(program, value)
+    if norm is not None:
+        return program.add(norm, definition.label, definition.origin)
     wide = read_through(program, value)
     body, applied = rewritten(wide.body)
     undone = value.body.has(sp.log) and not body.has(sp.log)  # SymPy itself: log(exp(x)) is x
@@ -83,6 +86,37 @@ def _shifted_exponentials(program: Builder, value: Kernel, definition: Definitio
             kernel(value.output, value.sizes, body, accesses), definition.label, definition.origin
         )
     return None
+
+
+def _norm(program: Builder, value: Kernel) -> Kernel | None:
+    """norm: √(x² + y²) and √(Σ x²) get the gradient 0 at 0, where the chain rule gives 0 · ∞."""
+    roots = {
+        part: root_of_squares(part.base)
+        for part in value.body.atoms(sp.Pow)
+        if part.exp == sp.Rational(1, 2) and _sums_squares(program, value, part.base)
+    }
+    if not roots:
+        return None
+    body = value.body.xreplace(roots)
+    return kernel(value.output, value.sizes, body, value.accesses)
+
+
+def _sums_squares(program: Builder, value: Kernel, expression: sp.Expr) -> bool:
+    """Whether an expression can be 0 only where all that it adds up is 0, with slope 0."""
+    if isinstance(expression, sp.Symbol):
+        for number in slots_of(expression):
+            source = program[value.accesses[number].tensor].value
+            if isinstance(source, Kernel) and source.reduction == "sum" and source.accesses:
+                return _sums_squares(program, source, source.body)
+        return False
+    if isinstance(expression, sp.Add):
+        return all(_sums_squares(program, value, term) for term in expression.args)
+    if isinstance(expression, sp.Mul):
+        factors = expression.args
+        return all(one.is_positive or _sums_squares(program, value, one) for one in factors)
+    if isinstance(expression, sp.Pow):
+        return bool(expression.exp.is_Integer and expression.exp.is_even and expression.exp > 0)
+    return bool(expression.is_nonnegative and not slots_of(expression))
 
 
 def _exponent_of(body: sp.Expr, anywhere: bool = False) -> sp.Expr | None:

@@ -50,7 +50,8 @@ gate = sf.sigmoid(c)
 hot = sf.one_hot(k, 5)
 near = sf.reduce_sum(sf.square(sf.gather(table, k) - x), axis=1)
 score = gate * sf.reduce_sum(left * right, axis=1) + sf.reduce_sum(v[1:4]) * hot[:, 0]
-loss = sf.reduce_mean(score * near)
+penalty = sf.reduce_sum(sf.elu(v) + sf.xlogy(v, 1.0 + v))
+loss = sf.reduce_mean(score * near) + 0.01 * penalty
 
 train_op = sf.train.GradientDescentOptimizer(0.01).minimize(loss)
 '''

@@ -26,6 +26,18 @@ Array = NDArray[Any]
 ROW_LIST = list(ROWS.values())
 BINARY = [row for row in ROW_LIST if len(row.domain) > 1]
 DIFFERENTIABLE = [row for row in ROW_LIST if row.result != "bool"]
+NUMPY_NAMES = {
+    "add": "add",
+    "multiply": "multiply",
+    "divide": "divide",
+    "subtract": "subtract",
+    "maximum": "maximum",
+    "pow": "power",
+    "hypot": "hypot",
+    "logaddexp": "logaddexp",
+    "atan2": "arctan2",
+    "floormod": "mod",
+}
 PATTERNS = [(), (3,), (2, 3), (2, 1), (1, 3), (4, 2, 3)]
 
 
@@ -63,12 +75,21 @@ def symbols(row: Elementwise) -> list[sp.Symbol]:
     return list(sp.symbols(f"x:{len(row.domain)}", real=True))
 
 
-def exact(row: Elementwise, operands: list[Array], *by: int) -> Array:
-    """The row's maths, differentiated by the operands `by`, evaluated with 30 digits."""
-    variables = symbols(row)
+def derived(row: Elementwise, variables: list[sp.Symbol], by: tuple[int, ...]) -> sp.Expr:
+    """The row's maths, differentiated by the operands `by`. SymPy leaves floor′, which is 0."""
     expression = sp.sympify(row.maths(*variables))
     for operand in by:
         expression = sp.diff(expression, variables[operand])
+        expression = expression.replace(
+            lambda part: isinstance(part, (sp.Derivative, sp.Subs)), lambda part: sp.Integer(0)
+        )
+    return expression
+
+
+def exact(row: Elementwise, operands: list[Array], *by: int) -> Array:
+    """The row's maths, differentiated by the operands `by`, evaluated with 30 digits."""
+    variables = symbols(row)
+    expression = derived(row, variables, by)
     evaluate = sp.lambdify(variables, expression, "mpmath")
 
     def at(*values: float) -> float:
@@ -114,6 +135,8 @@ def test_a_row_draws_as_many_operands_as_it_takes(row: Elementwise) -> None:
 @pytest.mark.parametrize("row", ROW_LIST, ids=named)
 def test_a_row_is_offered_under_its_name_and_documented(row: Elementwise) -> None:
     assert row.doc.endswith(".")
+    if row.name == "root_of_squares":
+        return  # what sqrt becomes where symflow finds a norm
     operands = [sf.placeholder(sf.float64, (3,)) for _ in row.domain]
     assert getattr(sf, row.name)(*operands).operation is row
 
@@ -146,7 +169,7 @@ def test_derivatives(row: Elementwise, order: int) -> None:
 
 @pytest.mark.parametrize("row", [row for row in ROW_LIST if row.result == "bool"], ids=named)
 def test_predicates_have_no_derivative(row: Elementwise) -> None:
-    x = [sf.placeholder(sf.float64, (3,), name="x"), sf.placeholder(sf.float64, (3,))]
+    x = [sf.placeholder(sf.float64, (3,), name=name) for name in ["x", "y"][: len(row.domain)]]
     with pytest.raises(sf.SymflowError, match=rf"x .*only through {row.name} "):
         sf.gradients(sf.reduce_sum(sf.to_float(apply(row, x))), x)
 
@@ -185,10 +208,7 @@ def test_broadcasting(row: Elementwise) -> None:
 def numpy_maths(row: Elementwise, *by: int) -> Callable[..., Any]:
     """The row's maths, or a derivative of it, as a NumPy function."""
     variables = symbols(row)
-    expression = sp.sympify(row.maths(*variables))
-    for operand in by:
-        expression = sp.diff(expression, variables[operand])
-    function = sp.lambdify(variables, expression, "numpy")
+    function = sp.lambdify(variables, derived(row, variables, by), "numpy")
     return lambda *values: function(*np.broadcast_arrays(*values))
 
 
@@ -211,7 +231,7 @@ def test_single_precision_stays_single(row: Elementwise, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("other", [sf.int64, sf.bool, sf.int32], ids=str)
-@pytest.mark.parametrize("name", ["add", "multiply", "divide", "subtract", "maximum", "pow"])
+@pytest.mark.parametrize("name", NUMPY_NAMES)
 def test_single_precision_stays_single_beside_whole_numbers(
     name: str, other: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,8 +243,21 @@ def test_single_precision_stays_single_beside_whole_numbers(
         [y, *sf.gradients(sf.reduce_sum(y), x)], [x, k], [np.array([2.0, 3, 4]), one]
     )
     assert value.dtype == gradient.dtype == np.float32
-    reference = getattr(np, {"pow": "power"}.get(name, name))
+    reference = getattr(np, NUMPY_NAMES[name])
     assert_allclose(value, reference(np.array([2.0, 3, 4]), one.astype(float)))
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROW_LIST if row.result == "float" and len(row.domain) == 1], ids=named
+)
+def test_whole_numbers_become_floats_of_the_models_precision(row: Elementwise) -> None:
+    k, x = sf.placeholder(sf.int64, ("n",)), sf.placeholder(sf.float32, ("n",))
+    ones = np.array([1, 1])
+    y = apply(row, [k])
+    assert y.type is not None
+    assert y.type.dtype == "float"
+    if row.name != "atanh":  # infinite at 1
+        assert_allclose(run(y * x, [k, x], [ones, ones]), exact(row, [ones]), rtol=1e-6, atol=1e-7)
 
 
 # --- a row of one's own ----------------------------------------------------------------------
@@ -256,6 +289,33 @@ def test_an_operation_is_one_row(softsign: Any, printed: list[str]) -> None:
     assert "np.abs(" in printed[0]
     assert y.name == "squashed"
     assert y.operation.name == softsign.__name__ == "softsign"
+
+
+@pytest.mark.parametrize(
+    ("maths", "at", "value", "gradient"),
+    [
+        (lambda x: x - sp.floor(x), [2.25, -0.25], [0.25, 0.75], [1, 1]),
+        (lambda x: x * sp.ceiling(x), [2.25, -0.25], [6.75, 0], [3, 0]),
+        (lambda x: sp.Mod(x, 2), [2.25, -0.25], [0.25, 1.75], [1, 1]),
+        (lambda x: sp.atan2(x, x), [0.0, 2], [0, np.pi / 4], [0, 0]),
+        (lambda x: sp.sign(x) * x + sp.Max(x, 0), [-2.0, 2], [2, 4], [-1, 2]),
+    ],
+    ids=["floor", "ceiling", "Mod", "atan2", "sign and Max"],
+)
+@pytest.mark.usefixtures("own_table")
+def test_functions_of_sympy_that_are_rows(
+    maths: Any, at: list[float], value: list[float], gradient: list[float]
+) -> None:
+    result, (slope,) = gradients_at(sf.operation("own", maths), at)
+    assert_allclose(result, value, rtol=1e-15)
+    assert_allclose(slope, gradient, rtol=1e-15)
+
+
+def test_the_derivative_of_a_choice_is_a_choice_of_derivatives(printed: list[str]) -> None:
+    x = sf.placeholder(sf.float32, ("n",))
+    (slope,) = sf.gradients(sf.reduce_sum(sf.leaky_relu(x)), x)
+    assert_allclose(run(slope, [x], [np.array([-1.0, 0, 2])]), [0.2, 0.2, 1], rtol=1e-7)
+    assert printed[0].count("np.where") == 1
 
 
 @pytest.mark.usefixtures("own_table")
@@ -319,6 +379,45 @@ KINKS: list[tuple[str, Callable[..., Any], list[Any], Any, list[Any]]] = [
     ("guarded 1/x", lambda x: sf.where(x > 0, 1 / x, x), [[0.0, 2]], [0, 0.5], [[1, -0.25]]),
     ("0 to the power 2", sf.pow, [0.0, 2.0], 0, [0, 0]),
     ("negative base", sf.pow, [-2.0, 3.0], -8, [12, 0]),
+    ("cbrt", sf.cbrt, [[-8.0, 27]], [-2, 3], [[1 / 12, 1 / 27]]),
+    ("hypot", sf.hypot, [[0.0, 3], [0.0, 4]], [0, 5], [[0, 0.6], [0, 0.8]]),
+    ("atan2", sf.atan2, [[0.0, 1], [0.0, 0]], [0, np.pi / 2], [[0, 0], [0, -1]]),
+    (
+        "xlogy",
+        sf.xlogy,
+        [[0.0, 0, 0, 2], [0.0, -1, 3, 0.5]],
+        [0, 0, 0, -2 * np.log(2)],
+        [[0, 0, np.log(3), -np.log(2)], [0, 0, 0, 4]],
+    ),
+    ("xlogy of x and x", lambda x: sf.xlogy(x, x), [[0.0, 1]], [0, 0], [[0, 1]]),
+    ("xlogy of 0 and x", lambda x: x + sf.xlogy(0.0, x), [[0.0, 1]], [0, 1], [[1, 1]]),
+    ("floor", sf.floor, [[2.5, -2.5, 3]], [2, -3, 3], [[0, 0, 0]]),
+    ("ceil", sf.ceil, [[2.5, -2.5, 3]], [3, -2, 3], [[0, 0, 0]]),
+    ("round", sf.round, [[0.5, 1.5, 2.5, -2.5]], [0, 2, 2, -2], [[0, 0, 0, 0]]),
+    ("round of a number", lambda x: x * sf.round(2.5), [1.0], 2, [2]),
+    ("floormod", sf.floormod, [[7.0, -7], [3.0, 3]], [1, 2], [[1, 1], [-2, 3]]),
+    (
+        "clip_by_value",
+        lambda x: sf.clip_by_value(x, -1.0, 2.0),
+        [[-1.0, 2, 0, -3, 5]],
+        [-1, 2, 0, -1, 2],
+        [[1, 1, 1, 0, 0]],
+    ),
+    (
+        "clip_by_value between tensors",
+        sf.clip_by_value,
+        [[-1.0, 2, -3, 5], [-1.0, -1, -1, -1], [2.0, 2, 2, 2]],
+        [-1, 2, -1, 2],
+        [[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]],
+    ),
+    ("leaky_relu", sf.leaky_relu, [[0.0, -1, 2]], [0, -0.2, 2], [[0.2, 0.2, 1]]),
+    ("slope of leaky_relu", sf.leaky_relu, [[-1.0, 2], 0.5], [-0.5, 2], [[0.5, 1], -1]),
+    ("relu6", sf.relu6, [[0.0, 6, 3, 7, -1]], [0, 6, 3, 6, 0], [[0, 0, 1, 0, 0]]),
+    ("hard_sigmoid", sf.hard_sigmoid, [[-2.5, 2.5, 0, 3]], [0, 1, 0.5, 1], [[0.2, 0.2, 0.2, 0]]),
+    ("hard_tanh", sf.hard_tanh, [[-1.0, 1, 0.5, 2]], [-1, 1, 0.5, 1], [[1, 1, 1, 0]]),
+    ("elu", sf.elu, [[0.0, -1, 2]], [0, np.expm1(-1), 2], [[1, np.exp(-1), 1]]),
+    ("elu of 2", lambda x: sf.elu(x, 2.0), [[0.0, 1]], [0, 1], [[1, 1]]),
+    ("selu", sf.selu, [[0.0, 1]], [0, 1.0507009873554805], [[1.0507009873554805] * 2]),
 ]
 
 
@@ -347,6 +446,9 @@ def naive_cross_entropy(x: Any) -> Any:
 
 
 SHARE = np.exp(-1.0) / (1 + np.exp(-1.0))
+SCALE = 1.0507009873554805  # of selu
+ASINH = float(np.arcsinh(1e200))
+STEEP = 1 / np.sqrt(2 - 2**-40)
 STABLE: list[tuple[str, Callable[..., Any], Any, Any, Any]] = [
     ("sigmoid", sf.sigmoid, [800.0, -800, 0], [1, 0, 0.5], [0, 0, 0.25]),
     ("naive sigmoid", lambda x: 1 / (1 + sf.exp(-x)), [800.0, -800, 0], [1, 0, 0.5], [0, 0, 0.25]),
@@ -356,6 +458,21 @@ STABLE: list[tuple[str, Callable[..., Any], Any, Any, Any]] = [
     ("log sigmoid", lambda x: sf.log(sf.sigmoid(x)), [-800.0, 800], [-800, 0], [1, 0]),
     ("log(1-sigmoid)", lambda x: sf.log(1 - sf.sigmoid(x)), [-800.0, 800], [0, -800], [0, -1]),
     ("tanh", sf.tanh, [400.0, -400], [1, -1], [0, 0]),
+    ("log_sigmoid", sf.log_sigmoid, [-800.0, 800, 0], [-800, 0, -np.log(2)], [1, 0, 0.5]),
+    ("logaddexp", lambda x: sf.logaddexp(x[0], x[1]), [1e3, 1e3], 1e3 + np.log(2), [0.5, 0.5]),
+    ("logaddexp apart", lambda x: sf.logaddexp(x[0], x[1]), [-1000.0, 1000], 1000, [0, 1]),
+    ("swish", sf.swish, [800.0, -800, 0], [800, 0, 0], [1, 0, 0.5]),
+    ("gelu", sf.gelu, [800.0, -800, 0], [800, 0, 0], [1, 0, 0.5]),
+    ("elu", sf.elu, [800.0, -800], [800, -1], [1, 0]),
+    ("elu below", sf.elu, [-40.0], [-1], [np.exp(-40)]),
+    ("selu", sf.selu, [800.0, -800], [840.5607898843844, -1.7580993408473766], [SCALE, 0]),
+    ("expm1 below", sf.expm1, [-40.0], [-1], [np.exp(-40)]),
+    ("asinh", sf.asinh, [1e200, -1e200, 1e-200], [ASINH, -ASINH, 1e-200], [1e-200, 1e-200, 1]),
+    ("hypot", lambda x: sf.hypot(x[0], x[1]), [3e200, 4e200], 5e200, [0.6, 0.8]),
+    ("tiny hypot", lambda x: sf.hypot(x[0], x[1]), [3e-200, 4e-200], 5e-200, [0.6, 0.8]),
+    ("acos", sf.acos, [1 - 2**-40], [np.sqrt(2**-39 + 2**-79 / 6)], [-(2**20) * STEEP]),
+    ("asin", sf.asin, [2**-40 - 1], [np.sqrt(2**-39) - np.pi / 2], [2**20 * STEEP]),
+    ("atanh", sf.atanh, [1 - 2**-40], [0.5 * np.log(2**41 - 1)], [2**40 * STEEP**2]),
     ("log of exp", lambda x: sf.log(sf.exp(x)), [1000.0, -1000], [1000, -1000], [1, 1]),
     ("naive cross entropy", naive_cross_entropy, [800.0, -800], [600, 200], [0.75, -0.25]),
     ("logsumexp", sf.reduce_logsumexp, [1000.0, 1000], 1000 + np.log(2), [0.5, 0.5]),
@@ -414,6 +531,25 @@ def test_stable(function: Callable[..., Any], at: Any, value: Any, gradient: Any
         result, (slope,) = gradients_at(function, at)
     assert_allclose(result, value, rtol=1e-14, atol=1e-300)
     assert_allclose(slope, gradient, rtol=1e-13, atol=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("function", "reference"), [(sf.expm1, mpmath.expm1), (sf.log1p, mpmath.log1p)]
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_small_numbers_keep_their_digits(
+    function: Callable[..., Any], reference: Callable[..., Any], dtype: Any
+) -> None:
+    values = np.array([1e-30, -1e-17, 1e-12, -1e-8, 1e-5, 0.1], dtype)
+    x = sf.placeholder(dtype, values.shape)
+    y = function(x)
+    result, slope = run([y, *sf.gradients(sf.reduce_sum(y), x)], [x], [values])
+    with mpmath.workdps(40):
+        right = np.array([float(reference(float(value))) for value in values], dtype)
+        slopes = np.array([float(mpmath.diff(reference, float(value))) for value in values], dtype)
+    assert result.dtype == slope.dtype == dtype
+    np.testing.assert_array_max_ulp(result, right, maxulp=2)
+    np.testing.assert_array_max_ulp(slope, slopes, maxulp=2)
 
 
 @pytest.mark.parametrize("labels", [[1.0, 0.0], [0.5, 0.5]])

@@ -171,3 +171,36 @@ def test_naive_forms_are_computed_well(naive, at, value, gradient) -> None:
     y = naive(x)
     (d,) = sf.gradients(y, [x])
     assert sf.Session().run([y, d], {x: at}) == [value, gradient]
+
+
+@pytest.mark.parametrize(
+    ("norm", "at", "value", "gradient"),
+    [
+        (lambda x: sf.sqrt(x[0] ** 2 + x[1] ** 2), [0.0, 0.0], 0.0, [0.0, 0.0]),
+        (lambda x: sf.sqrt(x[0] ** 2 + x[1] ** 2), [3.0, -4.0], 5.0, [0.6, -0.8]),
+        (lambda x: sf.sqrt(sf.reduce_sum(sf.square(x))), [0.0, 0.0], 0.0, [0.0, 0.0]),
+        (lambda x: sf.sqrt(2.0 * sf.l2_loss(x)), [0.0, 0.0], 0.0, [0.0, 0.0]),
+        (lambda x: sf.global_norm([x]), [0.0, 0.0], 0.0, [0.0, 0.0]),
+        (lambda x: sf.global_norm([x, x]), [0.0, 1.0], 2.0**0.5, [0.0, 2.0**0.5]),
+        (lambda x: sf.reduce_sum(sf.sqrt(sf.square(x))), [0.0, -2.0], 2.0, [0.0, -1.0]),
+    ],
+)
+def test_a_norm_has_a_subgradient_at_zero(norm, at, value, gradient) -> None:
+    x = sf.placeholder(shape=(2,), name="x")
+    y = norm(x)
+    (d,) = sf.gradients(y, [x])
+    found, slope = sf.Session().run([y, d], {x: at})
+    np.testing.assert_allclose(found, value, rtol=1e-15)
+    np.testing.assert_allclose(slope, gradient, rtol=1e-15)
+
+
+def test_a_root_of_anything_else_keeps_its_infinite_slope() -> None:
+    x = sf.placeholder(shape=(), name="x")
+    (d,) = sf.gradients(sf.sqrt(x), [x])
+    assert sf.Session().run(d, {x: 0.0}) == np.inf
+
+
+def test_the_power_0_is_constant_in_its_base() -> None:
+    x, y = (sf.placeholder(shape=(), name=name) for name in "xy")
+    z = x**y
+    assert sf.Session().run([z, *sf.gradients(z, [x, y])], {x: 0.0, y: 0.0}) == [1.0, 0.0, 0.0]
