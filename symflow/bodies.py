@@ -23,8 +23,11 @@ _FUNCTIONS: Mapping[str, str] = {
 class Body:
     """Prints one body; every part is aligned with the target axes."""
 
-    def __init__(self, value: Kernel, operands: Sequence[Text], target: Indices) -> None:
+    def __init__(
+        self, value: Kernel, operands: Sequence[Text], target: Indices, whole: bool = False
+    ) -> None:
         self.value = value
+        self.whole = whole  # whether the result is of integers, which a float would widen
         self.operands = operands
         self.target = target
 
@@ -55,11 +58,9 @@ class Body:
             axes.append(next((index for index in found if index is not None), None))
         return tuple(axes)
 
-    @staticmethod
-    def _number(body: sp.Expr) -> Text:
-        value = float(body)
-        text = repr(value)
-        return Text(text, UNARY if value < 0 else ATOM)
+    def _number(self, body: sp.Expr) -> Text:
+        text = str(body) if self.whole and body.is_Integer else repr(float(body))
+        return Text(text, UNARY if text.startswith("-") else ATOM)
 
     def _sum(self, body: sp.Add) -> Text:
         size = common_number(body)

@@ -283,6 +283,7 @@ def _sign(x: Any) -> Any:
 _CONTINUATIONS: Mapping[str, Callable[..., Any]] = {
     "absolute": _absolute,
     "sign": _sign,
+    "clip": lambda x, low, high: _chosen(first=False)(_chosen(first=True)(x, low), high),
     "maximum": _chosen(first=True),
     "minimum": _chosen(first=False),
     "greater": _compared(np.greater),

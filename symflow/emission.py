@@ -213,8 +213,8 @@ class _Emitter:
                 lines += array_lines(name, value.data, [], 0)
         return names, lines
 
-    def _block(self, roots: Mapping[str, int]) -> Block:
-        return block(self.program, roots, self.written, self.constants, self.taken)
+    def _block(self, roots: Mapping[str, int], width: int = WIDTH) -> Block:
+        return block(self.program, roots, self.written, self.constants, self.taken, width)
 
     def _used(self, tensors: Iterable[int]) -> list[str]:
         """The inputs that tensors depend on, in the model's order."""
@@ -268,7 +268,7 @@ class _Emitter:
     def _exported(self, name: str, node: Tensor) -> Function:
         tensor = self.program.outputs[name]
         used = self._used([tensor])
-        code = self._block({name: tensor})
+        code = self._block({name: tensor}, WIDTH - len(": Array"))
         type_ = self.program[tensor].type
         shape = show(type_.shape) if type_.shape else "a scalar"
         result = code.results[name]

@@ -20,7 +20,7 @@ from symflow.views import (
     ScatterAdd,
     Slice,
     StopGradient,
-    whole,
+    takes_all,
 )
 
 Operand = Callable[[int], Text]
@@ -48,7 +48,7 @@ def shape_text(shape: Shape) -> str:
 def value_text(value: Value, type_: Type, types: Sequence[Type], operand: Operand) -> Text:
     """The expression that computes a value; axes are those of its output."""
     if isinstance(value, Kernel):
-        return kernel_text(value, operand)
+        return kernel_text(value, operand, whole=type_.dtype == "int")
     if isinstance(value, Iota):
         return Text(f"np.arange({size_text(value.size)})")
     if isinstance(value, Constant):
@@ -85,7 +85,7 @@ def _key(key: Sequence[int | tuple[object, object, int]]) -> list[str]:
     for part in key:
         if isinstance(part, int):
             parts.append(str(part))
-        elif whole(part):
+        elif takes_all(part):
             parts.append(":")
         else:
             start, stop, step = ("" if end is None else str(end) for end in part)
@@ -99,13 +99,13 @@ def _key(key: Sequence[int | tuple[object, object, int]]) -> list[str]:
 # --- kernels ---------------------------------------------------------------------------------
 
 
-def kernel_text(value: Kernel, operand: Operand) -> Text:
-    """The expression for a kernel, with the axes of its output."""
+def kernel_text(value: Kernel, operand: Operand, whole: bool = False) -> Text:
+    """The expression for a kernel, with the axes of its output; `whole` if it is of integers."""
     if is_contraction(value):
         return _fitted(_contraction(value, operand), value)
     if value.elementwise:
-        return _elementwise(value, operand)
-    return _reduction(value, operand)
+        return _elementwise(value, operand, whole)
+    return _reduction(value, operand, whole)
 
 
 def is_contraction(value: Kernel) -> bool:
@@ -130,13 +130,13 @@ def _operands(value: Kernel, operand: Operand) -> list[Text]:
     ]
 
 
-def _elementwise(value: Kernel, operand: Operand) -> Text:
+def _elementwise(value: Kernel, operand: Operand, whole: bool) -> Text:
     target = value.output
     if value.is_literal:
-        return _full(Body(value, [], target).text(value.body), value)
+        return _full(Body(value, [], target, whole).text(value.body), value)
     if value.is_index_map:
         return _fitted(_operands(value, operand)[0], value)
-    text = Body(value, _operands(value, operand), target).text(value.body)
+    text = Body(value, _operands(value, operand), target, whole).text(value.body)
     return _broadcast(text, value, target)
 
 
@@ -161,10 +161,10 @@ def _broadcast(text: Text, value: Kernel, target: Indices) -> Text:
     return Text(f"np.broadcast_to({text.source}, {shape})", ATOM, target)
 
 
-def _reduction(value: Kernel, operand: Operand) -> Text:
+def _reduction(value: Kernel, operand: Operand, whole: bool) -> Text:
     texts = _operands(value, operand)
     layout = _layout(value)
-    text = Body(value, texts, layout).text(value.body)
+    text = Body(value, texts, layout, whole).text(value.body)
     text = _broadcast(text, value, layout)
     function = {"sum": "np.sum", "max": "np.max", "min": "np.min"}[value.reduction]
     reduced = set(value.reduced)

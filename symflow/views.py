@@ -225,6 +225,6 @@ def sliced(size: sp.Expr, step: Step) -> sp.Expr:
     return sp.ceiling(sp.expand((last - first) / sp.Integer(abs(stride))))
 
 
-def whole(part: int | Step) -> bool:
+def takes_all(part: int | Step) -> bool:
     """Whether a key takes all of its axis."""
     return part in (WHOLE, (0, None, 1))

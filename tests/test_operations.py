@@ -644,3 +644,22 @@ def test_mistakes_are_told_where_they_are_made(mistake: Callable[[Any], Any], me
     with pytest.raises(sf.SymflowError, match=message) as caught:
         mistake(x)
     assert str(caught.value).startswith("test_operations.py:")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        lambda k: k + 1,
+        lambda k: 2 * k,
+        lambda k: sf.maximum(k, 1),
+        lambda k: sf.where(k > 0, k, 1),
+        lambda k: sf.clip_by_value(k, 0, 1),
+    ],
+    ids=["k + 1", "2 k", "maximum", "where", "clip"],
+)
+def test_arithmetic_of_indices_stays_whole(rows: Callable[[Any], Any]) -> None:
+    k = sf.placeholder(sf.int64, ("n",))
+    table = np.array([10.0, 20.0, 30.0])
+    gathered = sf.gather(table, rows(k))
+    expected = table[evaluate(rows(k), {k: [0, 1]})]
+    assert_allclose(evaluate(gathered, {k: [0, 1]}), expected)
