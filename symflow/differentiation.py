@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 
 import sympy as sp
 
-from symflow.elementwise import differentiated, equal, to_float
+from symflow.elementwise import differentiated
 from symflow.program import (
     Access,
     Builder,
@@ -31,6 +31,7 @@ from symflow.program import (
     literal,
     slot,
 )
+from symflow.rows import equal, to_float
 from symflow.views import View
 
 

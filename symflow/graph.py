@@ -18,9 +18,9 @@ from numpy.typing import DTypeLike, NDArray
 
 import symflow.initializers as initializers
 import symflow.operations as operations
-from symflow.elementwise import ROWS
 from symflow.errors import Location, SymflowError, calling_location
 from symflow.program import Dtype, Type, dimension
+from symflow.rows import ROWS
 from symflow.shapes import Shape, Sizes, Unknown, show, unknown
 
 _KINDS: dict[str, Dtype] = {"b": "bool", "i": "int", "u": "int", "f": "float"}

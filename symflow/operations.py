@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 import sympy as sp
 
-from symflow.elementwise import align, to_float
+from symflow.elementwise import align
 from symflow.errors import SymflowError
 from symflow.program import (
     ONE,
@@ -25,6 +25,7 @@ from symflow.program import (
     kernel,
     slot,
 )
+from symflow.rows import to_float
 from symflow.shapes import Shape, Sizes, broadcast, show
 from symflow.views import (
     WHOLE,

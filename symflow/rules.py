@@ -12,8 +12,9 @@ from functools import lru_cache
 
 import sympy as sp
 
-from symflow.elementwise import Opaque, exp, log, sigmoid, softplus, where
+from symflow.elementwise import Opaque
 from symflow.notation import expression_text
+from symflow.rows import exp, log, sigmoid, softplus, where
 
 _x, _y = sp.Wild("x"), sp.Wild("y")
 _c = sp.Wild("c")

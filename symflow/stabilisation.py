@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sympy as sp
 
-from symflow.elementwise import exp, log, root_of_squares
 from symflow.program import (
     Access,
     Builder,
@@ -19,6 +18,7 @@ from symflow.program import (
     slot,
     slots_of,
 )
+from symflow.rows import exp, log, root_of_squares
 from symflow.rules import rewritten
 from symflow.substitution import read_through
 from symflow.views import StopGradient

@@ -18,13 +18,14 @@ from typing import Any
 
 import sympy as sp
 
-from symflow.elementwise import ROWS, canonical
+from symflow.elementwise import canonical
 from symflow.errors import Location, SymflowError, calling_location
 from symflow.functions import dependencies, unreached
 from symflow.graph import Tensor, Variable, convert
 from symflow.lowering import Adjustment
 from symflow.naming import is_identifier
 from symflow.program import number, slot
+from symflow.rows import ROWS
 from symflow.shapes import show
 
 

@@ -16,7 +16,6 @@ from typing import ClassVar
 
 import sympy as sp
 
-from symflow.elementwise import equal, to_float
 from symflow.program import (
     Access,
     Builder,
@@ -29,6 +28,7 @@ from symflow.program import (
     slot,
     widest,
 )
+from symflow.rows import equal, to_float
 from symflow.shapes import Shape
 
 Step = tuple["int | sp.Expr | None", "int | sp.Expr | None", int]

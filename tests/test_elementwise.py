@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 import symflow as sf
 import symflow.session
-from symflow.elementwise import ROWS, Elementwise
+from symflow.elementwise import Elementwise
 from symflow.graph import apply
+from symflow.rows import ROWS
 
 Array = NDArray[Any]
 

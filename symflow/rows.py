@@ -1,0 +1,514 @@
+"""The table of elementwise operations: one row each. See `elementwise.py` for what a row is."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+
+import sympy as sp
+
+from symflow.elementwise import ROWS as ROWS
+from symflow.elementwise import Domain, Elementwise, choose
+
+_BOTH: Domain = ((-3.0, 3.0), (-3.0, 3.0))
+_POSITIVE: Domain = ((0.1, 4.0),)
+
+_HALF = sp.Rational(1, 2)
+_GELU = math.sqrt(2 / math.pi)
+_SELU = (1.0507009873554804934, 1.6732632423543772848)
+"""Scale and alpha of self-normalising networks, by Klambauer and others, to full precision."""
+
+
+def _where(condition: sp.Expr, yes: sp.Expr, no: sp.Expr) -> sp.Expr | None:
+    if condition.is_Number:
+        return no if condition == 0 else yes
+    return yes if yes == no else None
+
+
+def _power(base: sp.Expr, exponent: sp.Expr) -> sp.Expr | None:
+    return base**exponent if exponent.is_Number else None
+
+
+def _x_log_number(x: sp.Expr, y: sp.Expr) -> sp.Expr | None:
+    if x.is_Number:
+        return x if x == 0 else x * log(y)
+    return x * log(y) if y.is_Number and y > 0 else None
+
+
+def _sign_of_product(x: sp.Expr) -> sp.Expr | None:
+    return sp.sign(x) if x.is_Number else None
+
+
+def _between(x: sp.Expr, y: sp.Expr) -> sp.Expr:
+    """1 where x > y, 0 where x < y, a half where they are equal."""
+    return (1 + sign(x - y)) / 2
+
+
+def _predicate(name: str, maths: Callable[..., sp.Expr], symbol: str, doc: str) -> Elementwise:
+    return Elementwise(
+        name,
+        maths,
+        doc,
+        partials=lambda *operands: [0] * (len(operands) - 1),
+        numpy=f"{{0}} {symbol} {{1}}",
+        opaque=True,
+        result="bool",
+        domain=((-3.0, 3.0), (-3.0, 3.0)),
+    )
+
+
+def _connective(name: str, maths: Callable[..., sp.Expr], doc: str) -> Elementwise:
+    arity = len(inspect.signature(maths).parameters)
+    return Elementwise(
+        name,
+        maths,
+        doc,
+        partials=lambda *operands: [0] * (len(operands) - 1),
+        numpy=f"np.{name}({', '.join(f'{{{number}}}' for number in range(arity))})",
+        opaque=True,
+        result="bool",
+        domain=((0.0, 1.0),) * arity,
+    )
+
+
+def _logarithm(name: str, base: int, doc: str) -> Elementwise:
+    return Elementwise(
+        name,
+        lambda x: sp.log(x) / sp.log(base),
+        doc,
+        partials=lambda x, y: [(1 / sp.log(base)).evalf() / x],
+        numpy=f"np.{name}({{0}})",
+        opaque=True,
+        result="float",
+        domain=_POSITIVE,
+    )
+
+
+def _step(name: str, maths: Callable[..., sp.Expr], doc: str, numpy: str) -> Elementwise:
+    return Elementwise(
+        name,
+        maths,
+        f"{doc} Its derivative is 0 everywhere.",
+        partials=lambda x, y: [0],
+        numpy=f"{numpy}({{0}})",
+        opaque=True,
+        result="float",
+    )
+
+
+def _line_between(
+    name: str, low: int, line: Callable[[sp.Expr], sp.Expr], text: str, edges: str, slope: str
+) -> Elementwise:
+    """A line, clipped to [low, 1]."""
+    return Elementwise(
+        name,
+        lambda x: sp.Piecewise((low, line(x) < low), (1, line(x) > 1), (line(x), True)),
+        f"{text}, but no less than {low} and no more than 1. {edges} the derivative is {slope}.",
+        opaque=True,
+        evaluate=lambda x: clip_by_value(line(x), low, 1),
+        result="float",
+    )
+
+
+def _nonzero(x: sp.Expr, y: sp.Expr, length: sp.Expr) -> sp.Expr:
+    """The length of (x, y), and 1 at the origin, to divide by."""
+    if any(one.is_Number and one != 0 for one in (x, y)):
+        return length
+    return where(greater(length, 0), length, 1)
+
+
+def _nonzero_square(x: sp.Expr, y: sp.Expr) -> sp.Expr:
+    square = x**2 + y**2
+    return where(greater(square, 0), square, 1)
+
+
+to_float = Elementwise(
+    "to_float",
+    lambda x: x,
+    "An integer or boolean as a floating-point number.",
+    partials=lambda x, y: [0],
+    numpy="{0}.astype(dtype)",
+    opaque=True,
+    evaluate=lambda x: x if x.is_Number else None,
+    result="float",
+)
+sign = Elementwise(
+    "sign",
+    lambda x: choose(x > 0, 1, choose(x < 0, -1, 0)),
+    "-1, 0 or 1. Its derivative is 0 everywhere.",
+    partials=lambda x, y: [0],
+    numpy="np.sign({0})",
+    opaque=True,
+    evaluate=_sign_of_product,
+)
+greater = _predicate("greater", lambda x, y: choose(x > y, 1, 0), ">", "x > y.")
+
+
+_TABLE = (
+    Elementwise("add", lambda x, y: x + y, "x + y.", domain=_BOTH),
+    Elementwise("subtract", lambda x, y: x - y, "x - y.", domain=_BOTH),
+    Elementwise("multiply", lambda x, y: x * y, "x · y.", domain=_BOTH),
+    Elementwise(
+        "divide", lambda x, y: x / y, "x / y.", result="float", domain=((-3.0, 3.0), (0.5, 3.0))
+    ),
+    Elementwise("negative", lambda x: -x, "-x."),
+    Elementwise("square", lambda x: x**2, "x²."),
+    Elementwise("sqrt", lambda x: sp.sqrt(x), "√x.", result="float", domain=_POSITIVE),
+    Elementwise(
+        "root_of_squares",
+        lambda x: sp.sqrt(x),
+        "√x where x is a sum of squares: its derivative at 0 counts as ½, so that a norm has "
+        "the subgradient 0 there.",
+        partials=lambda x, y: [1 / (2 * where(greater(y, 0), y, 1))],
+        numpy="np.sqrt({0})",
+        opaque=True,
+        result="float",
+        domain=_POSITIVE,
+    ),
+    Elementwise(
+        "pow",
+        lambda x, y: x**y,
+        "x to the power y. By y the derivative is 0 where x ≤ 0.",
+        partials=lambda x, y, z: [
+            where(equal(y, 0), 0, y * power(x, y - 1)),
+            z * sp.log(where(greater(x, 0), x, 1)),
+        ],
+        numpy="np.power({0}, {1})",
+        opaque=True,
+        evaluate=_power,
+        domain=((0.2, 3.0), (-2.0, 2.0)),
+    ),
+    Elementwise("exp", lambda x: sp.exp(x), "eˣ.", result="float"),
+    Elementwise(
+        "log", lambda x: sp.log(x), "The natural logarithm.", result="float", domain=_POSITIVE
+    ),
+    Elementwise("sin", lambda x: sp.sin(x), "The sine of x radians.", result="float"),
+    Elementwise("cos", lambda x: sp.cos(x), "The cosine of x radians.", result="float"),
+    Elementwise("tanh", lambda x: sp.tanh(x), "The hyperbolic tangent.", result="float"),
+    Elementwise(
+        "sigmoid",
+        lambda x: 1 / (1 + sp.exp(-x)),
+        "1 / (1 + e⁻ˣ), without overflow for any x.",
+        partials=lambda x, y: [y * (1 - y)],
+        numpy="_sigmoid({0})",
+        helper="sigmoid",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
+        "softplus",
+        lambda x: sp.log(1 + sp.exp(x)),
+        "log(1 + eˣ), without overflow for any x.",
+        partials=lambda x, y: [sigmoid(x)],
+        numpy="_softplus({0})",
+        helper="softplus",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
+        "relu",
+        lambda x: choose(x > 0, x, 0),
+        "max(x, 0). At 0 the derivative is 0.",
+        partials=lambda x, y: [to_float(greater(y, 0))],
+        numpy="np.maximum({0}, 0.0)",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
+        "abs",
+        lambda x: choose(x < 0, -x, x),
+        "|x|. At 0 the derivative is 0.",
+        partials=lambda x, y: [sign(x)],
+        numpy="np.abs({0})",
+        opaque=True,
+        evaluate=lambda x: sp.Abs(x) if x.is_Number else None,
+    ),
+    sign,
+    Elementwise(
+        "maximum",
+        lambda x, y: choose(x > y, x, y),
+        "The larger of x and y. Where they are equal each gets half of the gradient.",
+        partials=lambda x, y, z: [_between(x, y), _between(y, x)],
+        numpy="np.maximum({0}, {1})",
+        opaque=True,
+        domain=_BOTH,
+    ),
+    Elementwise(
+        "minimum",
+        lambda x, y: choose(x < y, x, y),
+        "The smaller of x and y. Where they are equal each gets half of the gradient.",
+        partials=lambda x, y, z: [_between(y, x), _between(x, y)],
+        numpy="np.minimum({0}, {1})",
+        opaque=True,
+        domain=_BOTH,
+    ),
+    Elementwise(
+        "where",
+        lambda condition, x, y: choose(sp.Ne(condition, 0), x, y),
+        "x where the condition holds, y elsewhere; the gradient goes only to the one taken.",
+        partials=lambda condition, x, y, z: [0, where(condition, 1, 0), where(condition, 0, 1)],
+        numpy="np.where({0}, {1}, {2})",
+        opaque=True,
+        evaluate=_where,
+        result_from=1,
+        domain=((0.0, 1.0), (-3.0, 3.0), (-3.0, 3.0)),
+    ),
+    to_float,
+    greater,
+    _predicate("greater_equal", lambda x, y: choose(x >= y, 1, 0), ">=", "x ≥ y."),
+    _predicate("less", lambda x, y: choose(x < y, 1, 0), "<", "x < y."),
+    _predicate("less_equal", lambda x, y: choose(x <= y, 1, 0), "<=", "x ≤ y."),
+    _predicate("equal", lambda x, y: choose(sp.Eq(x, y), 1, 0), "==", "x = y."),
+    _predicate("not_equal", lambda x, y: choose(sp.Ne(x, y), 1, 0), "!=", "x ≠ y."),
+    Elementwise("reciprocal", lambda x: 1 / x, "1 / x.", result="float", domain=_POSITIVE),
+    Elementwise("rsqrt", lambda x: 1 / sp.sqrt(x), "1 / √x.", result="float", domain=_POSITIVE),
+    Elementwise(
+        "cbrt",
+        lambda x: choose(x < 0, -((-x) ** sp.Rational(1, 3)), x ** sp.Rational(1, 3)),
+        "The real cube root, also of negative x. At 0 the derivative is infinite.",
+        partials=lambda x, y: [1 / (3 * y**2)],
+        numpy="np.cbrt({0})",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
+        "hypot",
+        lambda x, y: sp.sqrt(x**2 + y**2),
+        "√(x² + y²), without overflow. At the origin the derivative is 0.",
+        partials=lambda x, y, z: [x / _nonzero(x, y, z), y / _nonzero(x, y, z)],
+        numpy="np.hypot({0}, {1})",
+        opaque=True,
+        result="float",
+        domain=_BOTH,
+    ),
+    Elementwise(
+        "expm1",
+        lambda x: sp.exp(x) - 1,
+        "eˣ - 1, to full precision for small x.",
+        partials=lambda x, y: [exp(x)],
+        numpy="np.expm1({0})",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
+        "log1p",
+        lambda x: sp.log(1 + x),
+        "log(1 + x), to full precision for small x.",
+        partials=lambda x, y: [1 / (1 + x)],
+        numpy="np.log1p({0})",
+        opaque=True,
+        result="float",
+        domain=((-0.9, 3.0),),
+    ),
+    _logarithm("log2", 2, "The logarithm to base 2."),
+    _logarithm("log10", 10, "The logarithm to base 10."),
+    Elementwise(
+        "logaddexp",
+        lambda x, y: sp.log(sp.exp(x) + sp.exp(y)),
+        "log(eˣ + eʸ), without overflow.",
+        partials=lambda x, y, z: [sigmoid(x - y), sigmoid(y - x)],
+        numpy="np.logaddexp({0}, {1})",
+        opaque=True,
+        result="float",
+        domain=_BOTH,
+    ),
+    Elementwise(
+        "xlogy",
+        lambda x, y: x * sp.log(y),
+        "x · log(y), and 0 where x = 0. There the derivative by y is 0, and so is that by x "
+        "where y ≤ 0.",
+        partials=lambda x, y, z: [
+            log(where(logical_and(equal(x, 0), less_equal(y, 0)), 1, y)),
+            x / where(equal(x, 0), 1, y),
+        ],
+        numpy="_xlogy({0}, {1})",
+        helper="xlogy",
+        opaque=True,
+        evaluate=_x_log_number,
+        result="float",
+        domain=((-3.0, 3.0), (0.1, 4.0)),
+    ),
+    Elementwise("tan", lambda x: sp.tan(x), "The tangent of x radians.", domain=((-1.3, 1.3),)),
+    Elementwise(
+        "asin",
+        lambda x: sp.asin(x),
+        "The angle, from -π/2 to π/2, whose sine is x.",
+        partials=lambda x, y: [1 / sp.sqrt((1 - x) * (1 + x))],
+        numpy="np.arcsin({0})",
+        opaque=True,
+        result="float",
+        domain=((-0.9, 0.9),),
+    ),
+    Elementwise(
+        "acos",
+        lambda x: sp.acos(x),
+        "The angle, from 0 to π, whose cosine is x.",
+        partials=lambda x, y: [-1 / sp.sqrt((1 - x) * (1 + x))],
+        numpy="np.arccos({0})",
+        opaque=True,
+        result="float",
+        domain=((-0.9, 0.9),),
+    ),
+    Elementwise("atan", lambda x: sp.atan(x), "The angle, from -π/2 to π/2, whose tangent is x."),
+    Elementwise(
+        "atan2",
+        lambda y, x: sp.atan2(y, x),
+        "The angle, from -π to π, of the point (x, y); y comes first. At the origin the "
+        "derivative is 0.",
+        partials=lambda y, x, z: [x / _nonzero_square(x, y), -y / _nonzero_square(x, y)],
+        numpy="np.arctan2({0}, {1})",
+        opaque=True,
+        result="float",
+        domain=_BOTH,
+    ),
+    Elementwise("sinh", lambda x: sp.sinh(x), "The hyperbolic sine."),
+    Elementwise("cosh", lambda x: sp.cosh(x), "The hyperbolic cosine."),
+    Elementwise(
+        "asinh",
+        lambda x: sp.asinh(x),
+        "The inverse of sinh.",
+        partials=lambda x, y: [1 / hypot(1, x)],
+        numpy="np.arcsinh({0})",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
+        "acosh", lambda x: sp.acosh(x), "The inverse of cosh, for x ≥ 1.", domain=((1.1, 4.0),)
+    ),
+    Elementwise(
+        "atanh",
+        lambda x: sp.atanh(x),
+        "The inverse of tanh.",
+        partials=lambda x, y: [1 / ((1 - x) * (1 + x))],
+        numpy="np.arctanh({0})",
+        opaque=True,
+        result="float",
+        domain=((-0.9, 0.9),),
+    ),
+    _step(
+        "floor", lambda x: sp.floor(x), "The largest whole number that is not above x.", "np.floor"
+    ),
+    _step(
+        "ceil", lambda x: sp.ceiling(x), "The smallest whole number that is not below x.", "np.ceil"
+    ),
+    _step(
+        "round",
+        lambda x: choose(sp.Eq(sp.Mod(x, 2), _HALF), sp.floor(x), sp.floor(x + _HALF)),
+        "The nearest whole number, the even one of two.",
+        "np.rint",
+    ),
+    Elementwise(
+        "floormod",
+        lambda x, y: x - y * sp.floor(x / y),
+        "x - y · floor(x / y), of the sign of y. The steps of floor have derivative 0.",
+        partials=lambda x, y, z: [1, -floor(x / y)],
+        numpy="np.mod({0}, {1})",
+        opaque=True,
+        domain=((-3.0, 3.0), (0.5, 2.0)),
+    ),
+    Elementwise(
+        "clip_by_value",
+        lambda x, low, high: sp.Piecewise((low, x < low), (high, x > high), (x, True)),
+        "x, but no less than low and no more than high. At the edges the gradient goes to x.",
+        partials=lambda x, low, high, z: [
+            to_float(logical_and(greater_equal(x, low), less_equal(x, high))),
+            to_float(less(x, low)),
+            to_float(greater(x, high)),
+        ],
+        numpy="np.clip({0}, {1}, {2})",
+        opaque=True,
+        domain=((-3.0, 3.0), (-2.0, -0.5), (0.5, 2.0)),
+    ),
+    Elementwise(
+        "log_sigmoid",
+        lambda x: -sp.log(1 + sp.exp(-x)),
+        "log(1 / (1 + e⁻ˣ)), without overflow for any x.",
+        opaque=True,
+        evaluate=lambda x: -softplus(-x),
+        result="float",
+    ),
+    Elementwise(
+        "swish",
+        lambda x: x / (1 + sp.exp(-x)),
+        "x · sigmoid(x).",
+        opaque=True,
+        evaluate=lambda x: x * sigmoid(x),
+        result="float",
+    ),
+    Elementwise(
+        "gelu",
+        lambda x: x / 2 * (1 + sp.tanh(sp.Float(_GELU) * (x + sp.Rational(44715, 10**6) * x**3))),
+        "x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))): the approximation of Hendrycks and "
+        "Gimpel, not the exact x · Φ(x).",
+        opaque=True,
+        evaluate=lambda x: x * sigmoid(2 * _GELU * (x + sp.Rational(44715, 10**6) * x**3)),
+        result="float",
+    ),
+    Elementwise(
+        "elu",
+        lambda x, alpha: choose(x < 0, alpha * (sp.exp(x) - 1), x),
+        "x where x ≥ 0, alpha · (eˣ - 1) elsewhere. At 0 the derivative is 1.",
+        partials=lambda x, alpha, y: [
+            exp(minimum(x, 0)) if alpha == 1 else where(less(x, 0), alpha * exp(minimum(x, 0)), 1),
+            expm1(minimum(x, 0)),
+        ],
+        numpy="_elu({0}, {1})",
+        helper="elu",
+        opaque=True,
+        result="float",
+        domain=((-3.0, 3.0), (0.5, 2.0)),
+    ),
+    Elementwise(
+        "selu",
+        lambda x: sp.Float(_SELU[0]) * choose(x < 0, sp.Float(_SELU[1]) * (sp.exp(x) - 1), x),
+        "1.0507 · elu(x, 1.6733), of which the numbers have full precision. At 0 the derivative "
+        "is 1.0507.",
+        opaque=True,
+        evaluate=lambda x: _SELU[0] * elu(x, _SELU[1]),
+        result="float",
+    ),
+    Elementwise(
+        "leaky_relu",
+        lambda x, alpha: choose(x > 0, x, alpha * x),
+        "x where x > 0, alpha · x elsewhere. At 0 the derivative is alpha.",
+        domain=((-3.0, 3.0), (0.05, 0.5)),
+    ),
+    Elementwise(
+        "relu6",
+        lambda x: sp.Piecewise((0, x < 0), (6, x > 6), (x, True)),
+        "min(max(x, 0), 6). At 0 and at 6 the derivative is 0.",
+        partials=lambda x, y: [to_float(logical_and(greater(y, 0), less(y, 6)))],
+        numpy="np.clip({0}, 0.0, 6.0)",
+        opaque=True,
+        result="float",
+        domain=((-3.0, 9.0),),
+    ),
+    _line_between("hard_sigmoid", 0, lambda x: x / 5 + _HALF, "x / 5 + ½", "At ±2.5", "0.2"),
+    _line_between("hard_tanh", -1, lambda x: x, "x", "At ±1", "1"),
+    _connective("logical_and", lambda x, y: choose(sp.Ne(x * y, 0), 1, 0), "Both x and y."),
+    _connective("logical_or", lambda x, y: choose(sp.Ne(x**2 + y**2, 0), 1, 0), "x or y, or both."),
+    _connective("logical_not", lambda x: choose(sp.Eq(x, 0), 1, 0), "Not x."),
+)
+
+ROWS.update((row.name, row) for row in _TABLE)
+
+abs_: Elementwise = ROWS["abs"]
+clip_by_value: Elementwise = ROWS["clip_by_value"]
+elu: Elementwise = ROWS["elu"]
+equal: Elementwise = ROWS["equal"]
+exp: Elementwise = ROWS["exp"]
+expm1: Elementwise = ROWS["expm1"]
+floor: Elementwise = ROWS["floor"]
+greater_equal: Elementwise = ROWS["greater_equal"]
+hypot: Elementwise = ROWS["hypot"]
+less: Elementwise = ROWS["less"]
+less_equal: Elementwise = ROWS["less_equal"]
+log: Elementwise = ROWS["log"]
+logical_and: Elementwise = ROWS["logical_and"]
+minimum: Elementwise = ROWS["minimum"]
+power: Elementwise = ROWS["pow"]
+root_of_squares = ROWS["root_of_squares"]
+sigmoid: Elementwise = ROWS["sigmoid"]
+softplus: Elementwise = ROWS["softplus"]
+where: Elementwise = ROWS["where"]
