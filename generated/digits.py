@@ -124,8 +124,8 @@ def _loss(p: Parameters, pixels: Array, digit: Array) -> Any:
     hidden = np.maximum(pixels @ p.w1 + p.b1, 0.0)  # (n, 32)  digits.py:13
     # logits[i, j] = Σ_k hidden[i, k]·w2[k, j] + b2[j]
     logits = hidden @ p.w2 + p.b2  # (n, 10)  digits.py:14
-    # probability_shifted[i, j] = logits[i, j] - max_k logits[i, k]
-    probability_shifted = logits - np.max(logits, axis=1, keepdims=True)  # (n, 10)  digits.py:15
+    # probability_shifted[i, j] = logits[i, j] - max_k logits[i, k]  (n, 10)  digits.py:15
+    probability_shifted: Array = logits - np.max(logits, axis=1, keepdims=True)
     # probability_total[i, 0] = Σ_j exp(probability_shifted[i, j])  (n, 1)  digits.py:15
     probability_total = np.sum(np.exp(probability_shifted), axis=1, keepdims=True)
     cross_entropy_one_hot = (digit[:, None] == np.arange(10)).astype(dtype)  # (n, 10)  digits.py:17
@@ -145,8 +145,8 @@ def _loss_and_gradients(p: Parameters, pixels: Array, digit: Array) -> tuple[flo
     hidden = np.maximum(pixels @ p.w1 + p.b1, 0.0)  # (n, 32)  digits.py:13
     # logits[i, j] = Σ_k hidden[i, k]·w2[k, j] + b2[j]
     logits = hidden @ p.w2 + p.b2  # (n, 10)  digits.py:14
-    # probability_shifted[i, j] = logits[i, j] - max_k logits[i, k]
-    probability_shifted = logits - np.max(logits, axis=1, keepdims=True)  # (n, 10)  digits.py:15
+    # probability_shifted[i, j] = logits[i, j] - max_k logits[i, k]  (n, 10)  digits.py:15
+    probability_shifted: Array = logits - np.max(logits, axis=1, keepdims=True)
     probability_exp = np.exp(probability_shifted)  # (n, 10)  digits.py:15
     # probability_total[i, 0] = Σ_j probability_exp[i, j]
     probability_total = np.sum(probability_exp, axis=1, keepdims=True)  # (n, 1)  digits.py:15
@@ -234,7 +234,8 @@ def _moved(p: Parameters, d: Parameters, rate: float, step: int) -> Parameters:
 
 def _updated(value: Array, gradient: Array, rate: float, step: int) -> Array:
     """One parameter after one update."""
-    return value - rate * gradient
+    new_value: Array = value - rate * gradient
+    return new_value
 
 
 def _squared_norm(d: Parameters) -> float:

@@ -99,7 +99,7 @@ def loss_and_gradients(
 def _loss(p: Parameters, x: Array, y_: Array) -> Any:
     """The loss, for arguments that are checked already."""
     y = p.w * x + p.b  # (1, n)  linear_regression.py:10
-    loss_difference = y - y_  # (1, n)  linear_regression.py:11
+    loss_difference: Array = y - y_  # (1, n)  linear_regression.py:11
     # loss = Σ_i loss_difference[0, i]²
     return np.vdot(loss_difference, loss_difference)  # scalar  linear_regression.py:11
 
@@ -107,7 +107,7 @@ def _loss(p: Parameters, x: Array, y_: Array) -> Any:
 def _loss_and_gradients(p: Parameters, x: Array, y_: Array) -> tuple[float, Parameters]:
     """The loss and its gradient, for arguments that are checked already."""
     y = p.w * x + p.b  # (1, n)  linear_regression.py:10
-    loss_difference = y - y_  # (1, n)  linear_regression.py:11
+    loss_difference: Array = y - y_  # (1, n)  linear_regression.py:11
     # loss = Σ_i loss_difference[0, i]²
     loss = np.vdot(loss_difference, loss_difference)  # scalar  linear_regression.py:11
     d_y = 2.0 * loss_difference  # (1, n)  linear_regression.py:10
@@ -176,7 +176,8 @@ def _moved(p: Parameters, d: Parameters, rate: float, step: int) -> Parameters:
 
 def _updated(value: Array, gradient: Array, rate: float, step: int) -> Array:
     """One parameter after one update."""
-    return value - rate * gradient
+    new_value: Array = value - rate * gradient
+    return new_value
 
 
 def _squared_norm(d: Parameters) -> float:

@@ -104,7 +104,7 @@ def _loss(p: Parameters, x: Array, y: Array) -> Any:
     n = x.shape[0]
     # logits[i] = Σ_j x[i, j]·w[j] + b
     logits = x @ p.w + p.b  # (n,)  logistic_regression.py:11
-    cross_entropy = _softplus(logits) - y * logits  # (n,)  logistic_regression.py:14
+    cross_entropy: Array = _softplus(logits) - y * logits  # (n,)  logistic_regression.py:14
     # loss = (Σ_j w[j]²) / 200 + (Σ_i cross_entropy[i]) / n
     return np.sum(cross_entropy) / n + 0.005 * (p.w @ p.w)  # scalar  logistic_regression.py:15
 
@@ -115,7 +115,7 @@ def _loss_and_gradients(p: Parameters, x: Array, y: Array) -> tuple[float, Param
     # logits[i] = Σ_j x[i, j]·w[j] + b
     logits = x @ p.w + p.b  # (n,)  logistic_regression.py:11
     probability = _sigmoid(logits)  # (n,)  logistic_regression.py:12
-    cross_entropy = _softplus(logits) - y * logits  # (n,)  logistic_regression.py:14
+    cross_entropy: Array = _softplus(logits) - y * logits  # (n,)  logistic_regression.py:14
     # loss = (Σ_j w[j]²) / 200 + (Σ_i cross_entropy[i]) / n
     loss = np.sum(cross_entropy) / n + 0.005 * (p.w @ p.w)  # scalar  logistic_regression.py:15
     d_logits = (probability - y) / n  # (n,)  logistic_regression.py:11
@@ -186,7 +186,8 @@ def _moved(p: Parameters, d: Parameters, rate: float, step: int) -> Parameters:
 
 def _updated(value: Array, gradient: Array, rate: float, step: int) -> Array:
     """One parameter after one update."""
-    return value - rate * gradient
+    new_value: Array = value - rate * gradient
+    return new_value
 
 
 def _squared_norm(d: Parameters) -> float:

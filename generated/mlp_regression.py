@@ -114,7 +114,7 @@ def _loss(p: Parameters, x: Array, y: Array) -> Any:
     hidden = np.tanh(x @ p.w1 + p.b1)  # (n, 16)  mlp_regression.py:13
     # prediction[i, 0] = Σ_j hidden[i, j]·w2[j, 0] + b2[0]
     prediction = hidden @ p.w2 + p.b2  # (n, 1)  mlp_regression.py:14
-    loss_difference = prediction - y  # (n, 1)  mlp_regression.py:16
+    loss_difference: Array = prediction - y  # (n, 1)  mlp_regression.py:16
     # loss_mean = (Σ_i loss_difference[i, 0]²) / n
     loss_mean = np.vdot(loss_difference, loss_difference) / n  # scalar  mlp_regression.py:16
     # loss_sum = Σ_ij w1[i, j]²
@@ -130,7 +130,7 @@ def _loss_and_gradients(p: Parameters, x: Array, y: Array) -> tuple[float, Param
     hidden = np.tanh(x @ p.w1 + p.b1)  # (n, 16)  mlp_regression.py:13
     # prediction[i, 0] = Σ_j hidden[i, j]·w2[j, 0] + b2[0]
     prediction = hidden @ p.w2 + p.b2  # (n, 1)  mlp_regression.py:14
-    loss_difference = prediction - y  # (n, 1)  mlp_regression.py:16
+    loss_difference: Array = prediction - y  # (n, 1)  mlp_regression.py:16
     # loss_mean = (Σ_i loss_difference[i, 0]²) / n
     loss_mean = np.vdot(loss_difference, loss_difference) / n  # scalar  mlp_regression.py:16
     # loss_sum = Σ_ij w1[i, j]²
@@ -214,7 +214,8 @@ def _moved(p: Parameters, d: Parameters, rate: float, step: int) -> Parameters:
 
 def _updated(value: Array, gradient: Array, rate: float, step: int) -> Array:
     """One parameter after one update."""
-    return value - rate * gradient
+    new_value: Array = value - rate * gradient
+    return new_value
 
 
 def _squared_norm(d: Parameters) -> float:

@@ -75,15 +75,16 @@ def loss_and_gradients(parameters: Parameters) -> tuple[float, Parameters]:
 
 def _loss(p: Parameters) -> Any:
     """The loss, for arguments that are checked already."""
-    loss_difference = p.y - p.x * p.x  # scalar  rosenbrock.py:8
+    loss_difference: Array = p.y - p.x * p.x  # scalar  rosenbrock.py:8
     # scalar  rosenbrock.py:8
-    return np.square(1.0 - p.x) + 100.0 * (loss_difference * loss_difference)
+    loss: Array = np.square(1.0 - p.x) + 100.0 * (loss_difference * loss_difference)
+    return loss
 
 
 def _loss_and_gradients(p: Parameters) -> tuple[float, Parameters]:
     """The loss and its gradient, for arguments that are checked already."""
-    loss_difference = 1.0 - p.x  # scalar  rosenbrock.py:8
-    loss_difference_2 = p.y - p.x * p.x  # scalar  rosenbrock.py:8
+    loss_difference: Array = 1.0 - p.x  # scalar  rosenbrock.py:8
+    loss_difference_2: Array = p.y - p.x * p.x  # scalar  rosenbrock.py:8
     # scalar  rosenbrock.py:8
     loss = loss_difference * loss_difference + 100.0 * (loss_difference_2 * loss_difference_2)
     d_y = 200.0 * loss_difference_2  # scalar  rosenbrock.py:6
@@ -139,7 +140,8 @@ def _moved(p: Parameters, d: Parameters, rate: float, step: int) -> Parameters:
 
 def _updated(value: Array, gradient: Array, rate: float, step: int) -> Array:
     """One parameter after one update."""
-    return value - rate * gradient
+    new_value: Array = value - rate * gradient
+    return new_value
 
 
 def _squared_norm(d: Parameters) -> float:

@@ -229,7 +229,7 @@ def _updates(optimizer: Optimizer) -> list[Function]:
     updated = Function(
         signature("_updated", arguments, "Array"),
         ("One parameter after one update.",),
-        tuple(typed if "np." in value else [f"return {value}"]),
+        tuple(typed),
     )
     return [moved, updated]
 

@@ -28,7 +28,7 @@ from symflow.program import (
     slots_of,
 )
 from symflow.shapes import show
-from symflow.text import Text
+from symflow.text import SUM, Text
 
 LONGEST_EXPRESSION = 6
 """NumPy operations in one statement beyond which its operands get statements of their own."""
@@ -83,11 +83,16 @@ class Statement:
     formula: str
     shown: bool
     comment: str
+    typed: bool = False  # NumPy 1.26 leaves the type of a difference open
+
+    @property
+    def target(self) -> str:
+        return f"{self.name}: Array" if self.typed else self.name
 
     @property
     def lines(self) -> list[str]:
         """The source, commented within the width that a formatter leaves alone."""
-        code = f"{self.name} = {self.expression}"
+        code = f"{self.target} = {self.expression}"
         above = [f"# {self.formula}"] if self.shown else []
         if INDENT + len(code) + 2 + len(self.comment) <= WIDTH:
             return [*above, f"{code}  {self.comment}"]
@@ -226,7 +231,7 @@ class _Scheduler:
         return [
             tensor
             for tensor, one in statements.items()
-            if INDENT + len(one.name) + len(" = ") + len(one.expression) > self.width
+            if INDENT + len(one.target) + len(" = ") + len(one.expression) > self.width
         ]
 
     def split(self) -> tuple[Program, Mapping[str, int]] | None:
@@ -256,7 +261,9 @@ class _Scheduler:
         for tensor, definition in enumerate(self.program.definitions):
             if not self.live[tensor] or tensor not in self.stated:
                 continue
-            expression = self._expression(tensor).source
+            text = self._expression(tensor)
+            expression = text.source
+            typed = text.binding == SUM and " - " in expression
             name = names[tensor]
             self.texts[tensor] = Text(name)
             origin = f"  {definition.origin}" if definition.origin else ""
@@ -264,7 +271,7 @@ class _Scheduler:
             comment = f"# {shape}{origin}"
             formula = self._formula(tensor)
             shown = self._hides_indices(tensor) and 0 < len(formula) <= WIDTH - INDENT - 2
-            statements[tensor] = Statement(name, expression, formula, shown, comment)
+            statements[tensor] = Statement(name, expression, formula, shown, comment, typed)
         return statements
 
     def _given_names(self) -> dict[int, str]:
