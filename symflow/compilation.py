@@ -8,8 +8,8 @@ import numpy as np
 import sympy as sp
 
 from symflow.compiler import compile_program, compile_stages
+from symflow.derivatives import dependencies, unreached
 from symflow.errors import Location, SymflowError
-from symflow.functions import dependencies, unreached
 from symflow.graph import Placeholder, Tensor, Variable
 from symflow.initial import initial_values
 from symflow.lowering import Request, needed

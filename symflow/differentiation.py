@@ -9,7 +9,7 @@ There is one rule. For each access A[g] in  z[out] = Σ_red body:
 
     Ā[g] += Σ over all other indices of  z̄[out] · ∂body/∂A[g]
 
-and SymPy takes the derivative, once per body. Views name their adjoints themselves.
+and SymPy takes the derivative, once per body. Primitives name their adjoints themselves.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 import sympy as sp
 
 from symflow.elementwise import differentiated
+from symflow.primitives import Primitive
 from symflow.program import (
     Access,
     Builder,
@@ -32,7 +33,6 @@ from symflow.program import (
     slot,
 )
 from symflow.rows import equal, to_float
-from symflow.views import View
 
 
 def differentiate(program: Program) -> Program:
@@ -126,7 +126,7 @@ def _share(program: Builder, tensor: int, position: int, adjoint: int) -> int | 
     value = definition.value
     operand = value.operands[position]
     label = Label(f"{program[operand].label.of_gradient.name}_part", -1)
-    if isinstance(value, View):
+    if isinstance(value, Primitive):
         return value.adjoint(program, position, adjoint, label)
     assert isinstance(value, Kernel)
     if value.reduction != "sum":

@@ -28,10 +28,10 @@ from symflow.layout import (
     sizes_of,
 )
 from symflow.loop import Loop, training_loop
-from symflow.printing import shape_text
 from symflow.program import Constant, Input, Kernel, Program
 from symflow.schedule import INDENT, WIDTH, Block, block
 from symflow.shapes import Shape, show
+from symflow.text import shape_text
 from symflow.views import Diagonal, Reshape, Slice
 
 LARGEST_LITERAL = 300

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from symflow.graph import Graph, Variable
 from symflow.initializers import Initializer
 from symflow.layout import Helpers, array_lines, render
-from symflow.printing import shape_text
+from symflow.text import shape_text
 
 
 def initial_lines(name: str, node: Variable) -> list[str]:

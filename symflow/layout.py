@@ -15,9 +15,9 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from symflow.printing import literal_text
 from symflow.schedule import WIDTH
 from symflow.shapes import Shape
+from symflow.text import literal_text
 
 
 @dataclass(frozen=True)

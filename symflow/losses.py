@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from symflow.functions import reduce_mean, square
+from symflow.arrays import reduce_mean
+from symflow.functions import square
 from symflow.graph import Tensor, convert
 
 

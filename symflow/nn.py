@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from symflow.arrays import l2_loss, log_softmax, reduce_sum, softmax
 from symflow.functions import (
     add,
     elu,
-    l2_loss,
     leaky_relu,
-    log_softmax,
     negative,
-    reduce_sum,
     relu,
     relu6,
     selu,
     sigmoid,
-    softmax,
     softplus,
     subtract,
     swish,

@@ -10,9 +10,9 @@ from sympy.printing.str import StrPrinter
 
 from symflow.bodies import common_number
 from symflow.elementwise import Opaque
+from symflow.primitives import Primitive
 from symflow.program import Definition, Indices, Kernel, Program, slot, slots_of
 from symflow.shapes import show
-from symflow.views import View
 
 _LETTERS = "ijklpqrstuvwabcdefgh"
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -190,7 +190,7 @@ def view_text(definition: Definition, called: Callable[[int], str]) -> str:
     value = definition.value
     operands = ", ".join(called(operand) for operand in value.operands)
     kind = type(value).__name__.lower()
-    return f"{kind}({operands})" if isinstance(value, View) or operands else kind
+    return f"{kind}({operands})" if isinstance(value, Primitive) or operands else kind
 
 
 def program_text(program: Program) -> str:

@@ -1,48 +1,28 @@
-"""Kernels and views as NumPy source: contractions as `@`, dot and einsum, the rest as ufuncs."""
+"""Kernels as NumPy source: contractions as `@`, dot and einsum, the rest as ufuncs."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 import sympy as sp
 
 from symflow.bodies import Body
+from symflow.primitives import Primitive
 from symflow.program import Constant, Indices, Iota, Kernel, Type, Value, slot, slots_of
-from symflow.shapes import Shape
-from symflow.text import ATOM, PRODUCT, UNARY, Text, aligned, without_ones
-from symflow.views import (
-    Concat,
-    Diagonal,
-    Gather,
-    Place,
-    Reshape,
-    ScatterAdd,
-    Slice,
-    StopGradient,
-    takes_all,
+from symflow.text import (
+    ATOM,
+    PRODUCT,
+    UNARY,
+    Text,
+    aligned,
+    literal_text,
+    shape_text,
+    size_text,
+    without_ones,
 )
 
 Operand = Callable[[int], Text]
 """What a tensor is written as; the axes are filled in by the access."""
-
-
-def size_text(size: sp.Expr) -> str:
-    """A size as Python integer arithmetic."""
-    if isinstance(size, sp.ceiling):
-        above, below = size.args[0].as_numer_denom()
-        return f"-(-({above}) // {below})"
-    return str(size)
-
-
-def literal_text(value: object) -> str:
-    """Numbers and nested lists of them as Python writes them; NumPy names what is not finite."""
-    return re.sub(r"\b(inf|nan)\b", r"np.\1", repr(value))
-
-
-def shape_text(shape: Shape) -> str:
-    inside = ", ".join(map(size_text, shape))
-    return f"({inside},)" if len(shape) == 1 else f"({inside})"
 
 
 def value_text(value: Value, type_: Type, types: Sequence[Type], operand: Operand) -> Text:
@@ -54,46 +34,8 @@ def value_text(value: Value, type_: Type, types: Sequence[Type], operand: Operan
     if isinstance(value, Constant):
         text = literal_text(value.data.tolist())
         return Text(text if value.data.ndim == 0 else f"np.array({text})", UNARY)
-    texts = [operand(tensor) for tensor in value.operands]
-    if isinstance(value, StopGradient):
-        return texts[0]
-    if isinstance(value, Reshape):
-        return Text(f"np.reshape({texts[0].source}, {shape_text(value.shape)})")
-    if isinstance(value, Slice):
-        return texts[0].indexed(_key(value.key), ())
-    if isinstance(value, Place):
-        key = ", ".join(_key(value.key))
-        return Text(f"_placed({texts[0].source}, np.s_[{key}], {shape_text(value.shape)})")
-    if isinstance(value, Concat):
-        parts = ", ".join(text.source for text in texts)
-        return Text(f"np.concatenate(({parts}), axis={value.axis})")
-    if isinstance(value, Gather):
-        if value.axis == 0:
-            return texts[0].indexed([texts[1].source], ())
-        return Text(f"np.take({texts[0].source}, {texts[1].source}, axis={value.axis})")
-    if isinstance(value, ScatterAdd):
-        rows = [":"] * value.axis + [texts[1].source]
-        where = f"np.s_[{', '.join(rows)}]" if value.axis else texts[1].source
-        return Text(f"_scattered({texts[0].source}, {where}, {shape_text(value.shape)})")
-    assert isinstance(value, Diagonal), type(value)
-    first, second = value.axes
-    return Text(f"np.diagonal({texts[0].source}, axis1={first}, axis2={second})")
-
-
-def _key(key: Sequence[int | tuple[object, object, int]]) -> list[str]:
-    parts: list[str] = []
-    for part in key:
-        if isinstance(part, int):
-            parts.append(str(part))
-        elif takes_all(part):
-            parts.append(":")
-        else:
-            start, stop, step = ("" if end is None else str(end) for end in part)
-            start = "" if start == "0" else start
-            parts.append(f"{start}:{stop}" + (f":{step}" if step != "1" else ""))
-    while len(parts) > 1 and parts[-1] == ":":
-        parts.pop()
-    return parts
+    assert isinstance(value, Primitive), type(value)
+    return value.numpy([operand(tensor) for tensor in value.operands])
 
 
 # --- kernels ---------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
     program     ::=  definition*, outputs
     definition  ::=  type, value, label, origin       bound once, only to what stands before it
-    value       ::=  kernel | input | constant | iota | view | derivative
+    value       ::=  kernel | input | constant | iota | primitive | derivative
     kernel      ::=  z[output] = reduction over the other indices of body(slots)
                      each slot bound to one access  tensor[indices]
 

@@ -142,19 +142,23 @@ sign = Elementwise(
     opaque=True,
     evaluate=_sign_of_product,
 )
-greater = _predicate("greater", lambda x, y: choose(x > y, 1, 0), ">", "x > y.")
+greater = _predicate("greater", lambda x, y: choose(x > y, 1, 0), ">", "x > y, as booleans.")
 
 
 _TABLE = (
     Elementwise("add", lambda x, y: x + y, "x + y.", domain=_BOTH),
     Elementwise("subtract", lambda x, y: x - y, "x - y.", domain=_BOTH),
-    Elementwise("multiply", lambda x, y: x * y, "x · y.", domain=_BOTH),
+    Elementwise("multiply", lambda x, y: x * y, "x · y, element by element.", domain=_BOTH),
     Elementwise(
-        "divide", lambda x, y: x / y, "x / y.", result="float", domain=((-3.0, 3.0), (0.5, 3.0))
+        "divide",
+        lambda x, y: x / y,
+        "x / y, always as floating point.",
+        result="float",
+        domain=((-3.0, 3.0), (0.5, 3.0)),
     ),
     Elementwise("negative", lambda x: -x, "-x."),
     Elementwise("square", lambda x: x**2, "x²."),
-    Elementwise("sqrt", lambda x: sp.sqrt(x), "√x.", result="float", domain=_POSITIVE),
+    Elementwise("sqrt", lambda x: sp.sqrt(x), "The square root.", result="float", domain=_POSITIVE),
     Elementwise(
         "root_of_squares",
         lambda x: sp.sqrt(x),
@@ -256,11 +260,11 @@ _TABLE = (
     ),
     to_float,
     greater,
-    _predicate("greater_equal", lambda x, y: choose(x >= y, 1, 0), ">=", "x ≥ y."),
-    _predicate("less", lambda x, y: choose(x < y, 1, 0), "<", "x < y."),
-    _predicate("less_equal", lambda x, y: choose(x <= y, 1, 0), "<=", "x ≤ y."),
-    _predicate("equal", lambda x, y: choose(sp.Eq(x, y), 1, 0), "==", "x = y."),
-    _predicate("not_equal", lambda x, y: choose(sp.Ne(x, y), 1, 0), "!=", "x ≠ y."),
+    _predicate("greater_equal", lambda x, y: choose(x >= y, 1, 0), ">=", "x ≥ y, as booleans."),
+    _predicate("less", lambda x, y: choose(x < y, 1, 0), "<", "x < y, as booleans."),
+    _predicate("less_equal", lambda x, y: choose(x <= y, 1, 0), "<=", "x ≤ y, as booleans."),
+    _predicate("equal", lambda x, y: choose(sp.Eq(x, y), 1, 0), "==", "x = y, as booleans."),
+    _predicate("not_equal", lambda x, y: choose(sp.Ne(x, y), 1, 0), "!=", "x ≠ y, as booleans."),
     Elementwise("reciprocal", lambda x: 1 / x, "1 / x.", result="float", domain=_POSITIVE),
     Elementwise("rsqrt", lambda x: 1 / sp.sqrt(x), "1 / √x.", result="float", domain=_POSITIVE),
     Elementwise(
@@ -362,8 +366,8 @@ _TABLE = (
         result="float",
         domain=_BOTH,
     ),
-    Elementwise("sinh", lambda x: sp.sinh(x), "The hyperbolic sine."),
-    Elementwise("cosh", lambda x: sp.cosh(x), "The hyperbolic cosine."),
+    Elementwise("sinh", lambda x: sp.sinh(x), "The hyperbolic sine, (eˣ - e⁻ˣ) / 2."),
+    Elementwise("cosh", lambda x: sp.cosh(x), "The hyperbolic cosine, (eˣ + e⁻ˣ) / 2."),
     Elementwise(
         "asinh",
         lambda x: sp.asinh(x),
@@ -447,7 +451,7 @@ _TABLE = (
     ),
     Elementwise(
         "elu",
-        lambda x, alpha: choose(x < 0, alpha * (sp.exp(x) - 1), x),
+        lambda x, alpha=1.0: choose(x < 0, alpha * (sp.exp(x) - 1), x),
         "x where x ≥ 0, alpha · (eˣ - 1) elsewhere. At 0 the derivative is 1.",
         partials=lambda x, alpha, y: [
             exp(minimum(x, 0)) if alpha == 1 else where(less(x, 0), alpha * exp(minimum(x, 0)), 1),
@@ -470,7 +474,7 @@ _TABLE = (
     ),
     Elementwise(
         "leaky_relu",
-        lambda x, alpha: choose(x > 0, x, alpha * x),
+        lambda x, alpha=0.2: choose(x > 0, x, alpha * x),
         "x where x > 0, alpha · x elsewhere. At 0 the derivative is alpha.",
         domain=((-3.0, 3.0), (0.05, 0.5)),
     ),
@@ -486,9 +490,19 @@ _TABLE = (
     ),
     _line_between("hard_sigmoid", 0, lambda x: x / 5 + _HALF, "x / 5 + ½", "At ±2.5", "0.2"),
     _line_between("hard_tanh", -1, lambda x: x, "x", "At ±1", "1"),
-    _connective("logical_and", lambda x, y: choose(sp.Ne(x * y, 0), 1, 0), "Both x and y."),
-    _connective("logical_or", lambda x, y: choose(sp.Ne(x**2 + y**2, 0), 1, 0), "x or y, or both."),
-    _connective("logical_not", lambda x: choose(sp.Eq(x, 0), 1, 0), "Not x."),
+    _connective(
+        "logical_and",
+        lambda x, y: choose(sp.Ne(x * y, 0), 1, 0),
+        "Whether both x and y hold, as booleans.",
+    ),
+    _connective(
+        "logical_or",
+        lambda x, y: choose(sp.Ne(x**2 + y**2, 0), 1, 0),
+        "Whether x or y holds, or both, as booleans.",
+    ),
+    _connective(
+        "logical_not", lambda x: choose(sp.Eq(x, 0), 1, 0), "Whether x does not hold, as booleans."
+    ),
 )
 
 ROWS.update((row.name, row) for row in _TABLE)

@@ -10,7 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import sympy as sp
+
 from symflow.program import Indices
+from symflow.shapes import Shape
 
 COMPARISON, SUM, PRODUCT, UNARY, ATOM = range(5)
 """How tightly the outermost operator of an expression binds, loosest first."""
@@ -68,3 +71,21 @@ def aligned(text: Text, target: Indices) -> Text:
     first = place[text.axes[0]]  # type: ignore[index]
     axes = tuple(index if index in text.axes else None for index in target[first:])
     return text.indexed(["None" if index is None else ":" for index in axes], axes)
+
+
+def size_text(size: sp.Expr) -> str:
+    """A size as Python integer arithmetic."""
+    if isinstance(size, sp.ceiling):
+        above, below = size.args[0].as_numer_denom()
+        return f"-(-({above}) // {below})"
+    return str(size)
+
+
+def literal_text(value: object) -> str:
+    """Numbers and nested lists of them as Python writes them; NumPy names what is not finite."""
+    return re.sub(r"\b(inf|nan)\b", r"np.\1", repr(value))
+
+
+def shape_text(shape: Shape) -> str:
+    inside = ", ".join(map(size_text, shape))
+    return f"({inside},)" if len(shape) == 1 else f"({inside})"

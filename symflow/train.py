@@ -18,9 +18,9 @@ from typing import Any
 
 import sympy as sp
 
+from symflow.derivatives import dependencies, unreached
 from symflow.elementwise import canonical
 from symflow.errors import Location, SymflowError, calling_location
-from symflow.functions import dependencies, unreached
 from symflow.graph import Tensor, Variable, convert
 from symflow.lowering import Adjustment
 from symflow.naming import is_identifier

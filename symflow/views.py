@@ -3,26 +3,25 @@
     reshape ↔ reshape          slice ↔ place (into zeros)        concat ↔ its slices
     gather ↔ scatter-add       diagonal ↔ a kernel with i = j    stop_gradient: none
 
-A view is one class: how its type follows from its operands, and its adjoint. How it is written in
-NumPy stands in `printing.py`. Transposes, broadcasting, expand_dims and squeeze are no views:
-they are index maps, and vanish into the accesses of the kernels that read them.
+A view is one class (see `primitives.py`). Transposes, broadcasting, expand_dims and squeeze are
+no views: they are index maps, and vanish into the accesses of the kernels that read them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import sympy as sp
 
+from symflow.primitives import Primitive
 from symflow.program import (
     Access,
     Builder,
     Iota,
     Label,
     Type,
-    Value,
     indices_of,
     kernel,
     slot,
@@ -30,6 +29,7 @@ from symflow.program import (
 )
 from symflow.rows import equal, to_float
 from symflow.shapes import Shape
+from symflow.text import Text, shape_text
 
 Step = tuple["int | sp.Expr | None", "int | sp.Expr | None", int]
 """Start, stop and step of one axis, as in a Python slice; sizes such as `n` may be ends."""
@@ -38,36 +38,7 @@ WHOLE: Step = (None, None, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What all views share. Fields that hold tensors are declared as `int` or tuples of them."""
-
-    tensors: ClassVar[tuple[str, ...]] = ("source",)
-
-    @property
-    def operands(self) -> tuple[int, ...]:
-        found: list[int] = []
-        for name in self.tensors:
-            value = getattr(self, name)
-            found.extend(value if isinstance(value, tuple) else (value,))
-        return tuple(found)
-
-    def rebind(self, binding: Callable[[int], int]) -> Value:
-        moved = {
-            name: tuple(map(binding, value)) if isinstance(value, tuple) else binding(value)
-            for name, value in ((name, getattr(self, name)) for name in self.tensors)
-        }
-        return replace(self, **moved)
-
-    def infer(self, operands: Sequence[Type]) -> Type:
-        raise AssertionError(f"{type(self).__name__} does not say its type")
-
-    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
-        """The share of operand `position` in the adjoint, given the adjoint of the result."""
-        raise AssertionError(f"{type(self).__name__} does not say its adjoint")
-
-
-@dataclass(frozen=True, slots=True)
-class Reshape(View):
+class Reshape(Primitive):
     source: int
     shape: Shape
 
@@ -77,9 +48,12 @@ class Reshape(View):
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
         return program.add(Reshape(upstream, program[self.source].type.shape), label)
 
+    def numpy(self, operands: Sequence[Text]) -> Text:
+        return Text(f"np.reshape({operands[0].source}, {shape_text(self.shape)})")
+
 
 @dataclass(frozen=True, slots=True)
-class Slice(View):
+class Slice(Primitive):
     """`source[key]`: per axis a whole number, which drops the axis, or start, stop and step."""
 
     source: int
@@ -97,9 +71,12 @@ class Slice(View):
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
         return program.add(Place(upstream, self.key, program[self.source].type.shape), label)
 
+    def numpy(self, operands: Sequence[Text]) -> Text:
+        return operands[0].indexed(_key_text(self.key), ())
+
 
 @dataclass(frozen=True, slots=True)
-class Place(View):
+class Place(Primitive):
     """Zeros of the given shape, with `source` at `key`."""
 
     source: int
@@ -112,9 +89,13 @@ class Place(View):
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
         return program.add(Slice(upstream, self.key), label)
 
+    def numpy(self, operands: Sequence[Text]) -> Text:
+        key = ", ".join(_key_text(self.key))
+        return Text(f"_placed({operands[0].source}, np.s_[{key}], {shape_text(self.shape)})")
+
 
 @dataclass(frozen=True, slots=True)
-class Concat(View):
+class Concat(Primitive):
     tensors: ClassVar[tuple[str, ...]] = ("sources",)
     sources: tuple[int, ...]
     axis: int
@@ -131,9 +112,13 @@ class Concat(View):
         key[self.axis] = (start, stop, 1)
         return program.add(Slice(upstream, tuple(key)), label)
 
+    def numpy(self, operands: Sequence[Text]) -> Text:
+        parts = ", ".join(operand.source for operand in operands)
+        return Text(f"np.concatenate(({parts}), axis={self.axis})")
+
 
 @dataclass(frozen=True, slots=True)
-class Gather(View):
+class Gather(Primitive):
     """source[..., rows, ...]: entries of one axis, picked by an array of whole numbers."""
 
     tensors: ClassVar[tuple[str, ...]] = ("source", "rows")
@@ -152,9 +137,15 @@ class Gather(View):
         shape = program[self.source].type.shape
         return program.add(ScatterAdd(upstream, self.rows, self.axis, shape), label)
 
+    def numpy(self, operands: Sequence[Text]) -> Text:
+        source, rows = operands
+        if self.axis == 0:
+            return source.indexed([rows.source], ())
+        return Text(f"np.take({source.source}, {rows.source}, axis={self.axis})")
+
 
 @dataclass(frozen=True, slots=True)
-class ScatterAdd(View):
+class ScatterAdd(Primitive):
     """Zeros of the given shape, with every entry of `source` added where it was gathered."""
 
     tensors: ClassVar[tuple[str, ...]] = ("source", "rows")
@@ -169,9 +160,15 @@ class ScatterAdd(View):
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
         return None if position else program.add(Gather(upstream, self.rows, self.axis), label)
 
+    def numpy(self, operands: Sequence[Text]) -> Text:
+        source, rows = operands
+        key = [":"] * self.axis + [rows.source]
+        where = f"np.s_[{', '.join(key)}]" if self.axis else rows.source
+        return Text(f"_scattered({source.source}, {where}, {shape_text(self.shape)})")
+
 
 @dataclass(frozen=True, slots=True)
-class Diagonal(View):
+class Diagonal(Primitive):
     """z[..., i] = source[..., i, ..., i, ...]: two axes of equal size, read together, put last."""
 
     source: int
@@ -199,9 +196,13 @@ class Diagonal(View):
             body = slot(0) * to_float(equal(slot(1), slot(2)))
         return program.add(kernel(output, sizes, body, accesses), label)
 
+    def numpy(self, operands: Sequence[Text]) -> Text:
+        first, second = self.axes
+        return Text(f"np.diagonal({operands[0].source}, axis1={first}, axis2={second})")
+
 
 @dataclass(frozen=True, slots=True)
-class StopGradient(View):
+class StopGradient(Primitive):
     """The tensor itself, with nothing behind it as far as derivatives are concerned."""
 
     source: int
@@ -211,6 +212,9 @@ class StopGradient(View):
 
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
         return None
+
+    def numpy(self, operands: Sequence[Text]) -> Text:
+        return operands[0]
 
 
 def sliced(size: sp.Expr, step: Step) -> sp.Expr:
@@ -228,3 +232,20 @@ def sliced(size: sp.Expr, step: Step) -> sp.Expr:
 def takes_all(part: int | Step) -> bool:
     """Whether a key takes all of its axis."""
     return part in (WHOLE, (0, None, 1))
+
+
+def _key_text(key: Sequence[int | tuple[object, object, int]]) -> list[str]:
+    """A key between the brackets."""
+    parts: list[str] = []
+    for part in key:
+        if isinstance(part, int):
+            parts.append(str(part))
+        elif takes_all(part):
+            parts.append(":")
+        else:
+            start, stop, step = ("" if end is None else str(end) for end in part)
+            start = "" if start == "0" else start
+            parts.append(f"{start}:{stop}" + (f":{step}" if step != "1" else ""))
+    while len(parts) > 1 and parts[-1] == ":":
+        parts.pop()
+    return parts
