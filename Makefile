@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: test lint demo generated bench-compile clean
+.PHONY: test lint demo generated docs bench-compile clean
 
 test: lint
 	$(BIN)/pytest
@@ -18,6 +18,9 @@ demo: $(READY)
 
 generated: $(READY)
 	$(BIN)/pytest tests -k golden --update-generated
+
+docs: $(READY)
+	$(BIN)/python tests/accuracy.py
 
 bench-compile: $(READY)
 	$(BIN)/python benchmarks/compile_time.py

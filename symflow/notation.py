@@ -154,7 +154,8 @@ def subscripts(indices: Indices, names: Sequence[str]) -> list[str]:
 
 def expression_text(expression: sp.Expr) -> str:
     """An expression as a person writes it."""
-    return str(_printer.doprint(expression)).replace("_", "")
+    text = str(_printer.doprint(expression))
+    return re.sub(r"\b(\w)_(?!\w)", r"\1", text)  # SymPy writes its Wild symbols with an underscore
 
 
 def body_text(value: Kernel, read: Callable[[int], sp.Expr], names: Sequence[str]) -> str:

@@ -413,12 +413,15 @@ _TABLE = (
     ),
     Elementwise(
         "clip_by_value",
-        lambda x, low, high: sp.Piecewise((low, x < low), (high, x > high), (x, True)),
-        "x, but no less than low and no more than high. At the edges the gradient goes to x.",
+        lambda x, low, high: sp.Piecewise(
+            (high, low > high), (high, x > high), (low, x < low), (x, True)
+        ),
+        "x, but no less than low and no more than high, which is the result where low is above "
+        "it. At the edges the gradient goes to x.",
         partials=lambda x, low, high, z: [
             to_float(logical_and(greater_equal(x, low), less_equal(x, high))),
-            to_float(less(x, low)),
-            to_float(greater(x, high)),
+            to_float(logical_and(less(x, low), less_equal(low, high))),
+            to_float(logical_or(greater(x, high), greater(low, high))),
         ],
         numpy="np.clip({0}, {1}, {2})",
         opaque=True,
@@ -520,6 +523,7 @@ less: Elementwise = ROWS["less"]
 less_equal: Elementwise = ROWS["less_equal"]
 log: Elementwise = ROWS["log"]
 logical_and: Elementwise = ROWS["logical_and"]
+logical_or: Elementwise = ROWS["logical_or"]
 minimum: Elementwise = ROWS["minimum"]
 power: Elementwise = ROWS["pow"]
 root_of_squares = ROWS["root_of_squares"]

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import accuracy
 import mpmath
 import numpy as np
 import pytest
@@ -72,32 +73,11 @@ def draw(row: Elementwise, shapes: list[tuple[int, ...]], seed: int = 0) -> list
     return found
 
 
-def symbols(row: Elementwise) -> list[sp.Symbol]:
-    return list(sp.symbols(f"x:{len(row.domain)}", real=True))
-
-
-def derived(row: Elementwise, variables: list[sp.Symbol], by: tuple[int, ...]) -> sp.Expr:
-    """The row's maths, differentiated by the operands `by`. SymPy leaves floor′, which is 0."""
-    expression = sp.sympify(row.maths(*variables))
-    for operand in by:
-        expression = sp.diff(expression, variables[operand])
-        expression = expression.replace(
-            lambda part: isinstance(part, (sp.Derivative, sp.Subs)), lambda part: sp.Integer(0)
-        )
-    return expression
-
-
 def exact(row: Elementwise, operands: list[Array], *by: int) -> Array:
     """The row's maths, differentiated by the operands `by`, evaluated with 30 digits."""
-    variables = symbols(row)
-    expression = derived(row, variables, by)
-    evaluate = sp.lambdify(variables, expression, "mpmath")
-
-    def at(*values: float) -> float:
-        return float(evaluate(*map(mpmath.mpf, values)))
-
-    with mpmath.workdps(30):
-        return np.asarray(np.vectorize(at, otypes=[float])(*operands))
+    points = [np.ravel(operand) for operand in np.broadcast_arrays(*operands)]
+    shape = np.broadcast_shapes(*(np.shape(operand) for operand in operands))
+    return np.array([float(one) for one in accuracy.exact(row, points, by, 30)]).reshape(shape)
 
 
 def reduced(gradient: Array, shape: tuple[int, ...]) -> Array:
@@ -208,8 +188,8 @@ def test_broadcasting(row: Elementwise) -> None:
 
 def numpy_maths(row: Elementwise, *by: int) -> Callable[..., Any]:
     """The row's maths, or a derivative of it, as a NumPy function."""
-    variables = symbols(row)
-    function = sp.lambdify(variables, derived(row, variables, by), "numpy")
+    variables = accuracy.symbols(row)
+    function = sp.lambdify(variables, accuracy.derived(row, variables, by), "numpy")
     return lambda *values: function(*np.broadcast_arrays(*values))
 
 
