@@ -20,6 +20,7 @@ import sympy as sp
 
 from symflow.errors import Location
 from symflow.program import Access, Builder, Kernel, Label, kernel, slot, slots_of
+from symflow.views import Reshape
 
 NOMINAL_SIZE = 1000
 """What a size that is known only at run time counts as in an estimate."""
@@ -119,10 +120,10 @@ def sum_of_products(program: Builder, value: Kernel, label: Label, origin: Locat
         accesses = [factor.access for factor in factors]
         carried = frozenset().union(*(factor.indices for factor in factors))
     if not outside:
-        return program.add(_over(value, product, accesses, carried & reduced), label, origin)
+        return _summed(program, _over(value, product, accesses, carried & reduced), label, origin)
     if carried >= output:
         total = _over(value, product, accesses, carried)
-        inner = Access(program.add(total, Label(label.name), origin), value.output)
+        inner = Access(_summed(program, total, Label(label.name), origin), value.output)
     else:
         inner = whole.tensor(product, accesses, sorted(carried - reduced)).access
     scaled = sp.Mul(*outside, slot(len(value.accesses)))
@@ -142,6 +143,50 @@ def _over(
     ]
     output = [None if i is None else numbers[i] for i in value.output]
     return kernel(output, [value.sizes[i] for i in kept], body, moved)
+
+
+def _summed(program: Builder, value: Kernel, label: Label, origin: Location | None) -> int:
+    """Add a sum that is one NumPy call, or becomes one by a change of shape.
+
+    z[k, i, j, c] = Σ_o x[i, j, o]·w[k, o, c] is `@` of a matrix and a stack of matrices, once i
+    and j are one axis; they get their own back.
+    """
+    found = _stack(value) if value.body == slot(0) * slot(1) and None not in value.output else None
+    if found is None:
+        return program.add(value, label, origin)
+    (rows, stack), (summed,) = found, value.reduced
+    *free, _ = rows.indices
+    numbers = {index: at for at, index in enumerate(stack.indices, 1) if index is not None}
+    sizes = [sp.Mul(*(value.sizes[index] for index in free if index is not None))]
+    sizes += [value.sizes[index] for index in numbers]
+    matrix = Reshape(rows.tensor, (sizes[0], value.sizes[summed]))
+    accesses = [
+        Access(program.add(matrix, Label(f"{label.name}_rows"), origin), (0, numbers[summed])),
+        Access(stack.tensor, tuple(numbers.values())),
+    ]
+    output = [numbers.get(index, 0) for index in value.output if index is not None]
+    output = [index for at, index in enumerate(output) if index or 0 not in output[:at]]
+    product = kernel(output, sizes, slot(0) * slot(1), accesses)
+    shape = tuple(value.sizes[index] for index in value.output if index is not None)
+    reshaped = Reshape(program.add(product, Label(f"{label.name}_stack"), origin), shape)
+    return program.add(reshaped, label, origin)
+
+
+def _stack(value: Kernel) -> tuple[Access, Access] | None:
+    """Rows along several axes, and the matrices that all of them are multiplied by."""
+    for rows, stack in (value.accesses, value.accesses[::-1]):
+        free, matrices = rows.indices[:-1], stack.indices
+        columns = [index for index in matrices[-2:] if index not in value.reduced]
+        if (
+            len(free) > 1
+            and len(matrices) > 2
+            and len(columns) == 1
+            and None not in matrices
+            and value.reduced == (rows.indices[-1],)
+            and value.output == (*matrices[:-2], *free, *columns)
+        ):
+            return rows, stack
+    return None
 
 
 def _covered(value: Kernel) -> bool:

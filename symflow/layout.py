@@ -37,6 +37,8 @@ class Helpers:
     xlogy: bool = False
     placed: bool = False
     scattered: bool = False
+    windows: bool = False
+    overlap_added: bool = False
     truncated_normal: bool = False
 
     @staticmethod

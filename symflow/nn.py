@@ -1,10 +1,18 @@
-"""`sf.nn`: activations and losses of networks, under TensorFlow 1's names."""
+"""`sf.nn`: activations, layers and losses of networks, under TensorFlow 1's names."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from symflow.arrays import l2_loss, log_softmax, reduce_sum, softmax
+from symflow.convolution import (
+    conv1d,
+    conv2d,
+    conv2d_transpose,
+    conv3d,
+    depthwise_conv2d,
+    separable_conv2d,
+)
 from symflow.functions import (
     add,
     elu,
@@ -20,16 +28,34 @@ from symflow.functions import (
     tanh,
 )
 from symflow.graph import Tensor, convert
+from symflow.normalization import batch_normalization, l2_normalize, layer_norm, moments
+from symflow.pooling import avg_pool, avg_pool1d, avg_pool3d, max_pool, max_pool1d, max_pool3d
 
 __all__ = [
+    "avg_pool",
+    "avg_pool1d",
+    "avg_pool3d",
+    "batch_normalization",
     "bias_add",
+    "conv1d",
+    "conv2d",
+    "conv2d_transpose",
+    "conv3d",
+    "depthwise_conv2d",
     "elu",
     "l2_loss",
+    "l2_normalize",
+    "layer_norm",
     "leaky_relu",
     "log_softmax",
+    "max_pool",
+    "max_pool1d",
+    "max_pool3d",
+    "moments",
     "relu",
     "relu6",
     "selu",
+    "separable_conv2d",
     "sigmoid",
     "sigmoid_cross_entropy_with_logits",
     "softmax",

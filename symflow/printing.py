@@ -15,6 +15,7 @@ from symflow.text import (
     UNARY,
     Text,
     aligned,
+    ellipsed,
     literal_text,
     shape_text,
     size_text,
@@ -155,6 +156,7 @@ def _fitted(text: Text, value: Kernel) -> Text:
         return _broadcast(placed, value, value.output)
     key = [":" if index in placed.axes and index is not None else "None" for index in value.output]
     bare = without_ones(placed)
+    key = ellipsed(key)
     return bare.indexed(key, value.output) if bare.axes != value.output else bare
 
 
@@ -172,6 +174,7 @@ def _contraction(value: Kernel, operand: Operand) -> Text:
     product = _plain_product(left, right, value)
     if product is not None:
         return product
+    operands = left, right
     left, right = without_ones(left), without_ones(right)
     first, second = left.axes, right.axes
     summed = [index for index in first if index in second and index not in out]
@@ -194,12 +197,60 @@ def _contraction(value: Kernel, operand: Operand) -> Text:
         if out[-2:] == (_free(second, batch, summed), _free(first, batch, summed)):
             left, right = right, left
         return _batched_product(left, right, summed[0])
+    if len(summed) == 1:
+        for rows, matrices in ((left, right), (right, left)):
+            if _is_stack(rows, matrices, summed[0], out):
+                return _batched_product(rows, matrices, summed[0])
+    if not batch and len(summed) == len(value.reduced):
+        return _tensordot(*operands, value)
     names = "ijklmnopqrstuvwxyzabcdefgh"
     letters = {index: names[index] for index in range(len(value.sizes))}
     spelled = ["".join(letters[index] for index in axes) for axes in (first, second, out)]  # type: ignore[index]
     subscripts = f"{spelled[0]},{spelled[1]}->{spelled[2]}"
     call = f'np.einsum("{subscripts}", {left.source}, {right.source}, optimize=True)'
     return Text(call, ATOM, out)
+
+
+def _is_stack(rows: Text, matrices: Text, summed: int | None, out: Sequence[int | None]) -> bool:
+    """Whether `rows @ matrices` is one matrix times each of a stack of matrices."""
+    if len(rows.axes) != 2 or len(matrices.axes) < 3 or summed not in matrices.axes[-2:]:
+        return False
+    columns = _free(matrices.axes[-2:], (), (summed,))
+    return tuple(out) == (*matrices.axes[:-2], _free(rows.axes, (), (summed,)), columns)
+
+
+def _tensordot(left: Text, right: Text, value: Kernel) -> Text:
+    """Several axes of each summed against each other: one matrix product, whatever their order.
+
+    Axes of size one stay where they are if the result then has the axes of the output.
+    """
+    bare = without_ones(left), without_ones(right)
+    forms = [
+        form
+        for first, second in ((left, right), (right, left), bare, bare[::-1])
+        for form in (_joined(first, second, value), _paired(first, second, value))
+        if form is not None
+    ]
+    return next((form for form in forms if form.axes == value.output), forms[-1])
+
+
+def _joined(left: Text, right: Text, value: Kernel) -> Text | None:
+    """The last axes of one against the first of the other, if they meet."""
+    for count in range(min(len(left.axes), len(right.axes)), 0, -1):
+        met = left.axes[-count:]
+        if met == right.axes[:count] and set(met) - {None} == set(value.reduced):
+            source = f"np.tensordot({left.source}, {right.source}, axes={count})"
+            return Text(source, ATOM, (*left.axes[:-count], *right.axes[count:]))
+    return None
+
+
+def _paired(left: Text, right: Text, value: Kernel) -> Text:
+    """Each summed axis of one against the same of the other."""
+    summed = [index for index in left.axes if index in value.reduced]
+    pairs = tuple(tuple(text.axes.index(index) for index in summed) for text in (left, right))
+    axes = str(pairs if len(summed) > 1 else tuple(at for (at,) in pairs))
+    rest = [index for text in (left, right) for index in text.axes if index not in value.reduced]
+    return Text(f"np.tensordot({left.source}, {right.source}, axes={axes})", ATOM, tuple(rest))
 
 
 def _plain_product(left: Text, right: Text, value: Kernel) -> Text | None:
@@ -241,12 +292,15 @@ def _matrix_product(left: Text, right: Text, summed: int | None) -> Text:
 
 def _batched_product(left: Text, right: Text, summed: int | None) -> Text:
     def swapped(text: Text) -> Text:
+        if len(text.axes) == 2:
+            return _transposed(text)
         axes = (*text.axes[:-2], text.axes[-1], text.axes[-2])
         return Text(f"np.swapaxes({text.source}, -1, -2)", ATOM, axes)
 
     left = left if left.axes[-1] == summed else swapped(left)
     right = right if right.axes[-2] == summed else swapped(right)
-    axes = (*left.axes[:-1], right.axes[-1])
+    stack = max(left.axes[:-2], right.axes[:-2], key=len)
+    axes = (*stack, left.axes[-2], right.axes[-1])
     return Text(f"{left.within(PRODUCT)} @ {_right(right)}", PRODUCT, axes)
 
 

@@ -338,7 +338,12 @@ class _Scheduler:
 
 
 def _largest_part(value: Kernel) -> sp.Expr | None:
-    """What is summed, or the term or factor with most operations in it."""
+    """What is summed, or the term or factor with most operations in it.
+
+    None for a contraction: the product that it sums would be far larger than its operands.
+    """
+    if is_contraction(value):
+        return None
     if value.reduction == "sum" and value.reduced and value.body.args:
         return value.body
     parts = [part for part in value.body.args if part.args and slots_of(part)]

@@ -176,7 +176,7 @@ def _inline(program: Program) -> Program:
             ]
             if positions:
                 value = substituted(builder, value, positions)
-            value = _merged_sum(builder, value, single)
+            value = _merged_map(builder, _merged_sum(builder, value, single), single)
         moved[tensor] = builder.add(value, definition.label, definition.origin)
         joinable = isinstance(value, Kernel) and value.reduction == "sum" and value.accesses
         if joinable and readers[tensor] == 1 and not definition.label.exact:
@@ -218,6 +218,23 @@ def _merged_sum(program: Builder, value: Kernel, single: set[int]) -> Kernel:
         for one in source.accesses
     ]
     return kernel(value.output, sizes, coefficient * source.body, accesses)
+
+
+def _merged_map(program: Builder, value: Kernel, single: set[int]) -> Kernel:
+    """transpose of a sum: y[j, i], y[i, j] = Σ_k x[i, k]·w[k, j] → Σ_k x[i, k]·w[k, j] over [j, i],
+    where y is read once.
+    """
+    if not value.is_index_map:
+        return value
+    (access,) = value.accesses
+    source = program[access.tensor].value
+    if access.tensor not in single or not isinstance(source, Kernel) or source.elementwise:
+        return value
+    inner = dict(zip(access.indices, source.output, strict=True))
+    if any(index is not None and index not in inner for index in value.output):
+        return value
+    output = [None if index is None else inner[index] for index in value.output]
+    return kernel(output, source.sizes, source.body, source.accesses)
 
 
 def _occurrences(body: sp.Expr, symbol: sp.Symbol) -> int:

@@ -42,10 +42,16 @@ class Text:
 def without_ones(text: Text) -> Text:
     if None not in text.axes:
         return text
-    key = ["0" if index is None else ":" for index in text.axes]
+    key = ellipsed(["0" if index is None else ":" for index in text.axes])
     while len(key) > 1 and key[-1] == ":":
         key.pop()
     return text.indexed(key, tuple(index for index in text.axes if index is not None))
+
+
+def ellipsed(key: list[str]) -> list[str]:
+    """A key for all axes, with `...` in place of three or more `:` in front."""
+    count = next((at for at, part in enumerate(key) if part != ":"), 0)
+    return ["...", *key[count:]] if count > 2 else key
 
 
 def aligned(text: Text, target: Indices) -> Text:
@@ -78,7 +84,7 @@ def size_text(size: sp.Expr) -> str:
     if isinstance(size, sp.ceiling):
         above, below = size.args[0].as_numer_denom()
         return f"-(-({above}) // {below})"
-    return str(size)
+    return re.sub(r"(?<!\*)\*(?!\*)", " * ", str(size))
 
 
 def literal_text(value: object) -> str:

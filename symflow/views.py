@@ -29,7 +29,7 @@ from symflow.program import (
 )
 from symflow.rows import equal, to_float
 from symflow.shapes import Shape
-from symflow.text import Text, shape_text
+from symflow.text import Text, literal_text, shape_text
 
 Step = tuple["int | sp.Expr | None", "int | sp.Expr | None", int]
 """Start, stop and step of one axis, as in a Python slice; sizes such as `n` may be ends."""
@@ -77,11 +77,12 @@ class Slice(Primitive):
 
 @dataclass(frozen=True, slots=True)
 class Place(Primitive):
-    """Zeros of the given shape, with `source` at `key`."""
+    """Zeros of the given shape, or other equal numbers, with `source` at `key`."""
 
     source: int
     key: tuple[int | Step, ...]
     shape: Shape
+    fill: float = 0.0
 
     def infer(self, operands: Sequence[Type]) -> Type:
         return Type(self.shape, operands[0].dtype)
@@ -91,7 +92,8 @@ class Place(Primitive):
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         key = ", ".join(_key_text(self.key))
-        return Text(f"_placed({operands[0].source}, np.s_[{key}], {shape_text(self.shape)})")
+        fill = f", {literal_text(self.fill)}" if self.fill else ""
+        return Text(f"_placed({operands[0].source}, np.s_[{key}], {shape_text(self.shape)}{fill})")
 
 
 @dataclass(frozen=True, slots=True)
