@@ -369,7 +369,8 @@ def apply(
         try:
             value = operation.define(known, graph.sizes, **attributes)
             # sizes declared as None may have been found out on the way
-            inferred = value.infer([node.type for node in inputs if node.type is not None])
+            retyped = [node.type for node in inputs if node.type is not None]
+            inferred = value.infer([retyped[number] for number in value.operands])
         except SymflowError as error:
             raise described(error, operation, inputs, known, calling_location()) from None
     return Tensor(operation, inputs, attributes, name, inferred, graph)

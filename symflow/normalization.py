@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from symflow.arrays import Axis, reduce_mean, reduce_sum, squeeze
+from symflow.arrays import Axis, expand_dims, reduce_mean, reduce_sum
 from symflow.functions import add, maximum, multiply, rsqrt, square
 from symflow.graph import Tensor, convert
 
@@ -14,14 +14,26 @@ def moments(
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance over the given axes; the variance divides by the number of entries."""
     x = convert(x)
-    mean = reduce_mean(x, axes, keepdims=True).called("mean")
-    centered = (x - mean).called("centered")
+    mean = reduce_mean(x, axes, keepdims=keepdims).called("mean")
+    centered = (x - (mean if keepdims else _spread(mean, axes, x))).called("centered")
     variance = reduce_mean(square(centered), axes, keepdims=keepdims).called("variance")
-    if not keepdims:
-        mean = squeeze(mean, axes).called("mean")
     if name is not None:
         mean.name, variance.name = f"{name}_mean", f"{name}_variance"
     return mean, variance
+
+
+def _spread(mean: Tensor, axes: Axis, x: Tensor) -> Tensor:
+    """A mean with the axes that it is over as axes of size one."""
+    if axes is None:
+        return mean
+    wanted = [axes] if isinstance(axes, int) else list(axes)
+    if x.shape is not None:
+        wanted = [axis % len(x.shape) for axis in wanted]
+    elif min(wanted) < 0 <= max(wanted):
+        return reduce_mean(x, axes, keepdims=True)
+    for axis in sorted(wanted, key=abs):
+        mean = expand_dims(mean, axis)
+    return mean
 
 
 def batch_normalization(

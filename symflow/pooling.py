@@ -119,8 +119,8 @@ def _avg_pool(
     x = call.operand(value)
     windows = windows_of(call, [x], sliding, pairs, at=0)
     counts = [
-        apply(_ENTRIES, [x], sliding=sliding, padding=pairs, number=number).called("entries")
-        for number in range(call.spatial)
+        apply(_ENTRIES, [x], sliding=sliding, padding=pairs, number=number).called(part)
+        for number, part in enumerate(("layers", "rows", "columns")[-call.spatial :])
     ]
     total = counts[0]
     for one in counts[1:]:

@@ -179,6 +179,10 @@ def _contraction(value: Kernel, operand: Operand) -> Text:
     first, second = left.axes, right.axes
     summed = [index for index in first if index in second and index not in out]
     batch = [index for index in first if index in second and index in out]
+    if len(summed) == 1:
+        for rows, matrices in ((left, right), (right, left)):
+            if _is_stack(rows, matrices, summed[0], out):
+                return _batched_product(rows, matrices, summed[0])
     if not batch and len(summed) == 1:
         if len(first) <= 2 and len(second) <= 2:
             free_left = [index for index in first if index != summed[0]]
@@ -197,10 +201,6 @@ def _contraction(value: Kernel, operand: Operand) -> Text:
         if out[-2:] == (_free(second, batch, summed), _free(first, batch, summed)):
             left, right = right, left
         return _batched_product(left, right, summed[0])
-    if len(summed) == 1:
-        for rows, matrices in ((left, right), (right, left)):
-            if _is_stack(rows, matrices, summed[0], out):
-                return _batched_product(rows, matrices, summed[0])
     if not batch and len(summed) == len(value.reduced):
         return _tensordot(*operands, value)
     names = "ijklmnopqrstuvwxyzabcdefgh"

@@ -347,7 +347,20 @@ def _largest_part(value: Kernel) -> sp.Expr | None:
     if value.reduction == "sum" and value.reduced and value.body.args:
         return value.body
     parts = [part for part in value.body.args if part.args and slots_of(part)]
+    if not parts and isinstance(value.body, sp.Mul):
+        most = max(len(value.carried(factor)) for factor in value.body.args)
+        small = [one for one in value.body.args if len(value.carried(one)) < most]
+        if len(small) > 1 and any(map(slots_of, small)):
+            return sp.Mul(*small)
     return max(parts, key=lambda part: part.count_ops(), default=None)
+
+
+def _replaced(body: sp.Expr, part: sp.Expr, by: sp.Expr) -> sp.Expr:
+    """The body with a part of it, or some of its factors, replaced."""
+    factors = set(sp.Mul.make_args(part))
+    if isinstance(body, sp.Mul) and factors < set(body.args):
+        return sp.Mul(*(one for one in body.args if one not in factors), by)
+    return body.xreplace({part: by})
 
 
 def _with_parts(
@@ -367,7 +380,7 @@ def _with_parts(
             value = kernel(
                 whole.output,
                 whole.sizes,
-                whole.body.xreplace({part: slot(len(accesses))}),
+                _replaced(whole.body, part, slot(len(accesses))),
                 [*accesses, Access(own, whole.order(part))],
             )
         moved[number] = builder.add(value, definition.label, definition.origin)

@@ -42,7 +42,8 @@ class Text:
 def without_ones(text: Text) -> Text:
     if None not in text.axes:
         return text
-    key = ellipsed(["0" if index is None else ":" for index in text.axes])
+    key = ["0" if index is None else ":" for index in text.axes]
+    key = ellipsed(key) if key[-1] == "0" else key
     while len(key) > 1 and key[-1] == ":":
         key.pop()
     return text.indexed(key, tuple(index for index in text.axes if index is not None))
