@@ -48,10 +48,11 @@ left = sf.sigmoid(mixed[:, :3] + shift)
 right = sf.softplus(mixed[:, 3:])
 gate = sf.sigmoid(c)
 hot = sf.one_hot(k, 5)
+slid = sf.nn.avg_pool1d(sf.expand_dims(mixed, -1), 3, 2, "SAME")
 near = sf.reduce_sum(sf.square(sf.gather(table, k) - x), axis=1)
 score = gate * sf.reduce_sum(left * right, axis=1) + sf.reduce_sum(v[1:4]) * hot[:, 0]
 penalty = sf.reduce_sum(sf.elu(v) + sf.xlogy(v, 1.0 + v))
-loss = sf.reduce_mean(score * near) + 0.01 * penalty
+loss = sf.reduce_mean(score * near) + 0.01 * penalty + sf.reduce_mean(sf.square(slid))
 
 train_op = sf.train.GradientDescentOptimizer(0.01).minimize(loss)
 '''

@@ -62,6 +62,15 @@ def test_digits(generated: Load, digits: Any) -> None:
     assert np.mean(probability.argmax(axis=1) == digit) >= 0.95
 
 
+def test_digits_cnn(generated: Load, digits: Any) -> None:
+    train, (pixels, digit) = ((pixels.reshape(-1, 8, 8, 1), digit) for pixels, digit in digits)
+    module = generated("digits_cnn")
+    result = module.train(module.initial_parameters(), *train, steps=1000, batch_size=50)
+    probability = module.probability(result.parameters, pixels)
+    assert probability.dtype == np.float32
+    assert np.mean(probability.argmax(axis=1) == digit) >= 0.97
+
+
 def test_rosenbrock(generated: Load) -> None:
     module = generated("rosenbrock")
     result = module.train(module.initial_parameters(), steps=20000, tolerance=1e-4)
