@@ -5,7 +5,7 @@
 A body is read as a product, and its factors are grouped by the set of indices that they carry.
 Factors that carry no summed index leave the sum; a summed index that nothing carries is a
 multiplication by its size; an index that only one group carries is summed inside that group. One
-group left is an elementwise expression and a reduction; two are a contraction (`@`, dot,
+group left is an elementwise expression and a reduction; two are a contraction (`@`, dot, tensordot,
 einsum); of more, the cheapest pair is contracted first.
 """
 

@@ -1,4 +1,4 @@
-"""Kernels as NumPy source: contractions as `@`, dot and einsum, the rest as ufuncs."""
+"""Kernels as NumPy source: contractions as `@`, dot, tensordot and einsum, the rest as ufuncs."""
 
 from __future__ import annotations
 

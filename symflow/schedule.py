@@ -6,6 +6,7 @@ once; the rest are written where they are read, as long as a line stays short en
 
 from __future__ import annotations
 
+import ast
 import keyword
 import re
 from collections.abc import Iterable, Mapping
@@ -97,8 +98,26 @@ class Statement:
         if INDENT + len(code) + 2 + len(self.comment) <= WIDTH:
             return [*above, f"{code}  {self.comment}"]
         if above and INDENT + len(above[0]) + 2 + len(self.comment) <= WIDTH:
-            return [f"{above[0]}  {self.comment.removeprefix('# ')}", code]
-        return [*above, self.comment, code]
+            return [
+                f"{above[0]}  {self.comment.removeprefix('# ')}",
+                *_broken(self.target, self.expression),
+            ]
+        return [*above, self.comment, *_broken(self.target, self.expression)]
+
+
+def _broken(target: str, expression: str) -> list[str]:
+    """An assignment, broken as a formatter would where it is too long and cannot be split."""
+    line = f"{target} = {expression}"
+    if INDENT + len(line) <= WIDTH or 2 * INDENT + len(expression) > WIDTH:
+        return [line]
+    value = ast.parse(expression, mode="eval").body
+    function = f"{ast.unparse(value.func)}(" if isinstance(value, ast.Call) else ""
+    if function and expression.startswith(function):
+        inside = expression.removeprefix(function).removesuffix(")")
+        return [f"{target} = {function}", f"    {inside}", ")"]
+    if isinstance(value, (ast.BinOp, ast.UnaryOp)):
+        return [f"{target} = (", f"    {expression}", ")"]
+    return [line]
 
 
 @dataclass(frozen=True)
@@ -347,20 +366,7 @@ def _largest_part(value: Kernel) -> sp.Expr | None:
     if value.reduction == "sum" and value.reduced and value.body.args:
         return value.body
     parts = [part for part in value.body.args if part.args and slots_of(part)]
-    if not parts and isinstance(value.body, sp.Mul):
-        most = max(len(value.carried(factor)) for factor in value.body.args)
-        small = [one for one in value.body.args if len(value.carried(one)) < most]
-        if len(small) > 1 and any(map(slots_of, small)):
-            return sp.Mul(*small)
     return max(parts, key=lambda part: part.count_ops(), default=None)
-
-
-def _replaced(body: sp.Expr, part: sp.Expr, by: sp.Expr) -> sp.Expr:
-    """The body with a part of it, or some of its factors, replaced."""
-    factors = set(sp.Mul.make_args(part))
-    if isinstance(body, sp.Mul) and factors < set(body.args):
-        return sp.Mul(*(one for one in body.args if one not in factors), by)
-    return body.xreplace({part: by})
 
 
 def _with_parts(
@@ -380,7 +386,7 @@ def _with_parts(
             value = kernel(
                 whole.output,
                 whole.sizes,
-                _replaced(whole.body, part, slot(len(accesses))),
+                whole.body.xreplace({part: slot(len(accesses))}),
                 [*accesses, Access(own, whole.order(part))],
             )
         moved[number] = builder.add(value, definition.label, definition.origin)

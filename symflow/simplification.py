@@ -5,7 +5,8 @@ be taken by (`kept`) stay as they are. The passes in order:
 
     fold       literals and index maps vanish into the kernels that read them
     stabilise  what overflows or loses digits is replaced (`stabilisation.py`, `rules.py`)
-    inline     an elementwise kernel that is read once, and has no name, joins its reader
+    inline     an elementwise kernel that is read once, and has no name, joins its reader; a sum
+               takes the order of axes in which its only reader wants it
     factor     a factor common to all terms is taken out of a sum
     contract   sums become contractions or plain reductions (`contraction.py`)
     share      an expensive subexpression that occurs twice becomes a tensor of its own

@@ -92,7 +92,7 @@ class Call:
 
     def entries(self, what: str, value: Whole) -> tuple[int, ...]:
         """One number per axis that windows slide along."""
-        given = list(value) if isinstance(value, (list, tuple)) else [value]
+        given: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]
         if any(not isinstance(one, (int, np.integer)) or one < 1 for one in given):
             raise self.error(f"{what} is {value!r}: use whole numbers from 1")
         found = [int(one) for one in given]

@@ -31,6 +31,17 @@ SMALL = {
         "rate = sf.train.backtracking_line_search()\n"
         "train_op = sf.GradientDescentOptimizer(rate).minimize(loss)\n"
     ),
+    "windows": (
+        'x = sf.placeholder(sf.float32, ("n", 32, 32, 16))\nbias = sf.Variable(sf.zeros(16))\n'
+        "w = sf.Variable(sf.random_normal((3, 3, 16, 32)))\n"
+        'y = sf.nn.conv2d(x + bias, w, 2, "SAME", dilations=2)\n'
+        'pooled = sf.nn.avg_pool(y, 3, 2, "SAME")\n'
+        'largest = sf.nn.max_pool(pooled, 3, 2, "SAME")\n'
+        "mean, variance = sf.nn.moments(largest, [0, 1, 2])\n"
+        "normal = sf.nn.batch_normalization(largest, mean, variance, None, None, 1e-3)\n"
+        'wide = sf.nn.conv2d_transpose(y, w, (None, 33, 33, 16), 2, "VALID")\n'
+        "loss = sf.reduce_sum(sf.tanh(normal)) + sf.reduce_sum(sf.square(wide))\n"
+    ),
     "matrix": "import numpy as np\nw = sf.Variable(np.eye(9) / 7)\nloss = sf.reduce_sum(w ** 3)\n",
 }
 

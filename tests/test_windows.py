@@ -731,6 +731,19 @@ def test_a_convolution_is_one_product_forward_and_two_back(compiled: Compiled) -
     assert body.count("_overlap_added(") == 1
 
 
+def test_a_transposed_product_is_a_product(compiled: Compiled) -> None:
+    """Of the transposed factors; nothing is moved."""
+    module = compiled(
+        "import symflow as sf\n"
+        'a, b = sf.placeholder(shape=("n", 3)), sf.placeholder(shape=(3, "m"))\n'
+        "z = sf.transpose(a @ b)\n"
+    )
+    a, b = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
+    assert_allclose(module.z(a, b), (a @ b).T)
+    with open(module.__file__, encoding="utf-8") as file:
+        assert "= b.T @ a.T" in file.read()
+
+
 @pytest.mark.parametrize(
     ("subscripts", "expected"),
     [
