@@ -326,7 +326,10 @@ def test_cross_correlation_is_numpys() -> None:
 
 
 def test_onnx_operator_specification() -> None:
-    """The Conv examples: 3 × 3 of ones over 0..24, with and without padding, and with strides."""
+    """The Conv examples: 3 × 3 of ones over 0..24, with and without padding, and with strides.
+
+    The figures are those of the tests of the ONNX standard (Apache-2.0).
+    """
     x = np.arange(25.0).reshape(1, 1, 5, 5)
     ones = np.ones((3, 3, 1, 1))
     padded = [
@@ -350,7 +353,7 @@ def test_onnx_operator_specification() -> None:
 
 
 def test_onnx_average_without_padding_and_maximum() -> None:
-    """AveragePool and MaxPool examples on 1..25: windows of 5 with two entries around."""
+    """AveragePool and MaxPool on 1..25: windows of 5 with two entries around; SAME_UPPER."""
     x = np.arange(1.0, 26.0).reshape(1, 5, 5, 1)
     pads = ((2, 2), (2, 2))
     averages, largest = evaluate([sf.nn.avg_pool(x, 5, 1, pads), sf.nn.max_pool(x, 5, 1, pads)])
@@ -368,6 +371,11 @@ def test_onnx_average_without_padding_and_maximum() -> None:
         largest[0, ..., 0],
         [[13, 14, 15, 15, 15], [18, 19, 20, 20, 20]] + [[23, 24, 25, 25, 25]] * 3,
     )
+    averages, largest = evaluate(
+        [pool(x, 3, 2, "SAME") for pool in (sf.nn.avg_pool, sf.nn.max_pool)]
+    )
+    assert_array_equal(averages[0, ..., 0], [[4, 5.5, 7], [11.5, 13, 14.5], [19, 20.5, 22]])
+    assert_array_equal(largest[0, ..., 0], [[7, 9, 10], [17, 19, 20], [22, 24, 25]])
 
 
 # --- formats, sizes, precision -------------------------------------------------------------------
