@@ -18,18 +18,17 @@ from symflow.functions import (
     exp,
     log,
     multiply,
+    not_equal,
     sqrt,
     square,
     subtract,
     to_float,
+    to_int,
 )
 from symflow.graph import Constant, Tensor, apply, convert, shape_of
+from symflow.graph import structural as _structural
 
 Axis = int | Sequence[int] | None
-
-
-def _structural(operation: str, *operands: Any, label: str | None = None, **how: Any) -> Tensor:
-    return apply(operations.TABLE[operation], operands, label, **how)
 
 
 # --- reductions ------------------------------------------------------------------------------
@@ -229,10 +228,19 @@ def l2_loss(x: Any, name: str | None = None) -> Tensor:
 
 
 def cast(x: Any, dtype: DTypeLike, name: str | None = None) -> Tensor:
-    """To floating point of the model's precision."""
-    if np.dtype(dtype).kind != "f":
-        raise SymflowError("cast goes to floating point only", calling_location())
-    return to_float(x, name=name)
+    """To another kind of number, of which booleans are one.
+
+    To floating point in the model's precision; to 64-bit integers, without what stands behind
+    the point; to booleans, which say what is not 0.
+    """
+    x, kind = convert(x), np.dtype(dtype).kind
+    if kind == "f":
+        return to_float(x, name=name)
+    if kind in "iu":
+        return to_int(x, name=name)
+    if kind == "b":
+        return not_equal(x, 0, name=name)
+    raise SymflowError(f"cast: {np.dtype(dtype)} is not a real number's", calling_location())
 
 
 def global_norm(tensors: Sequence[Any]) -> Tensor:

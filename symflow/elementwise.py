@@ -85,7 +85,8 @@ class Elementwise:
     helper    name of the function that the generated module defines for it, if it needs one
     opaque    whether SymPy must not look inside
     evaluate  simpler form for special arguments, or for all of them in terms of other rows
-    result    "float"; "bool" for predicates; "widest" for the widest of the operands
+    result    "float"; "int"; "bool" for predicates; "widest" for the widest of the operands
+    takes     "numbers", booleans among them, which count as 0 and 1; or "booleans" alone
     domain    where the tests draw each operand from
     """
 
@@ -97,8 +98,9 @@ class Elementwise:
     helper: str | None = None
     opaque: bool = False
     evaluate: Callable[..., sp.Expr | None] | None = None
-    result: Literal["float", "bool", "widest"] = "widest"
+    result: Literal["float", "int", "bool", "widest"] = "widest"
     result_from: int = 0
+    takes: Literal["numbers", "booleans"] = "numbers"
     domain: Domain = ((-3.0, 3.0),)
 
     @property
@@ -120,10 +122,19 @@ class Elementwise:
         ]
         slots = [slot(number) for number in range(len(operands))]
         dtypes = [operand.dtype for operand in operands]
+        if self.takes == "booleans":
+            self._check_booleans(dtypes)
         body = canonical(self(*_promoted(self, slots, dtypes)))
-        if self.name == "to_float" and dtypes[0] == "float":
+        if self.name in ("to_float", "to_int") and dtypes[0] == self.result:
             body = slots[0]
         return kernel(output, extents, body, accesses)
+
+    def _check_booleans(self, dtypes: Sequence[Dtype]) -> None:
+        numbers = [dtype for dtype in dtypes if dtype != "bool"]
+        if numbers:
+            raise SymflowError(
+                f"booleans are wanted, not {numbers[0]}s; compare first, as in x > 0"
+            )
 
 
 def align(operand: Type, output: Sequence[int | None]) -> tuple[int | None, ...]:
@@ -141,10 +152,12 @@ def _promoted(
 
     NumPy would widen float32 to float64 where it meets an int64 array.
     """
-    if row.result == "bool" or row.name == "to_float":
+    if row.result in ("bool", "int") or row.name == "to_float":
         return slots
     body = row(*slots)
     numbers = dtypes[row.result_from :]
+    if row.name == "where" and set(numbers) == {"bool"}:
+        return slots
     floating = row.result == "float" or dtype_of(body, tuple(dtypes)) == "float"
     if "float" not in numbers and not floating and "int" in numbers:
         return slots

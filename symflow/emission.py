@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import sympy as sp
 from numpy.typing import NDArray
 
 import symflow
@@ -219,20 +220,21 @@ class _Emitter:
     def _used(self, tensors: Iterable[int]) -> list[str]:
         """The inputs that tensors depend on, in the model's order."""
         live = self.program.live(tensors)
-        names = {
-            definition.value.name
-            for tensor, definition in enumerate(self.program.definitions)
-            if live[tensor] and isinstance(definition.value, Input)
-        }
-        return [name for name in self.arguments if name in names]
+        needed = [one for one, alive in zip(self.program.definitions, live, strict=True) if alive]
+        names = {one.value.name for one in needed if isinstance(one.value, Input)}
+        used = [name for name in self.arguments if name in names]
+        given = sizes_of({name: self.types[name].shape for name in used})
+        for definition in needed:  # sizes may be all that is needed of an input
+            for symbol in sorted(map(str, sp.Tuple(*definition.type.shape).free_symbols)):
+                if symbol not in given:
+                    used.append(self.sizes[symbol].partition(".")[0])
+                    given = sizes_of({name: self.types[name].shape for name in used})
+        return [name for name in self.arguments if name in used]
 
     def _prelude(self, code: Block, used: Sequence[str]) -> list[str]:
         """Sizes and precision, where the statements mention them."""
-        lines = [
-            f"{size} = {source}"
-            for size, source in self.sizes.items()
-            if code.mentions(size) and source.partition(".")[0] in used
-        ]
+        sizes = sizes_of({name: self.types[name].shape for name in used})
+        lines = [f"{size} = {source}" for size, source in sizes.items() if code.mentions(size)]
         if code.mentions("dtype"):
             floats = [name for name in used if self.types[name].dtype == "float"]
             source = "p[0].dtype" if self.parameters else f"{floats[0]}.dtype" if floats else ""

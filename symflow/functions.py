@@ -104,8 +104,10 @@ hard_sigmoid = _function(ROWS["hard_sigmoid"])
 hard_tanh = _function(ROWS["hard_tanh"])
 logical_and = _function(ROWS["logical_and"])
 logical_or = _function(ROWS["logical_or"])
+logical_xor = _function(ROWS["logical_xor"])
 logical_not = _function(ROWS["logical_not"])
 to_float = _function(ROWS["to_float"])
+to_int = _function(ROWS["to_int"])
 
 
 def operation(name: str, maths: Any, *, doc: str = "", domain: Domain = ((-3.0, 3.0),)) -> Function:

@@ -87,7 +87,8 @@ def set_random_seed(seed: int) -> None:
 class Tensor:
     """A node of the graph. Made by `placeholder`, `Variable`, `constant` and the operations.
 
-    `+ - * / ** @ - abs [] < <= > >= == !=` make further nodes, with NumPy's broadcasting.
+    `+ - * / % ** @ - abs [] < <= > >= == !=` make further nodes, with NumPy's broadcasting, and
+    so do `& | ^ ~` of booleans.
     """
 
     __array_ufunc__ = None  # NumPy arrays leave `array * tensor` to the tensor
@@ -179,6 +180,33 @@ class Tensor:
 
     def __rmatmul__(self, other: Any) -> Tensor:
         return apply(operations.TABLE["matmul"], [other, self])
+
+    def __mod__(self, other: Any) -> Tensor:
+        return elementwise("floormod", self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return elementwise("floormod", other, self)
+
+    def __and__(self, other: Any) -> Tensor:
+        return elementwise("logical_and", self, other)
+
+    def __rand__(self, other: Any) -> Tensor:
+        return elementwise("logical_and", other, self)
+
+    def __or__(self, other: Any) -> Tensor:
+        return elementwise("logical_or", self, other)
+
+    def __ror__(self, other: Any) -> Tensor:
+        return elementwise("logical_or", other, self)
+
+    def __xor__(self, other: Any) -> Tensor:
+        return elementwise("logical_xor", self, other)
+
+    def __rxor__(self, other: Any) -> Tensor:
+        return elementwise("logical_xor", other, self)
+
+    def __invert__(self) -> Tensor:
+        return elementwise("logical_not", self)
 
     def __neg__(self) -> Tensor:
         return elementwise("negative", self)
@@ -346,6 +374,11 @@ def convert(value: Any) -> Tensor:
 def elementwise(name: str, *operands: Any, label: str | None = None) -> Tensor:
     """A row of the elementwise table applied to tensors, arrays or numbers."""
     return apply(ROWS[name], operands, label)
+
+
+def structural(name: str, *operands: Any, label: str | None = None, **attributes: Any) -> Tensor:
+    """A row of the table of all other operations applied to tensors, arrays or numbers."""
+    return apply(operations.TABLE[name], operands, label, **attributes)
 
 
 def apply(

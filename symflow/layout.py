@@ -36,9 +36,11 @@ class Helpers:
     elu: bool = False
     xlogy: bool = False
     placed: bool = False
+    put_along: bool = False
     scattered: bool = False
     windows: bool = False
     overlap_added: bool = False
+    recurrence: bool = False
     truncated_normal: bool = False
 
     @staticmethod

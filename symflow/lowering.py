@@ -112,7 +112,27 @@ def lower(graph: Graph, request: Request) -> Program:
             _name_unknowns(nodes, request, sizes)
         if len(sizes) == before:
             assert program is not None
+            _check_sizes(program)
             return program
+
+
+def _check_sizes(program: Program) -> None:
+    """Every size that is no number must be that of an axis of an input."""
+    known = set(
+        size
+        for one in program.definitions
+        if isinstance(one.value, Input)
+        for size in one.type.shape
+    )
+    for definition in program.definitions:
+        for size in definition.type.shape:
+            for symbol in size.free_symbols - known:
+                called = "None" if isinstance(symbol, Unknown) else repr(symbol.name)
+                raise SymflowError(
+                    f"the size {called} of {show(definition.type.shape)} is of no placeholder that "
+                    "is read here, and cannot be found out",
+                    definition.origin,
+                )
 
 
 def _lowered(nodes: Sequence[Tensor], request: Request, sizes: Sizes) -> Program | None:

@@ -30,6 +30,7 @@ from symflow.functions import (
 from symflow.graph import Tensor, convert
 from symflow.normalization import batch_normalization, l2_normalize, layer_norm, moments
 from symflow.pooling import avg_pool, avg_pool1d, avg_pool3d, max_pool, max_pool1d, max_pool3d
+from symflow.selection import embedding_lookup, top_k
 
 __all__ = [
     "avg_pool",
@@ -43,6 +44,7 @@ __all__ = [
     "conv3d",
     "depthwise_conv2d",
     "elu",
+    "embedding_lookup",
     "l2_loss",
     "l2_normalize",
     "layer_norm",
@@ -63,6 +65,7 @@ __all__ = [
     "softplus",
     "swish",
     "tanh",
+    "top_k",
 ]
 
 

@@ -16,7 +16,7 @@ from symflow.shapes import show
 
 _LETTERS = "ijklpqrstuvwabcdefgh"
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-_BIG = {"sum": "Σ", "max": "max", "min": "min"}
+_BIG = {"sum": "Σ", "max": "max", "min": "min", "any": "any", "all": "all"}
 
 
 class _Formula(StrPrinter):  # type: ignore[misc]

@@ -8,23 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import sympy as sp
 
+import symflow.matrices as matrices
+import symflow.picking as picking
+import symflow.running as running
+import symflow.tiling as tiling
+from symflow.axes import axes_of as _axes
 from symflow.elementwise import align
 from symflow.errors import SymflowError
 from symflow.program import (
     ONE,
     Access,
     Derivative,
+    Full,
     Iota,
+    Reduction,
     Type,
     Value,
     indices_of,
     kernel,
+    literal,
     slot,
 )
+from symflow.program import number as exactly
 from symflow.rows import to_float
 from symflow.shapes import Shape, Sizes, broadcast, show
 from symflow.views import (
@@ -58,22 +67,7 @@ class Structural:
     define: Callable[..., Value]
 
 
-def _axes(operand: Type, axis: int | Sequence[int] | None) -> list[int]:
-    """Axes as whole numbers from 0; all of them for None."""
-    rank = len(operand.shape)
-    if axis is None:
-        return list(range(rank))
-    wanted = [axis] if isinstance(axis, int) else list(axis)
-    for one in wanted:
-        if not -rank <= one < rank:
-            raise SymflowError(f"axis {one} is out of range for shape {show(operand.shape)}")
-    axes = [one % rank for one in wanted]
-    if len(set(axes)) != len(axes):
-        raise SymflowError(f"axis {tuple(wanted)} names an axis twice")
-    return axes
-
-
-def _reduction(operation: Literal["sum", "max", "min"], mean: bool = False) -> Callable[..., Value]:
+def _reduction(operation: Reduction, mean: bool = False) -> Callable[..., Value]:
     def define(
         operands: Sequence[Type],
         sizes: Sizes,
@@ -82,6 +76,8 @@ def _reduction(operation: Literal["sum", "max", "min"], mean: bool = False) -> C
     ) -> Value:
         (operand,) = operands
         axes = _axes(operand, axis)
+        if operation in ("any", "all") and operand.dtype != "bool":
+            raise SymflowError(f"booleans are wanted, not {operand.dtype}s; compare first: x > 0")
         indices, extents = indices_of(operand.shape)
         output = [
             None if number in axes else index
@@ -159,6 +155,37 @@ def _einsum(operands: Sequence[Type], sizes: Sizes, inputs: Sequence[str], outpu
     ]
     body = sp.Mul(*(slot(at) for at in range(len(accesses))))
     return kernel([numbers[letter] for letter in output], extents, body, accesses)
+
+
+def _tensordot(
+    operands: Sequence[Type], sizes: Sizes, axes: int | tuple[tuple[int, ...], tuple[int, ...]]
+) -> Value:
+    """Summed over so many last axes of a and first ones of b, or over pairs of axes."""
+    left, right = operands
+    ranks = len(left.shape), len(right.shape)
+    if isinstance(axes, int):
+        if not 0 <= axes <= min(ranks):
+            raise SymflowError(
+                f"{axes} axes of {show(left.shape)} and {show(right.shape)} cannot be summed"
+            )
+        pairs = [(ranks[0] - axes + at, at) for at in range(axes)]
+    else:
+        first, second = _axes(left, axes[0]), _axes(right, axes[1])
+        if len(first) != len(second):
+            raise SymflowError(f"axes {axes} pairs {len(first)} axes with {len(second)}")
+        pairs = list(zip(first, second, strict=True))
+    for at, meets in pairs:
+        if sizes.agree(left.shape[at], right.shape[meets]) is None:
+            raise SymflowError(
+                f"axis {at} of {show(left.shape)} differs from axis {meets} of {show(right.shape)}"
+            )
+    letters = [chr(ord("a") + at) for at in range(sum(ranks))]
+    own, other = letters[: ranks[0]], letters[ranks[0] :]
+    for at, meets in pairs:
+        other[meets] = own[at]
+    summed = [own[at] for at, _ in pairs]
+    output = "".join(letter for letter in (*own, *other) if letter not in summed)
+    return _einsum(operands, sizes, ("".join(own), "".join(other)), output)
 
 
 def _transpose(operands: Sequence[Type], sizes: Sizes, perm: Sequence[int] | None = None) -> Value:
@@ -262,9 +289,27 @@ def _slice(operands: Sequence[Type], sizes: Sizes, key: Sequence[int | Step]) ->
 
 def _gather(operands: Sequence[Type], sizes: Sizes, axis: int = 0) -> Value:
     source, rows = operands
-    if rows.dtype != "int":
-        raise SymflowError(f"indices are whole numbers, but these are {rows.dtype}")
+    picking.whole_numbers(rows)
     return Gather(0, 1, _axes(source, axis)[0])
+
+
+def _filled(operands: Sequence[Type], sizes: Sizes, shape: Shape, value: float) -> Value:
+    """The same number everywhere: an integer or a boolean if the value is one."""
+    if isinstance(value, float):
+        return literal(exactly(value), shape)
+    return Full(int(value), shape, "bool" if isinstance(value, bool) else "int")
+
+
+def _filled_like(value: int) -> Callable[..., Value]:
+    """The same number everywhere, of the shape and kind of the operand."""
+
+    def define(operands: Sequence[Type], sizes: Sizes) -> Value:
+        (operand,) = operands
+        if operand.dtype == "float":
+            return literal(sp.Integer(value), operand.shape)
+        return Full(value, operand.shape, operand.dtype)
+
+    return define
 
 
 def _diagonal(operands: Sequence[Type], sizes: Sizes, axes: tuple[int, int]) -> Value:
@@ -281,8 +326,20 @@ TABLE: dict[str, Structural] = {
         Structural("reduce_mean", _reduction("sum", mean=True)),
         Structural("reduce_max", _reduction("max")),
         Structural("reduce_min", _reduction("min")),
+        Structural("reduce_any", _reduction("any")),
+        Structural("reduce_all", _reduction("all")),
+        Structural("reduce_prod", running.product),
+        Structural("cumsum", running.cumulative(running.CumulativeSum)),
+        Structural("cumprod", running.cumulative(running.CumulativeProduct)),
+        Structural("shift", running.shift),
+        Structural("segment_sum", picking.segment_sum),
         Structural("matmul", _matmul),
         Structural("einsum", _einsum),
+        Structural("tensordot", _tensordot),
+        Structural("eye", matrices.eye),
+        Structural("diag", matrices.diagonal_matrix),
+        Structural("diag_part", matrices.diagonal),
+        Structural("band_part", matrices.band),
         Structural("transpose", _transpose),
         Structural("transpose_matrix", _transpose_matrix),
         Structural("expand_dims", _expand_dims),
@@ -291,7 +348,23 @@ TABLE: dict[str, Structural] = {
         Structural("reshape", _reshape),
         Structural("concat", _concat),
         Structural("slice", _slice),
+        Structural("section", tiling.section),
+        Structural("flip", tiling.flip),
+        Structural("roll", tiling.roll),
+        Structural("tile", tiling.tile),
+        Structural("repeat", tiling.repeat),
+        Structural("pad", tiling.pad),
         Structural("gather", _gather),
+        Structural("gather_nd", picking.gather_each),
+        Structural("scatter_nd", picking.scatter_each),
+        Structural("take_along", picking.along),
+        Structural("argmax", picking.extremum("argmax")),
+        Structural("argmin", picking.extremum("argmin")),
+        Structural("argsort", picking.order),
+        Structural("top_k", picking.largest),
+        Structural("fill", _filled),
+        Structural("zeros_like", _filled_like(0)),
+        Structural("ones_like", _filled_like(1)),
         Structural("diagonal", _diagonal),
         Structural("stop_gradient", lambda operands, sizes: StopGradient(0)),
         Structural("range", lambda operands, sizes, size: Iota(size)),

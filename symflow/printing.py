@@ -8,7 +8,7 @@ import sympy as sp
 
 from symflow.bodies import Body
 from symflow.primitives import Primitive
-from symflow.program import Constant, Indices, Iota, Kernel, Type, Value, slot, slots_of
+from symflow.program import Constant, Full, Indices, Iota, Kernel, Type, Value, slot, slots_of
 from symflow.text import (
     ATOM,
     PRODUCT,
@@ -32,6 +32,9 @@ def value_text(value: Value, type_: Type, types: Sequence[Type], operand: Operan
         return kernel_text(value, operand, whole=type_.dtype == "int")
     if isinstance(value, Iota):
         return Text(f"np.arange({size_text(value.size)})")
+    if isinstance(value, Full):
+        number = bool(value.value) if value.dtype == "bool" else value.value
+        return Text(f"np.full({shape_text(value.shape)}, {number})")
     if isinstance(value, Constant):
         text = literal_text(value.data.tolist())
         return Text(text if value.data.ndim == 0 else f"np.array({text})", UNARY)
@@ -109,7 +112,7 @@ def _reduction(value: Kernel, operand: Operand, whole: bool) -> Text:
     layout = _layout(value)
     text = Body(value, texts, layout, whole).text(value.body)
     text = _broadcast(text, value, layout)
-    function = {"sum": "np.sum", "max": "np.max", "min": "np.min"}[value.reduction]
+    function = f"np.{value.reduction}"
     reduced = set(value.reduced)
     everything = reduced >= set(layout) - {None}
     if everything and not value.output:

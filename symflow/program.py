@@ -2,7 +2,7 @@
 
     program     ::=  definition*, outputs
     definition  ::=  type, value, label, origin       bound once, only to what stands before it
-    value       ::=  kernel | input | constant | iota | primitive | derivative
+    value       ::=  kernel | input | constant | iota | full | primitive | derivative
     kernel      ::=  z[output] = reduction over the other indices of body(slots)
                      each slot bound to one access  tensor[indices]
 
@@ -30,6 +30,7 @@ from symflow.errors import Location
 from symflow.shapes import Shape
 
 Dtype = Literal["bool", "int", "float"]
+Reduction = Literal["sum", "max", "min", "any", "all"]
 Indices = tuple["int | None", ...]
 
 ONE = sp.Integer(1)
@@ -110,7 +111,7 @@ class Kernel:
     sizes: tuple[sp.Expr, ...]
     body: sp.Expr
     accesses: tuple[Access, ...]
-    reduction: Literal["sum", "max", "min"] = "sum"
+    reduction: Reduction = "sum"
 
     @property
     def operands(self) -> tuple[int, ...]:
@@ -183,7 +184,7 @@ def kernel(
     sizes: Sequence[sp.Expr],
     body: sp.Expr,
     accesses: Sequence[Access],
-    reduction: Literal["sum", "max", "min"] = "sum",
+    reduction: Reduction = "sum",
 ) -> Kernel:
     """A kernel in canonical form: slots in order of their tensors, indices in order of use.
 
@@ -215,8 +216,8 @@ def kernel(
             if len(slots_of(body)) < len(distinct):  # as in x - x
                 return kernel(output, sizes, body, distinct, reduction)
     else:
-        assert len(distinct) == 1, "max and min reduce one tensor"
-        assert body == slot(used[0]), "max and min reduce a tensor as it is"
+        assert len(distinct) == 1, f"{reduction} reduces one tensor"
+        assert body == slot(used[0]), f"{reduction} reduces a tensor as it is"
         body = slot(0)
 
     def moved(indices: Indices) -> Indices:
@@ -291,6 +292,18 @@ class Iota(Leaf):
 
 
 @dataclass(frozen=True, slots=True)
+class Full(Leaf):
+    """The same integer or boolean everywhere. Of floats, a literal kernel does this."""
+
+    value: int
+    shape: Shape
+    dtype: Dtype
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        return Type(self.shape, self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
 class Derivative:
     """∂ of / ∂ by, summed over the elements of `of`. The gradients stage replaces it."""
 
@@ -323,10 +336,8 @@ def _dtype_of(body: sp.Expr, slots: tuple[Dtype, ...]) -> Dtype:
     if isinstance(body, sp.Integer):
         return "int"
     declared: str | None = getattr(body, "result", None)  # opaque functions say theirs
-    if declared == "bool":
-        return "bool"
-    if declared == "float":
-        return "float"
+    if declared == "bool" or declared == "int" or declared == "float":
+        return declared  # type: ignore[return-value]
     parts = [_dtype_of(part, slots) for part in body.args]
     if isinstance(body, sp.Pow) and body.exp.is_Integer and body.exp.is_positive:
         return parts[0]

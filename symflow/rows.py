@@ -68,6 +68,7 @@ def _connective(name: str, maths: Callable[..., sp.Expr], doc: str) -> Elementwi
         numpy=f"np.{name}({', '.join(f'{{{number}}}' for number in range(arity))})",
         opaque=True,
         result="bool",
+        takes="booleans",
         domain=((0.0, 1.0),) * arity,
     )
 
@@ -132,6 +133,15 @@ to_float = Elementwise(
     opaque=True,
     evaluate=lambda x: x if x.is_Number else None,
     result="float",
+)
+to_int = Elementwise(
+    "to_int",
+    lambda x: choose(x < 0, sp.ceiling(x), sp.floor(x)),
+    "A whole number, without what stands behind the point. It has no derivative.",
+    partials=lambda x, y: [0],
+    numpy="{0}.astype(np.int64)",
+    opaque=True,
+    result="int",
 )
 sign = Elementwise(
     "sign",
@@ -259,6 +269,7 @@ _TABLE = (
         domain=((0.0, 1.0), (-3.0, 3.0), (-3.0, 3.0)),
     ),
     to_float,
+    to_int,
     greater,
     _predicate("greater_equal", lambda x, y: choose(x >= y, 1, 0), ">=", "x ≥ y, as booleans."),
     _predicate("less", lambda x, y: choose(x < y, 1, 0), "<", "x < y, as booleans."),
@@ -502,6 +513,11 @@ _TABLE = (
         "logical_or",
         lambda x, y: choose(sp.Ne(x**2 + y**2, 0), 1, 0),
         "Whether x or y holds, or both, as booleans.",
+    ),
+    _connective(
+        "logical_xor",
+        lambda x, y: choose(sp.Ne((x - y) ** 2, 0), 1, 0),
+        "Whether one of x and y holds, but not both, as booleans.",
     ),
     _connective(
         "logical_not", lambda x: choose(sp.Eq(x, 0), 1, 0), "Whether x does not hold, as booleans."

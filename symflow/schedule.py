@@ -128,9 +128,10 @@ class Block:
     results: Mapping[str, str]
 
     def mentions(self, name: str) -> bool:
-        """Whether the code reads a name."""
+        """Whether the code reads a name; an argument's name is not read."""
         sources = [*(one.expression for one in self.statements), *self.results.values()]
-        return any(re.search(rf"(?<![\w.\"']){re.escape(name)}(?!\w)", one) for one in sources)
+        read = re.compile(rf"(?<![\w.\"']){re.escape(name)}(?!\w|=(?!=))")
+        return any(read.search(one) for one in sources)
 
 
 class Names:

@@ -57,10 +57,16 @@ def _flattened(fetches: Any, flat: list[Any]) -> Callable[[Iterator[Any]], Any]:
         parts = {key: _flattened(value, flat) for key, value in fetches.items()}
         return lambda values: {key: part(values) for key, part in parts.items()}
     if isinstance(fetches, (list, tuple)):
-        kind, entries = type(fetches), [_flattened(value, flat) for value in fetches]
-        return lambda values: kind([entry(values) for entry in entries])
+        entries = [_flattened(value, flat) for value in fetches]
+        return lambda values: _alike(fetches, [entry(values) for entry in entries])
     flat.append(fetches)
     return next
+
+
+def _alike(fetches: Any, values: list[Any]) -> Any:
+    """The values in a list, tuple or named tuple as the fetches are."""
+    kind = type(fetches)
+    return kind(*values) if hasattr(kind, "_fields") else kind(values)
 
 
 class Session:
@@ -124,7 +130,7 @@ class Session:
         for one in fetches:
             if isinstance(one, Training):
                 self._train(one, fed)
-        return type(fetches)(results)
+        return _alike(fetches, results)
 
     # --- feeding ---
 

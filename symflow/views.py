@@ -3,6 +3,9 @@
     reshape ↔ reshape          slice ↔ place (into zeros)        concat ↔ its slices
     gather ↔ scatter-add       diagonal ↔ a kernel with i = j    stop_gradient: none
 
+More of them: `tiling.py` (pad, roll, tile, repeat), `matrices.py` (bands and diagonals),
+`picking.py` (sorting, entries by coordinates).
+
 A view is one class (see `primitives.py`). Transposes, broadcasting, expand_dims and squeeze are
 no views: they are index maps, and vanish into the accesses of the kernels that read them.
 """
