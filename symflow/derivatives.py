@@ -89,6 +89,9 @@ def unreached(y: Tensor, x: Tensor, name: str | None = None) -> str:
     called = name or called_by_user(x)
     target = f"{y.name!r}" if y.name else "the loss"
     at = f" ({x.location})" if x.location else ""
+    if x.type is not None and not differentiable(x):
+        held = "booleans" if x.type.dtype == "bool" else "whole numbers"
+        return f"{called}{at} holds {held}, by which there is no derivative"
     pending, seen, broken = [y], {id(y)}, None
     while pending:
         node = pending.pop()

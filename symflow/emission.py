@@ -29,11 +29,12 @@ from symflow.layout import (
     sizes_of,
 )
 from symflow.loop import Loop, training_loop
+from symflow.matrices import Diagonal
 from symflow.program import Constant, Input, Kernel, Program
 from symflow.schedule import INDENT, WIDTH, Block, block
 from symflow.shapes import Shape, show
 from symflow.text import shape_text
-from symflow.views import Diagonal, Reshape, Slice
+from symflow.views import Reshape, Slice
 
 LARGEST_LITERAL = 300
 """Entries of an array beyond which it goes to a file beside the module."""

@@ -118,12 +118,8 @@ def lower(graph: Graph, request: Request) -> Program:
 
 def _check_sizes(program: Program) -> None:
     """Every size that is no number must be that of an axis of an input."""
-    known = set(
-        size
-        for one in program.definitions
-        if isinstance(one.value, Input)
-        for size in one.type.shape
-    )
+    inputs = [one for one in program.definitions if isinstance(one.value, Input)]
+    known = {size for one in inputs for size in one.type.shape}
     for definition in program.definitions:
         for size in definition.type.shape:
             for symbol in size.free_symbols - known:

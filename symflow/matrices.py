@@ -1,6 +1,6 @@
-"""Views of matrices: the identity, a diagonal put into one, and bands of one.
+"""Views of matrices: the identity, diagonals, bands.
 
-All work on the last two axes. A band is its own adjoint; a diagonal matrix ↔ its diagonal.
+diagonal ↔ a kernel with the identity      diagonal matrix ↔ its diagonal      band ↔ itself
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import sympy as sp
 
 from symflow.errors import SymflowError
 from symflow.primitives import Primitive
-from symflow.program import Builder, Label, Type, Value
+from symflow.program import Access, Builder, Label, Type, Value, indices_of, kernel, slot
 from symflow.shapes import Sizes, show
 from symflow.text import Text, size_text
-from symflow.views import Diagonal
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,36 @@ class Eye(Primitive):
     def numpy(self, operands: Sequence[Text]) -> Text:
         columns = "" if self.rows == self.columns else f", {size_text(self.columns)}"
         return Text(f"np.eye({size_text(self.rows)}{columns}, dtype=dtype)")
+
+
+@dataclass(frozen=True, slots=True)
+class Diagonal(Primitive):
+    """z[..., i] = source[..., i, ..., i, ...]: two axes of equal size, read together, put last."""
+
+    source: int
+    axes: tuple[int, int]
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        shape = operands[0].shape
+        rest = [size for axis, size in enumerate(shape) if axis not in self.axes]
+        return Type((*rest, shape[self.axes[0]]), operands[0].dtype)
+
+    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
+        shape = program[self.source].type.shape
+        output, sizes = indices_of(shape)
+        row, column = (output[axis] for axis in self.axes)
+        rest = tuple(index for axis, index in enumerate(output) if axis not in self.axes)
+        if row is None or column is None:  # a 1 × 1 diagonal is all there is
+            accesses, body = [Access(upstream, (*rest, None))], slot(0)
+        else:
+            ones = program.add(Eye(sizes[row], sizes[row]), Label("identity"))
+            accesses = [Access(upstream, (*rest, row)), Access(ones, (row, column))]
+            body = slot(0) * slot(1)
+        return program.add(kernel(output, sizes, body, accesses), label)
+
+    def numpy(self, operands: Sequence[Text]) -> Text:
+        first, second = self.axes
+        return Text(f"np.diagonal({operands[0].source}, axis1={first}, axis2={second})")
 
 
 @dataclass(frozen=True, slots=True)

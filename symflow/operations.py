@@ -39,7 +39,6 @@ from symflow.shapes import Shape, Sizes, broadcast, show
 from symflow.views import (
     WHOLE,
     Concat,
-    Diagonal,
     Gather,
     Reshape,
     Slice,
@@ -316,7 +315,7 @@ def _diagonal(operands: Sequence[Type], sizes: Sizes, axes: tuple[int, int]) -> 
     shape = operands[0].shape
     if sizes.agree(shape[axes[0]], shape[axes[1]]) is None:
         raise SymflowError(f"a diagonal of {show(shape)}: the axes differ in size")
-    return Diagonal(0, axes)
+    return matrices.Diagonal(0, axes)
 
 
 TABLE: dict[str, Structural] = {

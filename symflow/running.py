@@ -81,6 +81,7 @@ class Product(Primitive):
 
     source: int
     axes: tuple[int, ...]
+    rank: int
     keepdims: bool
 
     def infer(self, operands: Sequence[Type]) -> Type:
@@ -106,7 +107,9 @@ class Product(Primitive):
             count = sp.Mul(*(shape[axis] for axis in self.axes))
             row, axis = program.add(Reshape(moved, (*kept, count)), name), len(kept)
         parts = [products_before(program, row, axis, reverse) for reverse in (False, True)]
-        others = program.elementwise(slot(0) * slot(1), parts, Label(f"{label.name}_others"))
+        others = program.elementwise(
+            slot(0) * slot(1), parts, Label(f"{program[self.source].label.name}_others")
+        )
         if len(self.axes) != 1:
             unmerged = (*kept, *(shape[axis] for axis in self.axes))
             others = program.add(Reshape(others, unmerged), program[others].label)
@@ -119,6 +122,8 @@ class Product(Primitive):
         return program.add(kernel(indices, sizes, slot(0) * slot(1), accesses), label)
 
     def numpy(self, operands: Sequence[Text]) -> Text:
+        if len(self.axes) == self.rank and not self.keepdims:
+            return Text(f"np.prod({operands[0].source})")
         axes = str(self.axes[0]) if len(self.axes) == 1 else str(self.axes)
         kept = ", keepdims=True" if self.keepdims else ""
         return Text(f"np.prod({operands[0].source}, axis={axes}{kept})")
@@ -183,19 +188,19 @@ class Recurrence(Primitive):
         return Text(f"_recurrence({factors.source}, {source.source}, axis={self.axis}{order})")
 
 
-def shifted(program: Builder, tensor: int, axis: int, by: int, fill: int = 0) -> int:
+def shifted(program: Builder, tensor: int, axis: int, by: int) -> int:
     """The tensor one place further along an axis, or one back."""
-    label = program[tensor].label.name
-    rank = len(program[tensor].type.shape)
-    name = Label(f"{label}_{'previous' if by == 1 else 'next'}")
-    return program.add(Shift(tensor, axis, by, rank, fill), name)
+    name = Label(f"{program[tensor].label.name}_{'previous' if by == 1 else 'next'}")
+    return program.add(Shift(tensor, axis, by, len(program[tensor].type.shape)), name)
 
 
 def products_before(program: Builder, tensor: int, axis: int, reverse: bool) -> int:
     """The product of the entries before each one, or behind it if `reverse`; 1 where none is."""
     label = program[tensor].label.name
     running = program.add(CumulativeProduct(tensor, axis, reverse), Label(f"{label}_products"))
-    return shifted(program, running, axis, -1 if reverse else 1, 1)
+    by, name = (-1, "behind") if reverse else (1, "before")
+    rank = len(program[tensor].type.shape)
+    return program.add(Shift(running, axis, by, rank, fill=1), Label(f"{label}_{name}"))
 
 
 def _running(function: str, source: Text, axis: int, reverse: bool) -> Text:
@@ -237,4 +242,4 @@ def product(
         indices, extents = indices_of(operand.shape)
         output = [index for at, index in enumerate(indices) if keepdims or at not in axes]
         return kernel(output, extents, slot(0), [Access(0, indices)])
-    return Product(0, tuple(sorted(axes)), keepdims)
+    return Product(0, tuple(sorted(axes)), len(operand.shape), keepdims)

@@ -90,10 +90,20 @@ class Statement:
     def target(self) -> str:
         return f"{self.name}: Array" if self.typed else self.name
 
+    def _broken(self) -> list[str]:
+        """A call that is too long for a line, its arguments on one of their own."""
+        above = [f"# {self.formula}"] if self.shown else []
+        call = re.fullmatch(r"([\w.]+\()(.*)\)", self.expression)
+        if call is None or ")" in re.sub(r"\([^()]*\)", "", call[2]).partition("(")[0]:
+            return [*above, self.comment, f"{self.target} = {self.expression}"]
+        return [*above, self.comment, f"{self.target} = {call[1]}", f"    {call[2]}", ")"]
+
     @property
     def lines(self) -> list[str]:
         """The source, commented within the width that a formatter leaves alone."""
         code = f"{self.target} = {self.expression}"
+        if INDENT + len(code) > WIDTH:
+            return self._broken()
         above = [f"# {self.formula}"] if self.shown else []
         if INDENT + len(code) + 2 + len(self.comment) <= WIDTH:
             return [*above, f"{code}  {self.comment}"]
@@ -367,6 +377,9 @@ def _largest_part(value: Kernel) -> sp.Expr | None:
     if value.reduction == "sum" and value.reduced and value.body.args:
         return value.body
     parts = [part for part in value.body.args if part.args and slots_of(part)]
+    if not parts and isinstance(value.body, (sp.Add, sp.Mul)) and len(value.body.args) > 3:
+        terms = sorted(value.body.args, key=lambda term: slots_of(term))
+        return value.body.func(*terms[: len(terms) // 2])  # as in a sum of many names
     return max(parts, key=lambda part: part.count_ops(), default=None)
 
 
@@ -387,12 +400,19 @@ def _with_parts(
             value = kernel(
                 whole.output,
                 whole.sizes,
-                whole.body.xreplace({part: slot(len(accesses))}),
+                _replaced(whole.body, part, slot(len(accesses))),
                 [*accesses, Access(own, whole.order(part))],
             )
         moved[number] = builder.add(value, definition.label, definition.origin)
     outputs = {name: moved[number] for name, number in program.outputs.items()}
     return builder.program(outputs), {name: moved[number] for name, number in roots.items()}
+
+
+def _replaced(body: sp.Expr, part: sp.Expr, by: sp.Expr) -> sp.Expr:
+    """The body with something in place of a part, which may be some terms of a sum."""
+    if type(part) is type(body) and set(part.args) < set(body.args):
+        return body.func(by, *(term for term in body.args if term not in part.args))
+    return body.xreplace({part: by})
 
 
 def _part_name(owner: str, whole: Kernel, part: sp.Expr) -> str:

@@ -84,7 +84,15 @@ def size_text(size: sp.Expr) -> str:
     """A size as Python integer arithmetic."""
     if isinstance(size, sp.ceiling):
         above, below = size.args[0].as_numer_denom()
-        return f"-(-({above}) // {below})"
+        return f"-(-({_spaced(above)}) // {below})"
+    above, below = size.as_numer_denom()
+    if below != 1:
+        return f"{_spaced(above) if above.is_Symbol else f'({_spaced(above)})'} // {below}"
+    return _spaced(size)
+
+
+def _spaced(size: sp.Expr) -> str:
+    """3 * n + 2, as a formatter writes it."""
     return re.sub(r"(?<!\*)\*(?!\*)", " * ", str(size))
 
 

@@ -1,7 +1,7 @@
 """Views: linear maps that only move entries, each naming its adjoint.
 
     reshape ↔ reshape          slice ↔ place (into zeros)        concat ↔ its slices
-    gather ↔ scatter-add       diagonal ↔ a kernel with i = j    stop_gradient: none
+    gather ↔ scatter-add       a slice that turns axes round ↔ itself    stop_gradient: none
 
 More of them: `tiling.py` (pad, roll, tile, repeat), `matrices.py` (bands and diagonals),
 `picking.py` (sorting, entries by coordinates).
@@ -20,24 +20,19 @@ import sympy as sp
 
 from symflow.primitives import Primitive
 from symflow.program import (
-    Access,
     Builder,
-    Iota,
     Label,
     Type,
-    indices_of,
-    kernel,
-    slot,
     widest,
 )
-from symflow.rows import equal, to_float
 from symflow.shapes import Shape
-from symflow.text import Text, literal_text, shape_text
+from symflow.text import Text, literal_text, shape_text, size_text
 
 Step = tuple["int | sp.Expr | None", "int | sp.Expr | None", int]
 """Start, stop and step of one axis, as in a Python slice; sizes such as `n` may be ends."""
 
 WHOLE: Step = (None, None, 1)
+TURNED: Step = (None, None, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +67,8 @@ class Slice(Primitive):
         return Type(tuple(sizes), operands[0].dtype)
 
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
+        if all(part in (WHOLE, TURNED) for part in self.key):
+            return program.add(Slice(upstream, self.key), label)
         return program.add(Place(upstream, self.key, program[self.source].type.shape), label)
 
     def numpy(self, operands: Sequence[Text]) -> Text:
@@ -173,40 +170,6 @@ class ScatterAdd(Primitive):
 
 
 @dataclass(frozen=True, slots=True)
-class Diagonal(Primitive):
-    """z[..., i] = source[..., i, ..., i, ...]: two axes of equal size, read together, put last."""
-
-    source: int
-    axes: tuple[int, int]
-
-    def infer(self, operands: Sequence[Type]) -> Type:
-        shape = operands[0].shape
-        rest = [size for axis, size in enumerate(shape) if axis not in self.axes]
-        return Type((*rest, shape[self.axes[0]]), operands[0].dtype)
-
-    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
-        shape = program[self.source].type.shape
-        output, sizes = indices_of(shape)
-        row, column = (output[axis] for axis in self.axes)
-        rest = tuple(index for axis, index in enumerate(output) if axis not in self.axes)
-        if row is None or column is None:  # a 1 × 1 diagonal is all there is
-            accesses, body = [Access(upstream, (*rest, None))], slot(0)
-        else:
-            iota = program.add(Iota(sizes[row]), Label("positions"))
-            accesses = [
-                Access(upstream, (*rest, row)),
-                Access(iota, (row,)),
-                Access(iota, (column,)),
-            ]
-            body = slot(0) * to_float(equal(slot(1), slot(2)))
-        return program.add(kernel(output, sizes, body, accesses), label)
-
-    def numpy(self, operands: Sequence[Text]) -> Text:
-        first, second = self.axes
-        return Text(f"np.diagonal({operands[0].source}, axis1={first}, axis2={second})")
-
-
-@dataclass(frozen=True, slots=True)
 class StopGradient(Primitive):
     """The tensor itself, with nothing behind it as far as derivatives are concerned."""
 
@@ -239,6 +202,10 @@ def takes_all(part: int | Step) -> bool:
     return part in (WHOLE, (0, None, 1))
 
 
+def _end_text(end: object) -> str:
+    return "" if end is None else size_text(end) if isinstance(end, sp.Expr) else str(end)
+
+
 def _key_text(key: Sequence[int | tuple[object, object, int]]) -> list[str]:
     """A key between the brackets."""
     parts: list[str] = []
@@ -248,9 +215,11 @@ def _key_text(key: Sequence[int | tuple[object, object, int]]) -> list[str]:
         elif takes_all(part):
             parts.append(":")
         else:
-            start, stop, step = ("" if end is None else str(end) for end in part)
+            start, stop, step = (_end_text(end) for end in part)
             start = "" if start == "0" else start
-            parts.append(f"{start}:{stop}" + (f":{step}" if step != "1" else ""))
+            colon = " : " if " " in start + stop else ":"  # as a formatter leaves them
+            text = f"{start}{colon}{stop}" + (f"{colon}{step}" if step != "1" else "")
+            parts.append(text.strip())
     while len(parts) > 1 and parts[-1] == ":":
         parts.pop()
     return parts

@@ -27,7 +27,8 @@ Array = NDArray[Any]
 
 ROW_LIST = list(ROWS.values())
 BINARY = [row for row in ROW_LIST if len(row.domain) > 1]
-DIFFERENTIABLE = [row for row in ROW_LIST if row.result != "bool"]
+WHOLE = {"bool": np.bool_, "int": np.int64}
+DIFFERENTIABLE = [row for row in ROW_LIST if row.result not in WHOLE]
 NUMPY_NAMES = {
     "add": "add",
     "multiply": "multiply",
@@ -92,8 +93,17 @@ def flat(lists: list[list[Any]]) -> list[Any]:
 
 
 def run(fetches: Any, placeholders: list[Any], values: list[Array]) -> Any:
+    fed = [
+        np.asarray(value, x.dtype) if x.kind == "bool" else value
+        for x, value in zip(placeholders, values, strict=True)
+    ]
     with sf.Session() as session:
-        return session.run(fetches, dict(zip(placeholders, values, strict=True)))
+        return session.run(fetches, dict(zip(placeholders, fed, strict=True)))
+
+
+def accepted(row: Elementwise, shape: Any, dtype: Any = sf.float64, name: str | None = None) -> Any:
+    """A placeholder of the kind that the row takes."""
+    return sf.placeholder(sf.bool if row.takes == "booleans" else dtype, shape, name)
 
 
 def gradients_at(function: Callable[..., Any], *values: Any) -> tuple[Array, list[Array]]:
@@ -118,16 +128,16 @@ def test_a_row_is_offered_under_its_name_and_documented(row: Elementwise) -> Non
     assert row.doc.endswith(".")
     if row.name == "root_of_squares":
         return  # what sqrt becomes where symflow finds a norm
-    operands = [sf.placeholder(sf.float64, (3,)) for _ in row.domain]
+    operands = [accepted(row, (3,)) for _ in row.domain]
     assert getattr(sf, row.name)(*operands).operation is row
 
 
 @pytest.mark.parametrize("row", ROW_LIST, ids=named)
 def test_forward(row: Elementwise) -> None:
     values = draw(row, [(40,)] * len(row.domain))
-    x = [sf.placeholder(sf.float64, ("n",)) for _ in values]
+    x = [accepted(row, ("n",)) for _ in values]
     result = run(apply(row, x), x, values)
-    assert result.dtype == (np.bool_ if row.result == "bool" else np.float64)
+    assert result.dtype == WHOLE.get(row.result, np.float64)
     assert_allclose(result, exact(row, values), rtol=1e-14, atol=1e-15)
 
 
@@ -148,10 +158,11 @@ def test_derivatives(row: Elementwise, order: int) -> None:
         assert_allclose(result, exact(row, values, *by), rtol=1e-12, atol=1e-14, err_msg=str(by))
 
 
-@pytest.mark.parametrize("row", [row for row in ROW_LIST if row.result == "bool"], ids=named)
+@pytest.mark.parametrize("row", [row for row in ROW_LIST if row.result in WHOLE], ids=named)
 def test_predicates_have_no_derivative(row: Elementwise) -> None:
-    x = [sf.placeholder(sf.float64, (3,), name=name) for name in ["x", "y"][: len(row.domain)]]
-    with pytest.raises(sf.SymflowError, match=rf"x .*only through {row.name} "):
+    x = [accepted(row, (3,), name=name) for name in ["x", "y"][: len(row.domain)]]
+    told = "x .* holds booleans" if row.takes == "booleans" else rf"x .*only through {row.name} "
+    with pytest.raises(sf.SymflowError, match=told):
         sf.gradients(sf.reduce_sum(sf.to_float(apply(row, x))), x)
 
 
@@ -162,7 +173,7 @@ def test_broadcasting(row: Elementwise) -> None:
     pools = [
         draw(row, [shape] * len(row.domain), seed=number) for number, shape in enumerate(PATTERNS)
     ]
-    x = [[sf.placeholder(sf.float64, shape) for _ in operands] for shape in PATTERNS]
+    x = [[accepted(row, shape) for _ in operands] for shape in PATTERNS]
     combinations = list(itertools.product(range(len(PATTERNS)), repeat=len(row.domain)))
     weights = np.random.default_rng(1).uniform(1, 2, (4, 2, 3))
     fetches, expected = [], []
@@ -174,7 +185,7 @@ def test_broadcasting(row: Elementwise) -> None:
         z = apply(row, chosen)
         fetches.append(z)
         expected.append(np.broadcast_to(numpy_maths(row)(*values), shape))
-        if row.result != "bool":
+        if row.result not in WHOLE:
             fetches += sf.gradients(sf.reduce_sum(z * weight), chosen)
             expected += [
                 reduced(weight * numpy_maths(row, operand)(*values), values[operand].shape)
@@ -198,15 +209,15 @@ def test_single_precision_stays_single(row: Elementwise, monkeypatch: pytest.Mon
     """In the compiled code itself, not by a conversion at its end."""
     monkeypatch.setattr(sf.Session, "_typed", lambda session, result, tensor: result)
     values = draw(row, [(5,)] * len(row.domain))
-    x = [sf.placeholder(sf.float32, ("n",)) for _ in values]
+    x = [accepted(row, ("n",), sf.float32) for _ in values]
     y = apply(row, x)
     fetches = [y]
-    if row.result != "bool":
+    if row.result not in WHOLE:
         scaled = sf.reduce_mean(0.1 * y + 1 / 3)
         first = sf.gradients(scaled, x)
         fetches += [scaled, *first, *sf.gradients(sf.reduce_sum(first[-1]), x)]
     results = run(fetches, x, values)
-    wanted = np.bool_ if row.result == "bool" else np.float32
+    wanted = WHOLE.get(row.result, np.float32)
     assert [np.asarray(result).dtype for result in results] == [wanted] * len(results)
     assert_allclose(results[0], exact(row, values), rtol=1e-5, atol=1e-6)
 
