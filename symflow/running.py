@@ -94,32 +94,31 @@ class Product(Primitive):
 
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
         """The share of an entry is the product of all others, those before and those behind it."""
-        shape = program[self.source].type.shape
-        indices, sizes = indices_of(shape)
-        rest = tuple(index for axis, index in enumerate(indices) if axis not in self.axes)
-        order = (*rest, *(indices[axis] for axis in self.axes))
-        if len(self.axes) == 1:
-            row, axis, order = self.source, self.axes[0], indices
-        else:  # the product runs over all entries of several axes in a row
-            name = Label(f"{program[self.source].label.name}_entries")
-            moved = program.add(kernel(order, sizes, slot(0), [Access(self.source, indices)]), name)
-            kept = tuple(size for axis, size in enumerate(shape) if axis not in self.axes)
-            count = sp.Mul(*(shape[axis] for axis in self.axes))
-            row, axis = program.add(Reshape(moved, (*kept, count)), name), len(kept)
-        parts = [products_before(program, row, axis, reverse) for reverse in (False, True)]
-        others = program.elementwise(
-            slot(0) * slot(1), parts, Label(f"{program[self.source].label.name}_others")
-        )
-        if len(self.axes) != 1:
-            unmerged = (*kept, *(shape[axis] for axis in self.axes))
-            others = program.add(Reshape(others, unmerged), program[others].label)
+        indices, sizes = indices_of(program[self.source].type.shape)
         above = tuple(
             None if axis in self.axes else index
             for axis, index in enumerate(indices)
             if self.keepdims or axis not in self.axes
         )
-        accesses = [Access(upstream, above), Access(others, order)]
-        return program.add(kernel(indices, sizes, slot(0) * slot(1), accesses), label)
+        others = self._others(program)
+        share = kernel(indices, sizes, slot(0) * slot(1), [Access(upstream, above), others])
+        return program.add(share, label)
+
+    def _others(self, program: Builder) -> Access:
+        """The product of all entries but each one; those of several axes are put in a row first."""
+        name, type_ = program[self.source].label.name, program[self.source].type
+        indices, sizes = indices_of(type_.shape)
+        if len(self.axes) == 1:
+            return Access(_products_beside(program, self.source, self.axes[0], name), indices)
+        rest = [axis for axis in range(self.rank) if axis not in self.axes]
+        order = [*rest, *self.axes]
+        moved, apart = (tuple(many[axis] for axis in order) for many in (indices, type_.shape))
+        entries = kernel(moved, sizes, slot(0), [Access(self.source, indices)])
+        label = Label(f"{name}_entries")
+        count = sp.Mul(*apart[len(rest) :])
+        flat = Reshape(program.add(entries, label), (*apart[: len(rest)], count))
+        others = _products_beside(program, program.add(flat, label), len(rest), name)
+        return Access(program.add(Reshape(others, apart), program[others].label), moved)
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         if len(self.axes) == self.rank and not self.keepdims:
@@ -201,6 +200,12 @@ def products_before(program: Builder, tensor: int, axis: int, reverse: bool) -> 
     by, name = (-1, "behind") if reverse else (1, "before")
     rank = len(program[tensor].type.shape)
     return program.add(Shift(running, axis, by, rank, fill=1), Label(f"{label}_{name}"))
+
+
+def _products_beside(program: Builder, tensor: int, axis: int, name: str) -> int:
+    """The product of all entries of an axis but each one."""
+    parts = [products_before(program, tensor, axis, reverse) for reverse in (False, True)]
+    return program.elementwise(slot(0) * slot(1), parts, Label(f"{name}_others"))
 
 
 def _running(function: str, source: Text, axis: int, reverse: bool) -> Text:

@@ -87,6 +87,8 @@ def extreme(row: Elementwise, dtype: Any) -> list[Array]:
         near_one = 1.0 + random.choice([-1.0, 1.0], POINTS) * 2.0 ** -random.uniform(2, 40, POINTS)
         values = np.concatenate([magnitudes, moderate, near_one])
         values = (random.permutation(values) * random.choice([-1.0, 1.0], 3 * POINTS)).astype(dtype)
+        if row.result == "int":  # of 64 bits
+            values = np.clip(values, -(2.0**62), 2.0**62)
         whole = row.result == "bool" or number < row.result_from
         found.append(np.round(values) if whole else values)
     return found
@@ -99,7 +101,9 @@ def measured(row: Elementwise, operands: Sequence[Array], dtype: Any, order: int
         for first, second in itertools.combinations(operands, 2):
             smooth &= first != second
         operands = [operand[smooth] for operand in operands]
-    x = [sf.placeholder(dtype, ("n",)) for _ in operands]
+    if row.takes == "booleans":
+        operands = [operand != 0.0 for operand in operands]
+    x = [sf.placeholder(operand.dtype, ("n",)) for operand in operands]
     wanted = list(itertools.product(range(row.arity), repeat=order))
     fetches = []
     for by in wanted:
@@ -151,7 +155,7 @@ def errors(row: Elementwise) -> list[float | None]:
     """The figures of a row, in the order of COLUMNS; None for derivatives of predicates."""
     found: list[float | None] = []
     for precision, points, order in COLUMNS:
-        if row.result == "bool" and order:
+        if row.result in ("bool", "int") and order:
             found.append(None)
             continue
         with sf.Graph().as_default():
@@ -175,7 +179,7 @@ def definition(row: Elementwise) -> list[str]:
         expression_text(differentiated(canonical(body), number).xreplace(operands))
         for number in range(row.arity)
     ]
-    return [f"`{row.name}`", row.doc, "" if row.result == "bool" else ", ".join(slopes)]
+    return [f"`{row.name}`", row.doc, "" if row.result in ("bool", "int") else ", ".join(slopes)]
 
 
 PREFACE = """\
