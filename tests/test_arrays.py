@@ -24,6 +24,7 @@ from reference import complex_step, evaluate
 from test_golden import TOOLS
 
 import symflow as sf
+from symflow.checking import check
 from symflow.files import compile_files, write
 
 Array = NDArray[Any]
@@ -1047,6 +1048,12 @@ def test_a_generated_gradient_is_that_of_the_generated_loss(many: Path) -> None:
                 slopes.append(module.loss(type(point)(*moved), x, k))
             quotient = (slopes[0] - slopes[1]) / 2e-5
             assert_allclose(gradients[at][entry], quotient, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_the_checker_follows_every_operation(many: Path) -> None:
+    """`symflow check` steps into the complex plane, through sorting, segments and the rest."""
+    for result in check(many):
+        assert result.error < 1e-7, result
 
 
 def test_single_precision_survives_training(many: Path) -> None:
