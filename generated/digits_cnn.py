@@ -387,7 +387,7 @@ def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
 
 def _placed(source: Array, key: Any, shape: tuple[int, ...], fill: float = 0.0) -> Array:
     """`fill` in the given shape, with `source` at `key`."""
-    result = np.full(shape, fill, np.asarray(source).dtype)
+    result = np.full_like(source, fill, shape=shape)
     result[key] = source
     return result
 

@@ -90,20 +90,10 @@ class Statement:
     def target(self) -> str:
         return f"{self.name}: Array" if self.typed else self.name
 
-    def _broken(self) -> list[str]:
-        """A call that is too long for a line, its arguments on one of their own."""
-        above = [f"# {self.formula}"] if self.shown else []
-        call = re.fullmatch(r"([\w.]+\()(.*)\)", self.expression)
-        if call is None or ")" in re.sub(r"\([^()]*\)", "", call[2]).partition("(")[0]:
-            return [*above, self.comment, f"{self.target} = {self.expression}"]
-        return [*above, self.comment, f"{self.target} = {call[1]}", f"    {call[2]}", ")"]
-
     @property
     def lines(self) -> list[str]:
         """The source, commented within the width that a formatter leaves alone."""
         code = f"{self.target} = {self.expression}"
-        if INDENT + len(code) > WIDTH:
-            return self._broken()
         above = [f"# {self.formula}"] if self.shown else []
         if INDENT + len(code) + 2 + len(self.comment) <= WIDTH:
             return [*above, f"{code}  {self.comment}"]
