@@ -15,7 +15,8 @@ from symflow.graph import Tensor, apply, convert
 from symflow.operations import Structural
 from symflow.program import Access, Type, Value, indices_of, kernel, slot
 from symflow.shapes import Shape, Sizes, show
-from symflow.views import WHOLE, Place, Step
+from symflow.tiling import Pad
+from symflow.views import WHOLE, Step
 from symflow.windows import Padding, Sliding, Windows
 
 Whole = int | Sequence[int]
@@ -173,7 +174,8 @@ def _padded(
     if not any(map(any, pads)):
         indices, extents = indices_of(shape)
         return kernel(indices, extents, slot(0), [Access(0, indices)])
-    return Place(0, inside(sliding, pads), wide, fill)
+    along = dict(zip(sliding.axes, pads, strict=True))
+    return Pad(0, tuple(along.get(axis, (0, 0)) for axis in range(rank)), fill)
 
 
 def padded_shape(shape: Shape, sliding: Sliding, pads: Sequence[tuple[int, int]]) -> Shape:

@@ -26,7 +26,7 @@ from symflow.program import (
     widest,
 )
 from symflow.shapes import Shape
-from symflow.text import Text, literal_text, shape_text, size_text
+from symflow.text import Text, shape_text, size_text
 
 Step = tuple["int | sp.Expr | None", "int | sp.Expr | None", int]
 """Start, stop and step of one axis, as in a Python slice; sizes such as `n` may be ends."""
@@ -77,12 +77,11 @@ class Slice(Primitive):
 
 @dataclass(frozen=True, slots=True)
 class Place(Primitive):
-    """Zeros of the given shape, or other equal numbers, with `source` at `key`."""
+    """Zeros of the given shape, with `source` at `key`."""
 
     source: int
     key: tuple[int | Step, ...]
     shape: Shape
-    fill: float = 0.0
 
     def infer(self, operands: Sequence[Type]) -> Type:
         return Type(self.shape, operands[0].dtype)
@@ -92,8 +91,7 @@ class Place(Primitive):
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         key = ", ".join(_key_text(self.key))
-        fill = f", {literal_text(self.fill)}" if self.fill else ""
-        return Text(f"_placed({operands[0].source}, np.s_[{key}], {shape_text(self.shape)}{fill})")
+        return Text(f"_placed({operands[0].source}, np.s_[{key}], {shape_text(self.shape)})")
 
 
 @dataclass(frozen=True, slots=True)
