@@ -4,6 +4,7 @@ import numpy as _np
 
 import symflow.losses as losses
 import symflow.nn as nn
+import symflow.testing as testing
 import symflow.train as train
 from symflow.arrays import (
     broadcast_to,
@@ -329,6 +330,7 @@ __all__ = [
     "tan",
     "tanh",
     "tensordot",
+    "testing",
     "tile",
     "to_float",
     "to_int",

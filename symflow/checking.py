@@ -1,20 +1,18 @@
-"""Test generated gradients against numeric derivatives of the generated loss, entry by entry.
+"""Test generated gradients entry by entry, and say why where one is wrong.
 
-The complex step, Im f(x + ih) / h with a tiny h (Squire and Trapp, SIAM Review 40, 1998), is
-exact to rounding where the loss is analytic around the point. NumPy's kinked functions (abs,
-maximum, comparisons) are continued from the side on which the point lies, and it is watched how
-near a kink it is. Where it lies on one, or a function takes no complex numbers, central
-differences are extrapolated (Ridders, Advances in Engineering Software 4, 1982).
+    numeric   complex step → Richardson → an interval of one-sided derivatives at kinks
+    exact     the model itself in 50 digits, and errors in units in the last place
+
+Errors are relative to the entry itself, however small it is beside the others. Only where terms
+cancel can an entry not be right to its own size. How much of an entry is rounding is measured: by
+how much it moves when everything given moves by one unit in the last place. A difference of that
+order is measured against the terms that cancelled.
 """
 
 from __future__ import annotations
 
-import ast
-import importlib.util
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,340 +20,318 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import symflow.diagnosis as diagnosis
+from symflow.differences import Slope, continued, slope
 from symflow.errors import SymflowError
-from symflow.files import compile_files, write
-from symflow.shapes import Shape, show
+from symflow.exactness import Reference, ulps
+from symflow.graph import Tensor
+from symflow.results import Result, methods
+from symflow.roundoff import scatter
+from symflow.shapes import Shape
+from symflow.subject import Point, Subject, points, subject
 
-STEP = 1e-30
-"""Of the complex step; its square must vanish beside any number that matters."""
+TOLERANCES = {"float64": 1e-6, "float32": 1e-3}
+"""Largest relative errors that pass, unless another is asked for."""
 
-NEAR = 1e-7
-"""Distance from a kink, relative to the numbers compared, at which a point counts as on it."""
+MARGIN = 64.0
+"""How many times what is measured of rounding there may be."""
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Result:
-    """What was found for one parameter.
-
-    error    the largest relative error; entries much smaller than the parameter's typical
-             gradient are measured against a thousandth of that
-    where    the entry at which it is
-    entries  how many were tested, of how many
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    error: float
-    where: tuple[int, ...]
-    entries: tuple[int, int]
-    method: str
-
-
 def check(
-    path: Path, shapes: Mapping[str, Shape] | None = None, seed: int = 0, most: int = 200
+    of: Path | str | ModuleType | Tensor,
+    shapes: Mapping[str, Shape] | None = None,
+    *,
+    at: Mapping[str, Any] | Path | str | None = None,
+    seed: int = 0,
+    most: int = 200,
+    tolerance: float | None = None,
+    exact: bool = False,
+    dtype: str = "float64",
 ) -> list[Result]:
-    """Test the gradients of a model file or a generated module at a random point.
+    """Test the gradients of a model file, a generated module or the loss of a graph.
 
-    At most `most` entries are tested per parameter.
+    shapes     of placeholders, as for compiling
+    at         values of parameters and inputs by name, or an .npz file of them; the rest is drawn
+    most       entries tested per parameter; of larger ones, as many are sampled
+    tolerance  largest relative error that passes, 1e-6, or 1e-3 in single precision
+    exact      compare with the model in 50 digits, loss and all entries; a module alone has no
+               model, and is an error
+    dtype      what the module computes in when `exact`
     """
-    module = _module(path, shapes or {})
-    random = np.random.default_rng(seed)
-    parameters, inputs = _point(module, random, path)
-    gradients = module.gradients(parameters, **inputs)
-    results: list[Result] = []
-    for number, name in enumerate(parameters._fields):
-        exact = np.asarray(gradients[number], float)
-        entries = list(np.ndindex(exact.shape))
-        tested = entries
-        if len(entries) > most:
-            chosen = random.choice(len(entries), most, replace=False)
-            tested = [entries[at] for at in sorted(chosen)]
-
-        def loss(
-            entry: tuple[int, ...], value: complex, number: int = number
-        ) -> NDArray[Any] | complex:
-            moved = list(parameters)
-            dtype = complex if isinstance(value, complex) else float
-            changed = moved[number].astype(dtype)
-            changed[entry] = value
-            moved[number] = changed.view(_Continued) if dtype is complex else changed
-            result: complex = module._loss(type(parameters)(*moved), *_passed(module, inputs))
-            return result
-
-        numeric, method = _derivatives(loss, parameters[number], tested)
-        exact_tested = np.array([exact[entry] for entry in tested])
-        error = _relative(exact_tested, numeric, exact)
-        worst = int(np.argmax(error))
-        results.append(
-            Result(
-                name,
-                exact.shape,
-                float(error[worst]),
-                tested[worst],
-                (len(tested), len(entries)),
-                method,
-            )
+    if dtype not in TOLERANCES:
+        raise SymflowError(f"dtype {dtype!r}: expected float64 or float32")
+    if dtype != "float64" and not exact:
+        raise SymflowError("numeric derivatives need float64; float32 is for exact=True")
+    about = subject(of, shapes)
+    if exact and about.compilation is None:
+        raise SymflowError(
+            f"{about.name}: 50 digits are those of the model, and this is a module; "
+            "check the model file instead"
         )
-    return results
+    point = _finite(about, points(about, at, seed, dtype))
+    run = _Check(about, point, TOLERANCES[dtype] if tolerance is None else tolerance)
+    return run.exactly() if exact else run.numerically(np.random.default_rng(seed), most)
 
 
-def _relative(exact: Array, numeric: Array, everything: Array) -> Array:
-    typical = float(np.sqrt(np.mean(np.square(everything))))
-    scale = np.maximum(np.maximum(np.abs(exact), np.abs(numeric)), 1e-3 * typical)
-    difference = np.abs(exact - numeric)
-    error = np.where(difference == 0.0, 0.0, difference / np.where(scale > 0.0, scale, 1.0))
-    return np.where(np.isfinite(error), error, np.inf)
-
-
-def _passed(module: ModuleType, inputs: Mapping[str, Array]) -> list[Array]:
-    """The inputs that the loss itself takes, in order."""
-    names = module._loss.__code__.co_varnames[1 : module._loss.__code__.co_argcount]
-    return [inputs[name] for name in names]
-
-
-# --- what to test ----------------------------------------------------------------------------
-
-
-def _module(path: Path, shapes: Mapping[str, Shape]) -> ModuleType:
-    """The module at a path, or the one that the model at the path compiles to."""
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SymflowError(f"{path}: {error.strerror or error}") from None
-    except (SyntaxError, UnicodeDecodeError) as error:
-        raise SymflowError(f"{path}: {error}") from None
-    if _is_model(tree):
-        with tempfile.TemporaryDirectory() as folder:
-            write(compile_files(path, Path(folder), shapes, None))
-            return _imported(Path(folder) / path.name)
-    if shapes:
-        raise SymflowError("--shape is for models; the shapes of a module are fixed")
-    return _imported(path)
-
-
-def _is_model(tree: ast.Module) -> bool:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import) and any(one.name == "symflow" for one in node.names):
-            return True
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "symflow":
-            return True
-    return False
-
-
-def _imported(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise SymflowError(f"{path}: no Python module")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise SymflowError(f"{path}: {type(error).__name__}: {error}") from None
-    needed = ("gradients", "_loss", "initial_parameters")
-    missing = [name for name in needed if not hasattr(module, name)]
-    if missing:
-        raise SymflowError(f"{path}: a module without gradients: no {', '.join(missing)}")
-    return module
-
-
-_DRAWS: Sequence[Callable[[np.random.Generator, tuple[int, ...]], Array]] = (
-    lambda random, shape: random.standard_normal(shape),
-    lambda random, shape: random.uniform(0.1, 0.9, shape),
-    lambda random, shape: random.uniform(1.1, 2.9, shape),
-)
-"""Where inputs are drawn from, until the loss and its gradient are finite."""
-
-
-def _point(
-    module: ModuleType, random: np.random.Generator, path: Path
-) -> tuple[Any, dict[str, Array]]:
-    initial = module.initial_parameters(dtype=np.float64)
-    integers = getattr(module, "INTEGERS", ())
-    declared: dict[str, tuple[int | str, ...]] = getattr(module, "INPUTS", {})
-    used = module.gradients.__code__.co_varnames[: module.gradients.__code__.co_argcount]
-    sizes: dict[str, int] = {}
-    for shape in declared.values():
-        for size in shape:
-            if isinstance(size, str):
-                sizes.setdefault(size, 5 + 2 * len(sizes))
-    for draw in _DRAWS:
-        parameters = type(initial)(
-            *(np.asarray(value + 0.1 * draw(random, np.shape(value))) for value in initial)
-        )
-        inputs = {
-            name: (
-                random.integers(0, 2, tuple(sizes.get(str(size), size) for size in shape))  # type: ignore[arg-type]
-                if name in integers
-                else draw(random, tuple(sizes.get(str(size), size) for size in shape))  # type: ignore[arg-type]
-            )
-            for name, shape in declared.items()
-            if name in used
-        }
+def _finite(about: Subject, candidates: Sequence[Point]) -> Point:
+    for point in candidates:
         with np.errstate(all="ignore"):
-            value, gradient = module.loss_and_gradients(parameters, **inputs)
+            value, gradient = about.module.loss_and_gradients(point.parameters, **point.inputs)
         if np.isfinite(value) and all(np.all(np.isfinite(one)) for one in gradient):
-            return parameters, inputs
-    raise SymflowError(f"{path}: the loss or its gradient is not finite at any point tried")
+            return point
+    tried = "at any point tried" if len(candidates) > 1 else "at the point given"
+    message = f"{about.name}: the loss or its gradient is not finite {tried}"
+    found = diagnosis.first_not_finite(about, candidates[0])
+    if found is not None:
+        message += f": {found}"
+    if about.compilation is not None:
+        loss = Reference(about.compilation, candidates[0]).loss
+        message += f"; the loss is {loss.context.nstr(loss, 6)} in 50 digits"
+    raise SymflowError(message)
 
 
-# --- numeric derivatives ---------------------------------------------------------------------
+class _Check:
+    """One module at one point: its gradients, and how much of them is rounding."""
 
+    def __init__(self, about: Subject, point: Point, tolerance: float) -> None:
+        self.about = about
+        self.point = point
+        self.tolerance = tolerance
+        with np.errstate(all="ignore"):
+            self.loss, gradients = about.module.loss_and_gradients(point.parameters, **point.inputs)
+        self.gradients = [np.asarray(one) for one in gradients]
+        self.unit = float(np.finfo(self.gradients[0].dtype).eps)
+        self.scattered, self.noise = self._noise()
+        self._reference: Reference | None = None
 
-class _UnsupportedError(Exception):
-    """A function that takes no complex numbers, or a point on a kink."""
+    @property
+    def reference(self) -> Reference:
+        if self._reference is None:
+            assert self.about.compilation is not None
+            self._reference = Reference(self.about.compilation, self.point)
+        return self._reference
 
+    def _noise(self) -> tuple[float, list[Array]]:
+        """How much of the loss and of each entry is rounding.
 
-class _Continued(np.ndarray[Any, np.dtype[Any]]):
-    """Complex numbers on which kinked functions go on as on the real line beside them."""
+        No more than a small part of the largest entry: beside a kink, it moves for another reason.
+        """
+        loss, noise = scatter(self.about, self.point)
+        limits = [0.01 * np.sqrt(self.unit) * _largest(one) for one in self.gradients]
+        return loss, [np.minimum(one, limit) for one, limit in zip(noise, limits, strict=True)]
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        plain = [_plain(value) for value in inputs]
-        if "out" in options:
-            raise _UnsupportedError(ufunc.__name__)
-        continued = _CONTINUATIONS.get(ufunc.__name__)
-        try:
-            if continued is not None and method == "__call__":
-                result = continued(*plain)
-            else:
-                result = getattr(ufunc, method)(*plain, **options)
-        except TypeError:
-            raise _UnsupportedError(ufunc.__name__) from None
-        return _wrapped(result)
+    def error(
+        self, number: int, entry: tuple[int, ...], expected: float, rounding: float = 0.0
+    ) -> float:
+        """The relative error of an entry, as the module's docstring says.
 
-    def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
-        if function is np.vdot:  # the complex step wants no conjugate
-            first, second = (np.ravel(_plain(value)) for value in arguments)
-            return _wrapped(first @ second)
-        try:
-            return _wrapped(super().__array_function__(function, types, arguments, options))
-        except TypeError:
-            raise _UnsupportedError(function.__name__) from None
+        rounding  how much of `expected` is rounding
+        """
+        noise = float(self.noise[number][entry]) + rounding
+        return relative(float(self.gradients[number][entry]), expected, noise, self.unit)
 
+    # --- numeric derivatives ---
 
-def _plain(value: Any) -> Any:
-    return value.view(np.ndarray) if isinstance(value, _Continued) else value
+    def numerically(self, random: np.random.Generator, most: int) -> list[Result]:
+        results = []
+        for number, name in enumerate(self.about.parameters):
+            entries = list(np.ndindex(self.gradients[number].shape))
+            tested = entries
+            if len(entries) > most:
+                chosen = random.choice(len(entries), most, replace=False)
+                tested = [entries[at] for at in sorted(chosen)]
+            result = self._numerically(number, name, tested)
+            results.append(replace(result, entries=(len(tested), len(entries))))
+        return results
 
-
-def _wrapped(result: Any) -> Any:
-    if isinstance(result, (_Continued, tuple, list)) or not np.iscomplexobj(result):
-        return result
-    return np.asarray(result).view(_Continued)
-
-
-def _apart(x: Any, y: Any) -> None:
-    """Refuse a comparison that a moving number may decide either way."""
-    difference = np.asarray(x) - np.asarray(y)
-    moving = np.imag(difference) != 0.0
-    scale = np.maximum(np.abs(np.real(x)), np.abs(np.real(y)))
-    if np.any(moving & (np.abs(np.real(difference)) <= NEAR * np.maximum(scale, NEAR))):
-        raise _UnsupportedError("kink")
-
-
-def _chosen(first: bool) -> Callable[[Any, Any], Any]:
-    def choose(x: Any, y: Any) -> Any:
-        _apart(x, y)
-        larger = np.real(x) > np.real(y)
-        return np.where(larger if first else ~larger, x, y)
-
-    return choose
-
-
-def _compared(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def decide(x: Any, y: Any) -> Any:
-        _apart(x, y)
-        return compare(np.real(x), np.real(y))
-
-    return decide
-
-
-def _absolute(x: Any) -> Any:
-    _apart(x, np.zeros_like(x))
-    return np.where(np.real(x) < 0.0, -x, x)
-
-
-def _sign(x: Any) -> Any:
-    _apart(x, np.zeros_like(x))
-    return np.sign(np.real(x))
-
-
-_CONTINUATIONS: Mapping[str, Callable[..., Any]] = {
-    "absolute": _absolute,
-    "sign": _sign,
-    "clip": lambda x, low, high: _chosen(first=False)(_chosen(first=True)(x, low), high),
-    "maximum": _chosen(first=True),
-    "minimum": _chosen(first=False),
-    "greater": _compared(np.greater),
-    "greater_equal": _compared(np.greater_equal),
-    "less": _compared(np.less),
-    "less_equal": _compared(np.less_equal),
-    "equal": _compared(np.equal),
-    "not_equal": _compared(np.not_equal),
-}
-
-
-def _derivatives(
-    loss: Callable[..., Any], point: Array, entries: Sequence[tuple[int, ...]]
-) -> tuple[Array, str]:
-    """The numeric derivative by each entry, and the method, or methods, that gave them."""
-    numeric: list[float] = []
-    methods: dict[str, None] = {}
-    with np.errstate(all="ignore"):
-        for entry in entries:
-            value = float(point[entry])
-            try:
-                stepped = loss(entry, complex(value, STEP))
-                numeric.append(float(np.imag(np.asarray(stepped))) / STEP)
-                methods["complex step"] = None
-            except (_UnsupportedError, TypeError):
-                numeric.append(_extrapolated(partial(loss, entry), value))
-                methods["Richardson"] = None
-    return np.array(numeric), " and ".join(methods)
-
-
-def _extrapolated(f: Callable[[float], Any], x: float) -> float:
-    """Ridders' method: central differences with shrinking steps, extrapolated to step zero."""
-    step, shrink = 0.05 * max(1.0, abs(x)), 1.6
-    rows: list[list[float]] = []
-    best, error = np.nan, np.inf
-    for level in range(12):
-        h = step / shrink**level
-        row = [(float(f(x + h)) - float(f(x - h))) / (2.0 * h)]
-        factor = shrink * shrink
-        for order in range(level):
-            row.append((row[order] * factor - rows[-1][order]) / (factor - 1.0))
-            factor *= shrink * shrink
-            found = max(abs(row[-1] - row[-2]), abs(row[-1] - rows[-1][order]))
-            if found <= error:
-                best, error = row[-1], found
-        rows.append(row)
-    return float(best)
-
-
-# --- report ----------------------------------------------------------------------------------
-
-
-def table(results: Sequence[Result], tolerance: float) -> str:
-    """One line per parameter: largest relative error, where it is, how it was found."""
-    rows = [("parameter", "shape", "entries", "largest error", "at", "method", "")]
-    for one in results:
-        tested, there_are = one.entries
-        shape = show(one.shape) if one.shape else "scalar"
-        rows.append(
-            (
-                one.name,
-                shape,
-                str(tested) if tested == there_are else f"{tested} of {there_are}",
-                f"{one.error:.1e}",
-                str(list(one.where)) if one.where else "-",
-                one.method,
-                "ok" if one.error <= tolerance else "WRONG",
-            )
+    def _numerically(self, number: int, name: str, tested: Sequence[tuple[int, ...]]) -> Result:
+        found = {entry: self._slope(number, entry) for entry in tested}
+        found |= self._confirmed(number, name, found)
+        worst = max(found, key=lambda entry: self._off(number, entry, found[entry]))
+        error, reason = self._off(number, worst, found[worst]), None
+        if error > self.tolerance:
+            reason = self._reason(name, number, worst, found[worst])
+        return Result(
+            name=name,
+            shape=self.gradients[number].shape,
+            error=error,
+            where=worst,
+            computed=float(self.gradients[number][worst]),
+            expected=found[worst].nearest(float(self.gradients[number][worst])),
+            entries=(len(tested), len(tested)),
+            method=methods([one.method for one in found.values()]),
+            reason=reason,
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines) + "\n"
+
+    def _slope(self, number: int, entry: tuple[int, ...]) -> Slope:
+        start = np.asarray(self.point.parameters[number], float)
+
+        def loss(value: Any) -> Any:
+            if isinstance(value, complex):
+                moved = continued(start, entry)
+            else:
+                moved = start.copy()
+                moved[entry] = value
+            return self.about.loss(self.point.moved(number, moved), self.point.inputs)
+
+        return slope(loss, float(start[entry]))
+
+    def _off(self, number: int, entry: tuple[int, ...], found: Slope) -> float:
+        """The error of an entry against a numeric derivative, which is rounded too."""
+        near = found.nearest(float(self.gradients[number][entry]))
+        rounding = 0.0 if found.exact else self.unit * _largest(self.gradients[number])
+        return self.error(number, entry, near, rounding)
+
+    def _confirmed(
+        self, number: int, name: str, found: Mapping[tuple[int, ...], Slope]
+    ) -> dict[tuple[int, ...], Slope]:
+        """Entries that seem wrong, in 50 digits where the model is there, worst first.
+
+        Ends at the first that is wrong indeed.
+        """
+        confirmed: dict[tuple[int, ...], Slope] = {}
+        if self.about.compilation is None:
+            return confirmed
+        off = {entry: self._off(number, entry, one) for entry, one in found.items()}
+        doubtful = [entry for entry in found if not off[entry] <= self.tolerance]
+        for entry in sorted(doubtful, key=lambda entry: -off[entry]):
+            true = self.reference.slope(name, entry)
+            if true.low == true.high and found[entry].cause is not None:
+                true = replace(true, cause=found[entry].cause, lines=found[entry].lines)
+            confirmed[entry] = true
+            if self._off(number, entry, true) > self.tolerance:
+                break
+        return confirmed
+
+    def _reason(self, name: str, number: int, entry: tuple[int, ...], found: Slope) -> str:
+        given = float(self.gradients[number][entry])
+        which = f"{name}[{', '.join(map(str, entry))}]" if entry else name
+        cause = diagnosis.kink(self.about, found)
+        beside = f" ({cause})" if cause else ""
+        if found.is_interval:
+            return f"outside the {found.method} at a kink: {which} is {given:.10g}{beside}"
+        expected = found.nearest(given)
+        if abs(given - expected) <= 4.0 * found.noise:
+            return (
+                f"not smooth enough: {which} is {given:.10g}, and the numeric derivative "
+                f"{expected:.10g} is known to {found.noise:.1g} only{beside}; "
+                "check the model file, which can be evaluated in 50 digits"
+            )
+        wrong = f"wrong derivative: {which} is {given:.10g}, not {expected:.10g}"
+        located = diagnosis.first_wrong(self.about, self.point)
+        return wrong + beside + (f"; {located}" if located else "")
+
+    # --- 50 digits ---
+
+    def exactly(self) -> list[Result]:
+        loss = self.reference.loss
+        computed = np.asarray(self.loss, self.gradients[0].dtype)
+        off = float(ulps(computed, np.asarray(loss, object)).item())
+        value, expected = float(computed), float(loss)
+        error = relative(value, expected, self.scattered, self.unit)
+        reason = None
+        if error > self.tolerance:
+            reason = f"wrong value: the loss is {value:.10g}, and {expected:.10g} in 50 digits"
+        first = Result(
+            "loss", (), error, (), value, expected, (1, 1), "50 digits", reason, (off, off)
+        )
+        rest = [self._exactly(number, name) for number, name in enumerate(self.about.parameters)]
+        return [first, *rest]
+
+    def _exactly(self, number: int, name: str) -> Result:
+        given, true = self.gradients[number], self.reference.gradients[name].copy()
+        entries = list(np.ndindex(given.shape))
+        broken = self._unconfirmed(name, self._sample(given, true))
+        slopes = {} if broken else self._settled(number, name, true)
+        errors = {entry: self.error(number, entry, float(true[entry])) for entry in entries}
+        worst = broken[0] if broken else max(errors, key=errors.__getitem__)
+        reason = broken[1] if broken else None
+        if reason is None and errors[worst] > self.tolerance:
+            reason = self._reason(name, number, worst, slopes[worst])
+        units = ulps(given, true)
+        spacing = np.spacing(np.abs(true.astype(given.dtype)))
+        return Result(
+            name=name,
+            shape=given.shape,
+            error=errors[worst],
+            where=worst,
+            computed=float(given[worst]),
+            expected=float(true[worst]),
+            entries=(len(entries), len(entries)),
+            method=methods(["50 digits", *(one.method for one in slopes.values())]),
+            reason=reason,
+            ulp=(float(np.max(units)), float(np.max(units * (spacing / np.max(spacing))))),
+            ulp_where=_at_largest(units),
+        )
+
+    def _settled(self, number: int, name: str, true: Array) -> Mapping[tuple[int, ...], Slope]:
+        """Entries that seem wrong, by difference quotients, which are put into `true`.
+
+        At a kink the number of the interval that is nearest to the module's counts as the true
+        one. Worst first; ends at the first that is wrong indeed.
+        """
+        errors = {
+            entry: self.error(number, entry, float(true[entry])) for entry in np.ndindex(true.shape)
+        }
+        doubtful = [entry for entry, error in errors.items() if error > self.tolerance]
+        found: dict[tuple[int, ...], Slope] = {}
+        for entry in sorted(doubtful, key=lambda entry: -errors[entry]):
+            found[entry] = one = self.reference.slope(name, entry)
+            true[entry] = type(true[entry])(one.nearest(float(self.gradients[number][entry])))
+            if self.error(number, entry, float(true[entry])) > self.tolerance:
+                break
+        return found
+
+    @staticmethod
+    def _sample(given: Array, true: Array) -> list[tuple[int, ...]]:
+        """Entries at which the derivative itself is put to the test: largest, worst, last."""
+        finite = np.isfinite(true.astype(float))
+        if not np.any(finite):
+            return []
+        sizes = np.where(finite, np.abs(true.astype(float)), -1.0)
+        units = np.where(finite, ulps(given, true), -1.0)
+        last = np.where(finite, np.cumsum(finite).reshape(finite.shape), -1)
+        return list(dict.fromkeys(map(_at_largest, (sizes, units, last))))
+
+    def _unconfirmed(
+        self, name: str, entries: Sequence[tuple[int, ...]]
+    ) -> tuple[tuple[int, ...], str] | None:
+        """An entry at which the derivative of the program is not that of its values."""
+        for entry in entries:
+            true = self.reference.gradients[name][entry]
+            found = self.reference.slope(name, entry)
+            near = found.nearest(float(true))
+            if abs(near - float(true)) > 1e-15 * max(abs(near), abs(float(true))):
+                where = f"{name}[{', '.join(map(str, entry))}]" if entry else name
+                return entry, (
+                    f"wrong rule: the differentiated program gives {float(true):.17g} for "
+                    f"{where}; difference quotients give {found.method} {near:.17g}"
+                )
+        return None
+
+
+def relative(given: float, expected: float, noise: float, unit: float) -> float:
+    """|given - expected| relative to the larger of the two.
+
+    A difference that rounding explains is measured against the terms of which it is the rounding.
+    """
+    difference = abs(given - expected)
+    if difference == 0.0:
+        return 0.0
+    if not np.isfinite(difference):
+        return np.inf
+    scale = max(abs(given), abs(expected))
+    if difference <= MARGIN * noise:
+        scale = max(scale, noise / unit)
+    return float(difference / scale)
+
+
+def _largest(array: Array) -> float:
+    return float(np.max(np.abs(array))) if array.size else 0.0
+
+
+def _at_largest(array: Array) -> tuple[int, ...]:
+    at = int(np.argmax(array))
+    return tuple(int(one) for one in np.unravel_index(at, array.shape))

@@ -5,12 +5,29 @@ Views (`views.py`) move entries. A new primitive is one class, and nothing else 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
-from symflow.program import Builder, Label, Type, Value
+import sympy as sp
+from numpy.typing import NDArray
+
+from symflow.program import Builder, Label, Program, Type, Value
 from symflow.text import Text
+
+
+class Evaluation(Protocol):
+    """What a primitive can ask for when it is evaluated in many digits; see `evaluation.py`."""
+
+    @property
+    def context(self) -> Any:
+        """The mpmath context of the numbers: `context.sqrt`, `context.matrix`, ..."""
+
+    def size(self, size: sp.Expr) -> int:
+        """A size such as `n`, as a number."""
+
+    def outputs(self, program: Program, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        """What a program inside the primitive computes of such numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +64,14 @@ class Primitive:
     def numpy(self, operands: Sequence[Text]) -> Text:
         """The NumPy expression, given those of the operands; its axes are those of the result."""
         raise AssertionError(f"{type(self).__name__} does not say how NumPy computes it")
+
+    def exact(
+        self, operands: Sequence[NDArray[Any]], evaluation: Evaluation
+    ) -> NDArray[Any] | None:
+        """The result in many digits, from the definition; None leaves it to the NumPy text.
+
+        Floats are object arrays of mpmath numbers; whole numbers and booleans are arrays of their
+        own dtype. The NumPy text does for what moves, adds and multiplies entries. Override where
+        NumPy wants numbers of its own, as in `np.linalg` and in functions such as `np.exp`.
+        """
+        return None

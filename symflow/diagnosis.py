@@ -1,0 +1,137 @@
+"""Why a gradient is off or not finite: at which operation, on which line of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symflow.differences import STEP, Slope, UnsupportedError, continued
+from symflow.subject import Point, Subject
+from symflow.tracing import Statement, Trace
+
+Array = NDArray[Any]
+
+PROBES = 4
+"""Entries of each tensor of which the derivative is tested."""
+
+
+def first_not_finite(of: Subject, point: Point) -> str | None:
+    """The statement of the module that first gives infinity or NaN, and what it was given."""
+    for name, array in (*point.inputs.items(), *zip(of.parameters, point.parameters, strict=True)):
+        if not np.all(np.isfinite(array)):
+            return f"{name} itself is not finite"
+    for statement, names in Trace(of).run(point):
+        value: Any = names.get(statement.name)
+        if _is_float(value) and not np.all(np.isfinite(value)):
+            array = np.asarray(value)
+            entry = tuple(int(one) for one in np.argwhere(~np.isfinite(array))[0])
+            kind = "undefined" if np.isnan(array[entry]) else _infinite(statement)
+            return f"{kind}: {_entry(statement.name, entry)} is {array[entry]} at {statement}"
+    return None
+
+
+def _infinite(statement: Statement) -> str:
+    return "pole or overflow" if "/" in statement.text or "log" in statement.text else "overflow"
+
+
+def kink(of: Subject, slope: Slope) -> str | None:
+    """The operation and the line at which the complex step gave up."""
+    if slope.cause is None:
+        return None
+    trace = Trace(of)
+    own = [line for file, line in slope.lines if file == of.module.__file__]
+    statement = next((found for line in own[::-1] if (found := trace.at_line(line))), None)
+    return slope.cause + (f" at {statement}" if statement else "")
+
+
+def first_wrong(of: Subject, point: Point) -> str | None:
+    """The first statement of the backward pass of which the derivative is not that of the loss.
+
+    The module calls the derivative of the loss by `hidden` `d_hidden`. Each is compared with the
+    complex step: `hidden` is moved when it has been computed, and the rest of the module is run.
+    """
+    trace = Trace(of)
+    names = trace.names(point)
+    forward = {statement.name for statement in trace.statements}
+    untested: dict[str, Statement] = {}
+    for statement in trace.statements:
+        by = statement.name.removeprefix("d_")
+        value: Any = names.get(by) if by in forward else getattr(point.parameters, by, None)
+        given: Any = names.get(statement.name)
+        if by == statement.name or not (_is_float(value) and _is_float(given)):
+            untested[statement.name] = statement
+            continue
+        given = np.asarray(given)
+        if np.shape(value) != given.shape:
+            untested[statement.name] = statement
+            continue
+        for entry in _probes(given):
+            true = _derivative(trace, point, by, entry, in_forward=by in forward)
+            if true is not None and not np.isclose(
+                given[entry], true, rtol=1e-6, atol=1e-13 * float(np.max(np.abs(given)))
+            ):
+                found = (
+                    f"{_entry(statement.name, entry)} is {given[entry]:.6g}, not {true:.6g}, "
+                    f"at {statement}"
+                )
+                return "; or in ".join([found, *map(str, _behind(statement, untested))])
+    last = [one for one in trace.statements if "Parameters(" in one.text]
+    return f"the derivatives are right before {last[-1]}" if last else None
+
+
+def _behind(statement: Statement, untested: Mapping[str, Statement]) -> list[Statement]:
+    """The parts of derivatives that a statement reads and that could not be tested themselves."""
+    found: dict[str, Statement] = {}
+    pending = [statement]
+    while pending:
+        for name in pending.pop().reads:
+            one = untested.get(name)
+            if one is not None and name.startswith("d_") and name not in found:
+                found[name] = one
+                pending.append(one)
+    return sorted(found.values(), key=lambda one: -one.line)
+
+
+def _derivative(
+    trace: Trace, point: Point, by: str, entry: tuple[int, ...], in_forward: bool
+) -> float | None:
+    """The derivative of the loss by an entry of a tensor of the module, by the complex step."""
+    changes = {by: lambda value: continued(value, entry)} if in_forward else {}
+    if not in_forward:
+        number = trace.subject.parameters.index(by)
+        moved = point.moved(number, continued(point.parameters[number], entry))
+        point = Point(type(point.parameters)(*moved), point.inputs)
+    if trace.loss is None:
+        return None
+    try:
+        names = trace.names(point, changes, until=set(trace.loss.co_names))
+        found = np.imag(np.asarray(eval(trace.loss, names)))
+    except (UnsupportedError, TypeError, NameError):
+        return None
+    return float(found) / STEP
+
+
+def _probes(array: Array) -> list[tuple[int, ...]]:
+    """The largest entries, and some spread over the array."""
+    flat = np.ravel(np.abs(array))
+    if flat.size == 0:
+        return []
+    chosen = [int(np.argmax(flat)), *np.linspace(0, flat.size - 1, PROBES - 1).astype(int)]
+    return [
+        tuple(int(one) for one in np.unravel_index(number, array.shape))
+        for number in dict.fromkeys(int(one) for one in chosen)
+    ]
+
+
+def _entry(name: str, entry: tuple[int, ...]) -> str:
+    return f"{name}[{', '.join(map(str, entry))}]" if entry else name
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, (float, np.ndarray, np.floating)) and np.asarray(value).dtype.kind in (
+        "f",
+        "c",
+    )

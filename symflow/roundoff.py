@@ -1,0 +1,116 @@
+"""How much of a generated gradient is rounding: Monte Carlo arithmetic on NumPy arrays.
+
+Every operation that rounds has its result moved by one unit in the last place, up or down at
+random; sums and products of matrices have their terms moved, since it is terms that cancel. By how
+much the gradients then scatter is how much of them is rounding (Parker, Monte Carlo Arithmetic,
+UCLA CSD-970002, 1997). Operations that do not round, such as a maximum or a comparison, are left
+alone, so that what ties goes on to tie.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symflow.subject import Point, Subject
+
+Array = NDArray[Any]
+
+RUNS = 4
+
+
+def scatter(of: Subject, point: Point) -> tuple[float, list[Array]]:
+    """By how much the loss and each entry of each gradient scatter; what is not finite does not."""
+    with np.errstate(all="ignore"):
+        loss, gradients = _run(of, point, None)
+        still = [np.asarray(loss, float), *(np.asarray(one, float) for one in gradients)]
+        moved = [np.zeros(one.shape) for one in still]
+        for run in range(RUNS):
+            loss, gradients = _run(of, point, np.random.default_rng(run))
+            for most, old, new in zip(moved, still, (loss, *gradients), strict=True):
+                change = np.abs(np.asarray(new, float) - old)
+                np.maximum(most, np.where(np.isfinite(change), change, 0.0), out=most)
+    return float(moved[0]), moved[1:]
+
+
+def _run(of: Subject, point: Point, random: np.random.Generator | None) -> tuple[Any, Any]:
+    inputs = [point.inputs[name] for name in of.inputs]
+    parameters = point.parameters
+    if random is not None:
+        _State.random = random
+        inputs = [_jittery(array) for array in inputs]
+        parameters = type(parameters)(*map(_jittery, parameters))
+    function = of.module._loss_and_gradients
+    names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
+    given = dict(zip(of.inputs, inputs, strict=True))
+    loss, gradients = function(parameters, *(given[name] for name in names))
+    return loss, gradients
+
+
+class _State:
+    random = np.random.default_rng(0)
+
+
+class Jittered(np.ndarray[Any, np.dtype[Any]]):
+    """Floating-point numbers, every operation on which is off by one unit in the last place."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        plain = [_plain(value) for value in inputs]
+        if ufunc is np.matmul or (method != "__call__" and ufunc is np.add):
+            plain = [_moved(value) for value in plain]
+        out = options.pop("out", None)
+        result = getattr(ufunc, method)(*plain, **options)
+        if ufunc.__name__ not in _EXACT:
+            result = _moved(result)
+        if out is not None:
+            _plain(out[0])[...] = result
+            return out[0]
+        return _jittery(result)
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
+        if function in _CONTRACTIONS:
+            arguments = [_moved(_plain(value)) for value in arguments]
+            return _jittery(function(*arguments, **options))
+        return _jittery(super().__array_function__(function, types, arguments, options))
+
+
+_CONTRACTIONS = (np.einsum, np.vdot, np.dot, np.tensordot, np.inner)
+_EXACT = frozenset(
+    {
+        "absolute",
+        "ceil",
+        "clip",
+        "copysign",
+        "fabs",
+        "floor",
+        "fmax",
+        "fmin",
+        "maximum",
+        "minimum",
+        "negative",
+        "positive",
+        "rint",
+        "sign",
+        "trunc",
+    }
+)
+
+
+def _plain(value: Any) -> Any:
+    return value.view(np.ndarray) if isinstance(value, Jittered) else value
+
+
+def _jittery(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.floating)) and np.asarray(value).dtype.kind == "f":
+        return np.asarray(value).view(Jittered)
+    return value
+
+
+def _moved(value: Any) -> Any:
+    """Each entry one unit in the last place up or down, more or less."""
+    if not isinstance(value, (np.ndarray, np.floating)) or value.dtype.kind != "f":
+        return value
+    ways = _State.random.choice((-1.0, 1.0), np.shape(value))
+    return np.asarray(value * (1.0 + np.finfo(value.dtype).eps * ways), value.dtype)

@@ -1,0 +1,243 @@
+"""What a gradient check is about: a module with gradients, and a point to test it at."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symflow.compilation import Compilation
+from symflow.derivatives import dependencies
+from symflow.emission import emit
+from symflow.errors import SymflowError
+from symflow.files import compilation, write
+from symflow.graph import Tensor
+from symflow.model import Model
+from symflow.shapes import Shape
+from symflow.train import GradientDescentOptimizer, Training
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A generated module, and the run of the compiler that made it where that is known.
+
+    name    what it is called in messages
+    source  the module's text
+    """
+
+    name: str
+    module: ModuleType
+    source: str
+    compilation: Compilation | None = None
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        fields: tuple[str, ...] = self.module.Parameters._fields
+        return fields
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[int | str, ...]]:
+        """The inputs of the gradients, and their shapes."""
+        code = self.module.gradients.__code__
+        taken = code.co_varnames[: code.co_argcount]
+        declared: Mapping[str, tuple[int | str, ...]] = getattr(self.module, "INPUTS", {})
+        return {name: shape for name, shape in declared.items() if name in taken}
+
+    def loss(self, parameters: Sequence[Any], inputs: Mapping[str, Any]) -> Any:
+        """The loss, of any kind of number: arguments are not checked, nor the result converted."""
+        function = self.module._loss
+        names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
+        return function(self.module.Parameters(*parameters), *(inputs[name] for name in names))
+
+
+def subject(
+    of: Path | str | ModuleType | Tensor, shapes: Mapping[str, Shape] | None = None
+) -> Subject:
+    """A model file, a generated module or its file, a model imported, or the loss of a graph."""
+    if isinstance(of, Tensor):
+        return _compiled("the graph", Compilation(_model(of), shapes or {}))
+    if isinstance(of, ModuleType):
+        file = getattr(of, "__file__", None)
+        if hasattr(of, "_loss") and file is not None and not shapes:
+            return _with_gradients(Subject(of.__name__, of, _text(Path(file))))
+        if file is None:
+            raise SymflowError(f"{of.__name__}: a module without gradients and without a file")
+    path = Path(of if not isinstance(of, ModuleType) else of.__file__ or "")
+    text = _text(path)
+    try:
+        tree = ast.parse(text)
+    except SyntaxError as error:
+        raise SymflowError(f"{path}: {error}") from None
+    if _is_model(tree):
+        return _compiled(str(path), compilation(path, shapes or {}))
+    if shapes:
+        raise SymflowError("--shape is for models; the shapes of a module are fixed")
+    return _with_gradients(Subject(str(path), _imported(path), text))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SymflowError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise SymflowError(f"{path}: {error}") from None
+
+
+def _is_model(tree: ast.Module) -> bool:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and any(one.name == "symflow" for one in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "symflow":
+            return True
+    return False
+
+
+def _model(loss: Tensor) -> Model:
+    """A graph as a model: its Variables that the loss depends on are to be trained."""
+    reached = dependencies(loss)
+    variables = tuple(one for one in loss.graph.trainable_variables if one in reached)
+    if not variables:
+        raise SymflowError("the loss depends on no Variable", loss.location)
+    training = Training(GradientDescentOptimizer(1.0), loss, variables, None, None)
+    return Model("graph", "", loss.graph, {}, {}, loss, training)
+
+
+def _compiled(name: str, run: Compilation) -> Subject:
+    source = emit(run)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / run.model.source
+        write({path.with_suffix(".npz"): source.archive(), path: source.text.encode()})
+        module = _imported(path)
+    return _with_gradients(Subject(name, module, source.text, run))
+
+
+def _imported(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise SymflowError(f"{path}: no Python module")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise SymflowError(f"{path}: {type(error).__name__}: {error}") from None
+    return module
+
+
+def _with_gradients(found: Subject) -> Subject:
+    needed = ("gradients", "_loss", "initial_parameters")
+    missing = [name for name in needed if not hasattr(found.module, name)]
+    if missing:
+        raise SymflowError(f"{found.name}: a module without gradients: no {', '.join(missing)}")
+    return found
+
+
+# --- points --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where gradients are tested: a module's `Parameters`, and its inputs by name."""
+
+    parameters: Any
+    inputs: Mapping[str, Array]
+
+    def moved(self, number: int, value: Array) -> list[Array]:
+        """The parameters with one of them replaced."""
+        return [value if at == number else one for at, one in enumerate(self.parameters)]
+
+
+_DRAWS: Sequence[Callable[[np.random.Generator, tuple[int, ...]], Array]] = (
+    lambda random, shape: random.standard_normal(shape),
+    lambda random, shape: random.uniform(0.1, 0.9, shape),
+    lambda random, shape: random.uniform(1.1, 2.9, shape),
+)
+"""Where inputs are drawn from, until the loss and its gradient are finite."""
+
+
+def points(
+    of: Subject, at: Mapping[str, Any] | Path | str | None, seed: int, dtype: str
+) -> list[Point]:
+    """Points to try, best first. What `at` does not give is drawn.
+
+    Of open sizes that nothing given has, each is another small number.
+    """
+    given = _given(of, at)
+    random = np.random.default_rng(seed)
+    sizes = _sizes(of, given)
+    found: list[Point] = []
+    for draw in _DRAWS:
+        start = of.module.initial_parameters(dtype=np.dtype(dtype))
+        parameters = (
+            _array(given[name], dtype)
+            if name in given
+            else np.asarray(value + 0.1 * draw(random, np.shape(value)), dtype)
+            for name, value in zip(of.parameters, start, strict=True)
+        )
+        values = type(start)(*parameters)
+        inputs: dict[str, Array] = {}
+        for name, shape in of.inputs.items():
+            whole = name in getattr(of.module, "INTEGERS", ())
+            lengths = tuple(sizes[size] if isinstance(size, str) else size for size in shape)
+            if name in given:
+                inputs[name] = np.asarray(given[name]) if whole else _array(given[name], dtype)
+            elif whole:
+                inputs[name] = random.integers(0, 2, lengths)
+            else:
+                inputs[name] = np.asarray(draw(random, lengths), dtype)
+        found.append(Point(values, inputs))
+        if len(given) == len(of.parameters) + len(of.inputs):
+            break
+    try:
+        with np.errstate(all="ignore"):
+            of.module.loss(found[0].parameters, **found[0].inputs)
+    except ValueError as error:  # the module's own check of shapes
+        raise SymflowError(f"{of.name}: {error}") from None
+    return found
+
+
+def _array(value: Any, dtype: str) -> Array:
+    return np.asarray(value, dtype)
+
+
+def _given(of: Subject, at: Mapping[str, Any] | Path | str | None) -> Mapping[str, Any]:
+    if at is None:
+        return {}
+    if not isinstance(at, Mapping):
+        try:
+            with np.load(at, allow_pickle=False) as archive:
+                at = dict(archive)
+        except (OSError, ValueError, EOFError) as error:
+            raise SymflowError(f"{at}: no .npz file of a point: {error}") from None
+    known = [*of.parameters, *of.inputs]
+    unknown = [name for name in at if name not in known]
+    if unknown:
+        raise SymflowError(
+            f"{of.name} has no {unknown[0]!r}; a point has values of: {', '.join(known)}"
+        )
+    return at
+
+
+def _sizes(of: Subject, given: Mapping[str, Any]) -> dict[str, int]:
+    """The open sizes: those of the arrays given, small numbers for the rest."""
+    sizes: dict[str, int] = {}
+    for name, shape in of.inputs.items():
+        if name in given and len(shape) == np.ndim(given[name]):
+            for size, length in zip(shape, np.shape(given[name]), strict=True):
+                if isinstance(size, str):
+                    sizes.setdefault(size, length)
+    for shape in getattr(of.module, "INPUTS", {}).values():
+        for size in shape:
+            if isinstance(size, str):
+                sizes.setdefault(size, 5 + 2 * len(sizes))
+    return sizes
