@@ -279,7 +279,8 @@ class _Check:
         found: dict[tuple[int, ...], Slope] = {}
         for entry in sorted(doubtful, key=lambda entry: -errors[entry]):
             found[entry] = one = self.reference.slope(name, entry)
-            true[entry] = type(true[entry])(one.nearest(float(self.gradients[number][entry])))
+            number_of: Any = type(true[entry])
+            true[entry] = number_of(one.nearest(float(self.gradients[number][entry])))
             if self.error(number, entry, float(true[entry])) > self.tolerance:
                 break
         return found

@@ -149,7 +149,11 @@ class Evaluator:
     def _printed(self, value: Primitive, operands: Sequence[Array]) -> Array:
         """A primitive by its NumPy text, on arrays of these numbers."""
         names = [f"operand_{number}" for number in range(len(operands))]
-        namespace = {**_helpers(), **dict(zip(names, operands, strict=True)), "dtype": object}
+        namespace = {
+            **helper_functions(),
+            **dict(zip(names, operands, strict=True)),
+            "dtype": object,
+        }
         namespace |= {str(size): int(number) for size, number in self.sizes.items()}
         try:
             result = eval(value.numpy([Text(name) for name in names]).source, namespace)
@@ -165,7 +169,7 @@ def _each(function: Callable[[Any], Any], array: Array) -> Array:
 
 
 @cache
-def _helpers() -> dict[str, Any]:
+def helper_functions() -> dict[str, Any]:
     """The functions that generated code may call."""
     everything = Helpers(**{one.name: True for one in fields(Helpers)})
     namespace: dict[str, Any] = {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from symflow.elementwise import Domain, Elementwise, register
+from symflow.elementwise import Domain, Elementwise
 from symflow.errors import SymflowError, calling_location
 from symflow.graph import Tensor, apply
+from symflow.registration import own_operation
 from symflow.rows import ROWS
 
 
@@ -110,12 +112,31 @@ to_float = _function(ROWS["to_float"])
 to_int = _function(ROWS["to_int"])
 
 
-def operation(name: str, maths: Any, *, doc: str = "", domain: Domain = ((-3.0, 3.0),)) -> Function:
+def operation(
+    name: str,
+    maths: Callable[..., Any],
+    *,
+    doc: str = "",
+    domain: Domain = ((-3.0, 3.0),),
+    partials: Callable[..., Sequence[Any]] | None = None,
+    numpy: str | None = None,
+) -> Function:
     """Add an elementwise operation of your own, and get the function that applies it.
 
         softsign = sf.operation("softsign", lambda x: x / (1 + sympy.Abs(x)))
 
-    `maths` takes SymPy expressions, one per operand, and returns one; its derivative, printed
-    code and broadcasting follow. `domain` says where the tests draw each operand from.
+    maths     takes SymPy expressions, one per operand, and returns one; derivative, printed code
+              and broadcasting follow from it
+    domain    an interval per operand: where the operation is tested, now and by the tests
+    partials  takes the operands and the result, and returns the derivative by each operand: to
+              re-use the result, or to settle a kink
+    numpy     how NumPy computes it where the maths as it stands is slow or overflows:
+              "np.expm1({0})", `{0}` standing for the first operand
+
+    At points of the domain the partials are compared with difference quotients of the maths in
+    many digits, and the NumPy text with the maths. What differs is a SymflowError.
     """
-    return _function(register(Elementwise(name, maths, doc, domain=domain)))
+    try:
+        return _function(own_operation(name, maths, doc, domain, partials, numpy))
+    except SymflowError as error:
+        raise SymflowError(error.message, error.location or calling_location()) from None
