@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symflow.differences import STEP, Slope, UnsupportedError, continued
+from symflow.differences import Slope, UnsupportedError, continued, step_at
 from symflow.subject import Point, Subject
 from symflow.tracing import Statement, Trace
 
@@ -43,8 +43,9 @@ def kink(of: Subject, slope: Slope) -> str | None:
         return None
     trace = Trace(of)
     own = [line for file, line in slope.lines if file == of.module.__file__]
-    statement = next((found for line in own[::-1] if (found := trace.at_line(line))), None)
-    return slope.cause + (f" at {statement}" if statement else "")
+    found = [one for line in own[::-1] if (one := trace.at_line(line)) is not None]
+    statements = [one for one in found if one.origin] + found  # rather than a line of a helper
+    return slope.cause + (f" at {statements[0]}" if statements else "")
 
 
 def first_wrong(of: Subject, point: Point) -> str | None:
@@ -99,10 +100,17 @@ def _derivative(
     trace: Trace, point: Point, by: str, entry: tuple[int, ...], in_forward: bool
 ) -> float | None:
     """The derivative of the loss by an entry of a tensor of the module, by the complex step."""
-    changes = {by: lambda value: continued(value, entry)} if in_forward else {}
+    at = 0.0
+
+    def moving(value: Any) -> Array:
+        nonlocal at
+        at = float(np.real(np.asarray(value)[entry]))
+        return continued(value, entry)
+
+    changes = {by: moving} if in_forward else {}
     if not in_forward:
         number = trace.subject.parameters.index(by)
-        moved = point.moved(number, continued(point.parameters[number], entry))
+        moved = point.moved(number, moving(point.parameters[number]))
         point = Point(type(point.parameters)(*moved), point.inputs)
     if trace.loss is None:
         return None
@@ -111,7 +119,7 @@ def _derivative(
         found = np.imag(np.asarray(eval(trace.loss, names)))
     except (UnsupportedError, TypeError, NameError):
         return None
-    return float(found) / STEP
+    return float(found) / step_at(at)
 
 
 def _probes(array: Array) -> list[tuple[int, ...]]:

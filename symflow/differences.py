@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 STEP = 1e-30
-"""Of the complex step; its square must vanish beside any number that matters."""
+"""Of the complex step, relative to small numbers; its square must vanish beside the number."""
 
 NEAR = 1e-7
 """Distance from a kink, relative to the numbers compared, at which a point counts as on it."""
@@ -63,8 +63,8 @@ def slope(f: Callable[[Any], Any], x: float) -> Slope:
     """The derivative at x of a function that takes real and `Continued` complex numbers."""
     with np.errstate(all="ignore"):
         try:
-            stepped = f(complex(x, STEP))
-            found = float(np.imag(np.asarray(stepped))) / STEP
+            h = step_at(x)
+            found = float(np.imag(np.asarray(f(complex(x, h))))) / h
             return Slope(found, found, 0.0, "complex step")
         except (UnsupportedError, TypeError) as error:
             cause = str(error) if isinstance(error, UnsupportedError) else "no complex numbers"
@@ -134,10 +134,15 @@ class Continued(np.ndarray[Any, np.dtype[Any]]):
             raise UnsupportedError(f"{function.__name__}: no complex numbers") from None
 
 
-def continued(array: Array, entry: tuple[int, ...], step: complex = 1j * STEP) -> Array:
+def step_at(x: float) -> float:
+    """The complex step at a number."""
+    return max(STEP * min(1.0, abs(x) or 1.0), 1e-200)
+
+
+def continued(array: Array, entry: tuple[int, ...]) -> Array:
     """The array with a complex step at one entry."""
     moved = np.array(array, dtype=complex)
-    moved[entry] += step
+    moved[entry] += 1j * step_at(float(np.real(moved[entry])))
     return moved.view(Continued)
 
 
@@ -212,12 +217,34 @@ def _step(function: Callable[[Any], Any], shift: float) -> Callable[[Any], Any]:
     return continued
 
 
+def _with_branch_at_zero(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that is analytic for positive numbers, but has no derivative at 0."""
+
+    def continued(x: Any, *more: Any) -> Any:
+        x = np.asarray(x)
+        near = np.abs(np.imag(x)) > NEAR * np.abs(np.real(x))
+        if np.any(near | ((np.real(x) < 0.0) & (np.abs(x) < STEP))):
+            raise UnsupportedError("kink")
+        return function(x, *more)
+
+    return continued
+
+
+_root = _with_branch_at_zero(np.sqrt)
+
+
+def _power(x: Any, y: Any) -> Any:
+    whole = np.all(np.isreal(y)) and np.all(np.real(y) == np.rint(np.real(y)))
+    return np.power(x, np.real(y)) if whole else _with_branch_at_zero(np.power)(x, y)
+
+
 def _modulus(x: Any, y: Any) -> Any:
     return x - y * _CONTINUATIONS["floor"](np.asarray(x) / y)
 
 
 def _angle(y: Any, x: Any) -> Any:
     steep = np.abs(np.real(y)) > np.abs(np.real(x))
+    _apart(np.abs(np.real(x)) + np.abs(np.real(y)) + np.imag(x + y) * 1j, np.zeros_like(x))
     over, under = np.where(steep, -x, y), np.where(steep, y, x)
     return np.arctan2(np.real(y), np.real(x)) + 1j * np.imag(np.arctan(over / under))
 
@@ -239,10 +266,13 @@ _CONTINUATIONS: Mapping[str, Callable[..., Any]] = {
     "cbrt": _cube_root,
     "ceil": _step(np.ceil, 0.0),
     "floor": _step(np.floor, 0.0),
-    "hypot": lambda x, y: np.sqrt(x * x + y * y),
+    "hypot": lambda x, y: _root(x * x + y * y),
+    "log": _with_branch_at_zero(np.log),
     "logaddexp": _log_of_sum,
+    "power": _power,
     "remainder": _modulus,
     "rint": _step(np.rint, 0.5),
+    "sqrt": _root,
     "sign": _sign,
     "clip": lambda x, low, high: _chosen(first=False)(_chosen(first=True)(x, low), high),
     "maximum": _chosen(first=True),

@@ -60,6 +60,7 @@ class Evaluator:
         tensors = self.tensors(program, inputs)
         return {name: tensors[tensor] for name, tensor in program.outputs.items()}
 
+    @np.errstate(all="ignore")  # NumPy watches the flags of the processor
     def tensors(self, program: Program, inputs: Mapping[str, Array]) -> dict[int, Array]:
         """Every tensor that the outputs depend on, by number."""
         for definition in program.definitions:
@@ -232,7 +233,8 @@ def _settle(low: Array, high: Array, digits: int) -> Array:
 
 
 def _each_pair(function: Callable[[Any, Any], Any], first: Array, second: Array) -> Array:
-    return np.asarray(np.frompyfunc(function, 2, 1)(first, second), dtype=object)
+    with np.errstate(all="ignore"):
+        return np.asarray(np.frompyfunc(function, 2, 1)(first, second), dtype=object)
 
 
 # --- derivatives by differences ------------------------------------------------------------------

@@ -89,5 +89,5 @@ def ulps(computed: Array, true: Array) -> Array:
         return float(abs(type(y)(float(x)) - y) / float(np.spacing(nearest)))
 
     kind = computed.dtype.type
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return np.asarray(np.frompyfunc(error, 2, 1)(computed, true), dtype=float)

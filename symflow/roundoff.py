@@ -1,10 +1,13 @@
 """How much of a generated gradient is rounding: Monte Carlo arithmetic on NumPy arrays.
 
-Every operation that rounds has its result moved by one unit in the last place, up or down at
-random; sums and products of matrices have their terms moved, since it is terms that cancel. By how
-much the gradients then scatter is how much of them is rounding (Parker, Monte Carlo Arithmetic,
-UCLA CSD-970002, 1997). Operations that do not round, such as a maximum or a comparison, are left
-alone, so that what ties goes on to tie.
+Every operation that rounds has its result moved up or down at random; sums and products of
+matrices have their terms moved, since it is terms that cancel. By how much the gradients then
+scatter is how much of them is rounding (Parker, Monte Carlo Arithmetic, UCLA CSD-970002, 1997).
+
+Results move by half of their digits, and the scatter is scaled down to the last one: what goes to
+the other side of a kink moves a gradient by as much however little it moves itself, and so counts
+for little here. Operations that do not round, such as a maximum or a comparison, are left alone,
+so that what ties goes on to tie.
 """
 
 from __future__ import annotations
@@ -32,7 +35,13 @@ def scatter(of: Subject, point: Point) -> tuple[float, list[Array]]:
             for most, old, new in zip(moved, still, (loss, *gradients), strict=True):
                 change = np.abs(np.asarray(new, float) - old)
                 np.maximum(most, np.where(np.isfinite(change), change, 0.0), out=most)
-    return float(moved[0]), moved[1:]
+    scale = _step(np.asarray(gradients[0]).dtype)
+    return float(moved[0]) * scale, [one * scale for one in moved[1:]]
+
+
+def _step(dtype: Any) -> float:
+    """Half of the digits; its square is a unit in the last place."""
+    return float(np.sqrt(np.finfo(dtype).eps))
 
 
 def _run(of: Subject, point: Point, random: np.random.Generator | None) -> tuple[Any, Any]:
@@ -54,7 +63,7 @@ class _State:
 
 
 class Jittered(np.ndarray[Any, np.dtype[Any]]):
-    """Floating-point numbers, every operation on which is off by one unit in the last place."""
+    """Floating-point numbers, every operation on which is a little off."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         plain = [_plain(value) for value in inputs]
@@ -109,8 +118,8 @@ def _jittery(value: Any) -> Any:
 
 
 def _moved(value: Any) -> Any:
-    """Each entry one unit in the last place up or down, more or less."""
+    """Each entry a little up or down."""
     if not isinstance(value, (np.ndarray, np.floating)) or value.dtype.kind != "f":
         return value
     ways = _State.random.choice((-1.0, 1.0), np.shape(value))
-    return np.asarray(value * (1.0 + np.finfo(value.dtype).eps * ways), value.dtype)
+    return np.asarray(value * (1.0 + _step(value.dtype) * ways), value.dtype)

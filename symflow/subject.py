@@ -196,12 +196,12 @@ def points(
             else:
                 inputs[name] = np.asarray(draw(random, lengths), dtype)
         found.append(Point(values, inputs))
-        if len(given) == len(of.parameters) + len(of.inputs):
+        if all(name in given for name in (*of.parameters, *of.inputs)):
             break
     try:
         with np.errstate(all="ignore"):
             of.module.loss(found[0].parameters, **found[0].inputs)
-    except ValueError as error:  # the module's own check of shapes
+    except (TypeError, ValueError) as error:  # the module's own check of shapes
         raise SymflowError(f"{of.name}: {error}") from None
     return found
 
@@ -219,7 +219,7 @@ def _given(of: Subject, at: Mapping[str, Any] | Path | str | None) -> Mapping[st
                 at = dict(archive)
         except (OSError, ValueError, EOFError) as error:
             raise SymflowError(f"{at}: no .npz file of a point: {error}") from None
-    known = [*of.parameters, *of.inputs]
+    known = [*of.parameters, *getattr(of.module, "INPUTS", ())]
     unknown = [name for name in at if name not in known]
     if unknown:
         raise SymflowError(

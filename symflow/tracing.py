@@ -124,9 +124,7 @@ class Trace:
     ) -> Iterator[tuple[Statement, dict[str, Any]]]:
         """Run it; after each statement, it and all names. `changes` are made when assigned."""
         names: dict[str, Any] = dict(vars(self.subject.module))
-        given = dict(zip(self.arguments, (point.parameters, *point.inputs.values()), strict=False))
-        given |= {name: point.inputs[name] for name in self.arguments if name in point.inputs}
-        names |= given
+        names |= {self.arguments[0]: point.parameters, **point.inputs}
         with np.errstate(all="ignore"):
             for statement, code in zip(self.statements, self._codes, strict=True):
                 exec(code, names)
