@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import sympy as sp
 from sympy.printing.numpy import NumPyPrinter
 
-from symflow.elementwise import Opaque
+from symflow.elementwise import Opaque, canonical
 from symflow.errors import SymflowError
 from symflow.program import Indices, Kernel, slots_of
 from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, aligned
@@ -173,7 +173,7 @@ class Body:
         texts = [self.text(argument) for argument in body.args]
         axes = self._axes(texts)
         if row.numpy is None:
-            return self.text(row.maths(*body.args))
+            return self.text(canonical(row.maths(*body.args)))
         if row.name == "where" and all(not slots_of(part) for part in body.args[1:]):
             chosen = ", ".join(text.source for text in texts)
             return Text(f"np.where({chosen}).astype(dtype)", ATOM, axes)

@@ -169,7 +169,7 @@ def check_command(
     \b
     symflow check model.py
     symflow check model.py --exact              against 50 digits, in ulp
-    symflow check model.py --at point.npz       at a point of yours, such as a kink
+    symflow check model.py --at point.npz       at a point of yours: at a kink
     symflow check generated/model.py --most 1000
 
     The loss is differentiated numerically, entry by entry: by the complex step where the program

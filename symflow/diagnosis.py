@@ -58,29 +58,38 @@ def first_wrong(of: Subject, point: Point) -> str | None:
     names = trace.names(point)
     forward = {statement.name for statement in trace.statements}
     untested: dict[str, Statement] = {}
+    right: list[Statement] = []
+    wrong: tuple[Statement, str] | None = None
     for statement in trace.statements:
         by = statement.name.removeprefix("d_")
         value: Any = names.get(by) if by in forward else getattr(point.parameters, by, None)
         given: Any = names.get(statement.name)
-        if by == statement.name or not (_is_float(value) and _is_float(given)):
+        if by == statement.name or not _alike(value, given):
             untested[statement.name] = statement
             continue
-        given = np.asarray(given)
-        if np.shape(value) != given.shape:
-            untested[statement.name] = statement
-            continue
-        for entry in _probes(given):
-            true = _derivative(trace, point, by, entry, in_forward=by in forward)
-            if true is not None and not np.isclose(
-                given[entry], true, rtol=1e-6, atol=1e-13 * float(np.max(np.abs(given)))
-            ):
-                found = (
-                    f"{_entry(statement.name, entry)} is {given[entry]:.6g}, not {true:.6g}, "
-                    f"at {statement}"
-                )
-                return "; or in ".join([found, *map(str, _behind(statement, untested))])
+        found = _disagreement(trace, point, by, np.asarray(given), in_forward=by in forward)
+        if found is None:
+            right.append(statement)
+        elif wrong is None:
+            wrong = statement, f"d_{found}, at {statement}"
+    if wrong is not None:
+        cleared = [one for each in right for one in _behind(each, untested)]
+        suspects = [one for one in _behind(wrong[0], untested) if one not in cleared]
+        return "; or in ".join([wrong[1], *map(str, suspects)])
     last = [one for one in trace.statements if "Parameters(" in one.text]
     return f"the derivatives are right before {last[-1]}" if last else None
+
+
+def _disagreement(
+    trace: Trace, point: Point, by: str, given: Array, in_forward: bool
+) -> str | None:
+    """An entry of the derivative by a tensor that the complex step does not confirm."""
+    least = 1e-13 * float(np.max(np.abs(given)))
+    for entry in _probes(given):
+        true = _derivative(trace, point, by, entry, in_forward)
+        if true is not None and not np.isclose(given[entry], true, rtol=1e-6, atol=least):
+            return f"{_entry(by, entry)} is {given[entry]:.6g}, not {true:.6g}"
+    return None
 
 
 def _behind(statement: Statement, untested: Mapping[str, Statement]) -> list[Statement]:
@@ -136,6 +145,10 @@ def _probes(array: Array) -> list[tuple[int, ...]]:
 
 def _entry(name: str, entry: tuple[int, ...]) -> str:
     return f"{name}[{', '.join(map(str, entry))}]" if entry else name
+
+
+def _alike(value: Any, given: Any) -> bool:
+    return _is_float(value) and _is_float(given) and np.shape(value) == np.shape(given)
 
 
 def _is_float(value: Any) -> bool:

@@ -10,6 +10,7 @@ the two agree, across the point.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -64,9 +65,11 @@ def slope(f: Callable[[Any], Any], x: float) -> Slope:
     with np.errstate(all="ignore"):
         try:
             h = step_at(x)
-            found = float(np.imag(np.asarray(f(complex(x, h))))) / h
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                found = float(np.imag(np.asarray(f(complex(x, h))))) / h
             return Slope(found, found, 0.0, "complex step")
-        except (UnsupportedError, TypeError) as error:
+        except (UnsupportedError, TypeError, np.exceptions.ComplexWarning) as error:
             cause = str(error) if isinstance(error, UnsupportedError) else "no complex numbers"
             return _without_complex(f, x, cause, _lines(error.__traceback__))
 
@@ -108,8 +111,7 @@ class Continued(np.ndarray[Any, np.dtype[Any]]):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         plain = [_plain(value) for value in inputs]
-        if "out" in options:
-            raise UnsupportedError(f"{ufunc.__name__} in place: no complex numbers")
+        out = options.pop("out", None)
         continued = _CONTINUATIONS.get(ufunc.__name__)
         try:
             if continued is not None and method == "__call__":
@@ -122,16 +124,27 @@ class Continued(np.ndarray[Any, np.dtype[Any]]):
             raise UnsupportedError(f"{ufunc.__name__}: no complex numbers") from None
         except UnsupportedError as error:
             raise UnsupportedError(f"{ufunc.__name__}: {error}") from None
-        return _wrapped(result)
+        if out is None:
+            return _wrapped(result)
+        _plain(out[0])[...] = result
+        return out[0]
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
         if function is np.vdot:  # the complex step wants no conjugate
             first, second = (np.ravel(_plain(value)) for value in arguments)
             return _wrapped(first @ second)
+        if function.__name__ in _NOT_ANALYTIC:
+            raise UnsupportedError(f"{function.__name__}: no complex numbers")
         try:
             return _wrapped(super().__array_function__(function, types, arguments, options))
         except TypeError:
             raise UnsupportedError(f"{function.__name__}: no complex numbers") from None
+
+
+_NOT_ANALYTIC = frozenset(
+    {"cholesky", "eig", "eigh", "eigvalsh", "lstsq", "norm", "pinv", "qr", "slogdet", "svd"}
+)
+"""Functions that conjugate complex numbers, or take absolute values of them."""
 
 
 def step_at(x: float) -> float:

@@ -31,7 +31,11 @@ def scatter(of: Subject, point: Point) -> tuple[float, list[Array]]:
         still = [np.asarray(loss, float), *(np.asarray(one, float) for one in gradients)]
         moved = [np.zeros(one.shape) for one in still]
         for run in range(RUNS):
-            loss, gradients = _run(of, point, np.random.default_rng(run))
+            try:
+                loss, gradients = _run(of, point, np.random.default_rng(run))
+            except (TypeError, ValueError):  # a function of NumPy that takes no such arrays
+                unit = np.finfo(np.asarray(gradients[0]).dtype).eps
+                return float(unit * abs(loss)), [unit * np.abs(one) for one in still[1:]]
             for most, old, new in zip(moved, still, (loss, *gradients), strict=True):
                 change = np.abs(np.asarray(new, float) - old)
                 np.maximum(most, np.where(np.isfinite(change), change, 0.0), out=most)

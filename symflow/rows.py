@@ -78,7 +78,7 @@ def _logarithm(name: str, base: int, doc: str) -> Elementwise:
         name,
         lambda x: sp.log(x) / sp.log(base),
         doc,
-        partials=lambda x, y: [(1 / sp.log(base)).evalf() / x],
+        partials=lambda x, y: [(1 / sp.log(base)).evalf(60) / x],
         numpy=f"np.{name}({{0}})",
         opaque=True,
         result="float",

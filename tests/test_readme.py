@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from symflow.cli import main
+from symflow.errors import SymflowError
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-MODEL, GRADIENT, USE, ARTICLE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+MODEL, GRADIENT, USE, TEST, ARTICLE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 @pytest.fixture
@@ -48,6 +49,16 @@ def test_the_check_looks_as_shown(folder: Path) -> None:
     assert run.exit_code == 0
     shown = re.findall(r"^parameter .*$", README, re.MULTILINE)
     assert run.output.splitlines()[0] == shown[0]
+
+
+def test_the_test_is_one(folder: Path) -> None:
+    namespace: dict[str, object] = {}
+    exec(compile(TEST, "README.md", "exec"), namespace)
+    assert TEST.count("\n") == 5
+    namespace["test_gradients"]()  # type: ignore[operator]
+    Path("model.py").write_text("x = 1\n", encoding="utf-8")
+    with pytest.raises(SymflowError, match="without gradients"):
+        namespace["test_gradients"]()  # type: ignore[operator]
 
 
 def test_the_articles_program_runs(capsys: pytest.CaptureFixture[str]) -> None:
