@@ -21,7 +21,7 @@ from symflow.errors import SymflowError
 from symflow.highprecision import Arithmetic, Rounding
 from symflow.layout import Helpers, render
 from symflow.primitives import Primitive
-from symflow.program import Constant, Input, Iota, Kernel, Program, Type, Value, slots_of
+from symflow.program import Constant, Input, Iota, Kernel, Program, Type, Value, slot, slots_of
 from symflow.text import Text
 from symflow.views import StopGradient
 
@@ -39,7 +39,7 @@ Array = NDArray[Any]
 class Evaluator:
     """One evaluation of programs: its numbers, and the sizes that inputs have.
 
-    frozen  values of tensors that stop the gradient, by number, held while an input moves
+    frozen  values of tensors, by number, that are held while an input moves
     """
 
     def __init__(
@@ -79,7 +79,8 @@ class Evaluator:
                 values[tensor] = self._typed(given, definition.type)
             else:
                 result = self._value(definition.value, operands)
-                values[tensor] = self._typed(result, definition.type)
+                own = isinstance(definition.value, Kernel) and definition.type.dtype == "float"
+                values[tensor] = result if own else self._typed(result, definition.type)
         return values
 
     def _learn(self, type_: Type, shape: tuple[int, ...]) -> None:
@@ -132,13 +133,15 @@ class Evaluator:
             operand[tuple(0 if index is None else places[index] for index in access.indices)]
             for operand, access in zip(operands, value.accesses, strict=True)
         ]
+        kept = [index for index in value.output if index is not None]
+        shape = [place.size for place in places]
+        if value.body == slot(0) * slot(1) and value.reduced and value.reduction == "sum":
+            return self._contracted(read, [*kept, *value.reduced], len(kept), shape)
         formula = self.arithmetic.formula(value.body.xreplace(self.sizes))
         if read:
             terms = np.frompyfunc(lambda *numbers: formula(numbers), len(read), 1)(*read)
         else:
             terms = formula(())
-        kept = [index for index in value.output if index is not None]
-        shape = [place.size for place in places]
         terms = np.broadcast_to(np.asarray(terms, dtype=object), shape)
         terms = terms.transpose([*kept, *value.reduced])
         if not value.reduced:
@@ -146,6 +149,20 @@ class Evaluator:
         terms = terms.reshape(*(shape[index] for index in kept), -1)
         fold = {"sum": np.add, "max": np.maximum, "min": np.minimum}[value.reduction]
         return np.asarray(fold.reduce(terms, axis=-1), dtype=object)
+
+    def _contracted(
+        self, factors: Sequence[Array], axes: Sequence[int], kept: int, shape: Sequence[int]
+    ) -> Array:
+        """The summed product of two tensors; each sum is rounded once."""
+        sizes = [shape[axis] for axis in axes]
+        left, right = (
+            np.broadcast_to(one, shape).transpose(axes).reshape(math.prod(sizes[:kept]), -1)
+            for one in factors
+        )
+        sums = np.empty(len(left), dtype=object)
+        for row in range(len(left)):
+            sums[row] = self.context.fdot(left[row], right[row])
+        return sums.reshape(sizes[:kept])
 
     def _printed(self, value: Primitive, operands: Sequence[Array]) -> Array:
         """A primitive by its NumPy text, on arrays of these numbers."""
@@ -255,21 +272,26 @@ class Differences:
         self.output = output
         self.digits = max(100, digits) + 2 * STEP
         base = Evaluator(self.digits)
-        found = base.tensors(self.program, inputs)
-        self.frozen = {
-            tensor: value
-            for tensor, value in found.items()
-            if isinstance(self.program[tensor].value, StopGradient)
-        }
+        self._found = found = base.tensors(self.program, inputs)
         self.context = base.context
         self.value = found[self.program.outputs[output]].item()
 
     def _at(self, name: str, entry: tuple[int, ...], shift: Any) -> Any:
-        evaluator = Evaluator(self.digits, frozen=self.frozen)
+        evaluator = Evaluator(self.digits, frozen=self._still(name))
         moved = np.asarray(self.inputs[name]).astype(object)
         moved[entry] = evaluator.arithmetic.number(moved[entry]) + shift
         value = evaluator.outputs(self.program, {**self.inputs, name: moved})[self.output]
         return self.context.make_mpf(value.item()._mpf_)
+
+    def _still(self, name: str) -> Mapping[int, Array]:
+        """What an input does not move, and what stops the gradient."""
+        moving: set[int] = set()
+        for tensor in self._found:
+            value = self.program[tensor].value
+            moves = isinstance(value, Input) and value.name == name
+            if moves or not (isinstance(value, StopGradient) or moving.isdisjoint(value.operands)):
+                moving.add(tensor)
+        return {tensor: value for tensor, value in self._found.items() if tensor not in moving}
 
     def _step(self, name: str, entry: tuple[int, ...]) -> Any:
         size = abs(float(np.asarray(self.inputs[name])[entry]))
