@@ -2,6 +2,7 @@
 
 import numpy as _np
 
+import symflow.linalg as linalg
 import symflow.losses as losses
 import symflow.nn as nn
 import symflow.testing as testing
@@ -127,6 +128,14 @@ from symflow.initializers import (
     truncated_normal,
     zeros,
 )
+from symflow.linalg import (
+    cholesky,
+    cholesky_solve,
+    matrix_determinant,
+    matrix_inverse,
+    matrix_solve,
+    matrix_triangular_solve,
+)
 from symflow.matrix_parts import (
     diag,
     diag_part,
@@ -210,6 +219,8 @@ __all__ = [
     "cast",
     "cbrt",
     "ceil",
+    "cholesky",
+    "cholesky_solve",
     "clip_by_value",
     "compute_gradients",
     "concat",
@@ -253,6 +264,7 @@ __all__ = [
     "leaky_relu",
     "less",
     "less_equal",
+    "linalg",
     "log",
     "log1p",
     "log2",
@@ -267,8 +279,12 @@ __all__ = [
     "losses",
     "matmul",
     "matrix_band_part",
+    "matrix_determinant",
     "matrix_diag",
     "matrix_diag_part",
+    "matrix_inverse",
+    "matrix_solve",
+    "matrix_triangular_solve",
     "maximum",
     "minimum",
     "multiply",

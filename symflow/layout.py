@@ -35,6 +35,9 @@ class Helpers:
     softplus: bool = False
     elu: bool = False
     xlogy: bool = False
+    cofactors: bool = False
+    cofactor_slope: bool = False
+    log_determinant: bool = False
     placed: bool = False
     put_along: bool = False
     scattered: bool = False

@@ -36,6 +36,16 @@ from symflow.program import (
 from symflow.program import number as exactly
 from symflow.rows import to_float
 from symflow.shapes import Shape, Sizes, broadcast, show
+from symflow.solvers import (
+    Cholesky,
+    Determinant,
+    DeterminantSign,
+    Inverse,
+    LogDeterminant,
+    Triangle,
+    solve,
+    square,
+)
 from symflow.views import (
     WHOLE,
     Concat,
@@ -318,6 +328,16 @@ def _diagonal(operands: Sequence[Type], sizes: Sizes, axes: tuple[int, int]) -> 
     return matrices.Diagonal(0, axes)
 
 
+def _of_squares(value: Value) -> Callable[..., Value]:
+    """A solver that takes square matrices."""
+
+    def define(operands: Sequence[Type], sizes: Sizes) -> Value:
+        square(operands[0], sizes)
+        return value
+
+    return define
+
+
 TABLE: dict[str, Structural] = {
     row.name: row
     for row in (
@@ -365,6 +385,14 @@ TABLE: dict[str, Structural] = {
         Structural("zeros_like", _filled_like(0)),
         Structural("ones_like", _filled_like(1)),
         Structural("diagonal", _diagonal),
+        Structural("matrix_solve", solve),
+        Structural("matrix_inverse", _of_squares(Inverse(0))),
+        Structural("matrix_determinant", _of_squares(Determinant(0))),
+        Structural("log_abs_determinant", _of_squares(LogDeterminant(0))),
+        Structural("determinant_sign", _of_squares(DeterminantSign(0))),
+        Structural("cholesky", _of_squares(Cholesky(0))),
+        Structural("lower_triangle", _of_squares(Triangle(0))),
+        Structural("upper_triangle", _of_squares(Triangle(0, lower=False))),
         Structural("stop_gradient", lambda operands, sizes: StopGradient(0)),
         Structural("range", lambda operands, sizes, size: Iota(size)),
         Structural("gradient", lambda operands, sizes: Derivative(0, 1)),

@@ -220,7 +220,8 @@ class _Scheduler:
                 continue
             value = definition.value
             is_literal = isinstance(value, Kernel) and value.is_literal
-            if (definition.label.exact and not is_literal) or reads[tensor] > 1:
+            repeated = reads[tensor] > 1 and not _is_transpose(value)
+            if (definition.label.exact and not is_literal) or repeated:
                 stated.add(tensor)
             inline = [
                 operand
@@ -426,6 +427,16 @@ def _times_printed(value: object, position: int) -> int:
         if part == slot(position):
             count += 1
     return max(count, 1)
+
+
+def _is_transpose(value: object) -> bool:
+    """Whether it is written `x.T`, which costs nothing and says more than a name."""
+    return (
+        isinstance(value, Kernel)
+        and value.is_index_map
+        and len(value.output) == 2
+        and value.accesses[0].indices == value.output[::-1]
+    )
 
 
 def _operations(value: object) -> int:

@@ -4,6 +4,7 @@ Each pass walks the program once, forwards, and rebuilds it; tensors that deriva
 be taken by (`kept`) stay as they are. The passes in order:
 
     fold       literals and index maps vanish into the kernels that read them
+    solve      products with inverses become linear systems (`solving.py`)
     stabilise  what overflows or loses digits is replaced (`stabilisation.py`, `rules.py`)
     inline     an elementwise kernel that is read once, and has no name, joins its reader; a sum
                takes the order of axes in which its only reader wants it
@@ -43,6 +44,7 @@ from symflow.program import (
 )
 from symflow.program import Constant as Literal
 from symflow.rules import cost
+from symflow.solving import solve_for_products
 from symflow.stabilisation import stabilised
 from symflow.substitution import composed, substituted
 from symflow.views import StopGradient
@@ -56,6 +58,7 @@ Rebuild = Callable[[Builder, Definition], "int | None"]
 def simplify_forward(program: Program) -> Program:
     """What is done before derivatives are taken."""
     program = _walk(program, _folded)
+    program = solve_for_products(program)
     return _walk(program, stabilised)
 
 

@@ -20,6 +20,7 @@ from symflow.program import (
 )
 from symflow.rows import exp, log, root_of_squares
 from symflow.rules import rewritten
+from symflow.solvers import Determinant, LogDeterminant
 from symflow.substitution import read_through
 from symflow.views import StopGradient
 
@@ -33,6 +34,9 @@ def stabilised(program: Builder, definition: Definition) -> int | None:
     shifted = _shifted_exponentials(program, value, definition)
     if shifted is not None:
         return shifted
+    logarithm = _log_of_determinant(program, value)
+    if logarithm is not None:
+        return program.add(logarithm, definition.label, definition.origin)
     norm = _norm(program, value)
     if norm is not None:
         return program.add(norm, definition.label, definition.origin)
@@ -85,6 +89,20 @@ def _shifted_exponentials(program: Builder, value: Kernel, definition: Definitio
         return program.add(
             kernel(value.output, value.sizes, body, accesses), definition.label, definition.origin
         )
+    return None
+
+
+def _log_of_determinant(program: Builder, value: Kernel) -> Kernel | None:
+    """log-determinant: log(det(A)) from the factors of A, since det(A) leaves the range of floats."""
+    for position, access in enumerate(value.accesses):
+        source = program[access.tensor].value
+        logarithm = log(slot(position))
+        if isinstance(source, Determinant) and value.body.has(logarithm):
+            label = Label(f"{program[access.tensor].label.name}_log")
+            tensor = program.add(LogDeterminant(source.source, size=False), label)
+            body = value.body.xreplace({logarithm: slot(len(value.accesses))})
+            accesses = [*value.accesses, Access(tensor, access.indices)]
+            return kernel(value.output, value.sizes, body, accesses)
     return None
 
 

@@ -13,15 +13,15 @@ import symflow
 PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
-    ("errors",),
+    ("errors", "continuation"),
     ("shapes", "initializers"),
     ("program",),
     ("elementwise", "text"),
     ("rows", "bodies", "primitives", "axes"),
     ("highprecision",),
     ("views", "windows"),
-    ("matrices", "picking", "running", "tiling"),
-    ("operations", "differentiation", "contraction", "printing"),
+    ("solvers", "matrices", "picking", "running", "tiling"),
+    ("operations", "differentiation", "contraction", "printing", "solving"),
     ("notation",),
     ("rules",),
     ("substitution",),
@@ -36,7 +36,7 @@ ORDER = (
     ("matrix_parts", "reductions", "selection", "shaping"),
     ("sliding", "normalization"),
     ("convolution", "pooling"),
-    ("nn", "losses", "train", "compiler", "initial", "memory"),
+    ("linalg", "nn", "losses", "train", "compiler", "initial", "memory"),
     ("model", "loop", "session"),
     ("compilation",),
     ("emission",),
@@ -93,5 +93,5 @@ def test_only_declared_packages_are_imported() -> None:
 
 def test_no_module_hides_a_public_name() -> None:
     """Importing `symflow.x` would replace what `symflow.x` gives a user."""
-    public = set(dir(symflow)) - {"losses", "nn", "testing", "train"}
+    public = set(dir(symflow)) - {"linalg", "losses", "nn", "testing", "train"}
     assert not public & {path.stem for path in PACKAGE.glob("*.py")}
