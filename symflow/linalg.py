@@ -157,10 +157,13 @@ def _same_batch(
 ) -> tuple[Tensor, Tensor]:
     """Both with all axes of the batch; what does not fit is left for the shape rule to tell."""
     left, right = matrix_type.shape, rhs_type.shape
+    sizes = matrix.graph.sizes
     if len(left) < 2 or len(right) < 2 or left[:-2] == right[:-2]:
         return matrix, rhs
+    if sizes.agree(left[-1], right[-2]) is None:
+        return matrix, rhs
     try:
-        batch = broadcast([left[:-2], right[:-2]], matrix.graph.sizes)
+        batch = broadcast([left[:-2], right[:-2]], sizes)
     except SymflowError:
         return matrix, rhs
     return _repeated(matrix, (*batch, *left[-2:])), _repeated(rhs, (*batch, *right[-2:]))

@@ -85,9 +85,7 @@ class Determinant(Primitive):
         return Type(operands[0].shape[:-2])
 
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
-        cofactors = program.add(
-            Cofactors(self.source), _named(program, self.source, "cofactors")
-        )
+        cofactors = program.add(Cofactors(self.source), _named(program, self.source, "cofactors"))
         return _einsum(program, ",ij->ij", (upstream, cofactors), label)
 
     def numpy(self, operands: Sequence[Text]) -> Text:
@@ -295,5 +293,6 @@ def solve(operands: Sequence[Type], sizes: Sizes) -> Solve:
     if not fits:
         wanted = show((*rows, sp.Symbol("k")))
         wanted = f"{show(rows)} or {wanted}" if len(rows) == 1 else wanted
-        raise SymflowError(f"the right side is to be {wanted}, not {show(right)}")
+        hint = "; a batch of vectors is rhs[..., None]" if right == rows else ""
+        raise SymflowError(f"the right side is to be {wanted}, not {show(right)}{hint}")
     return Solve(0, 1)

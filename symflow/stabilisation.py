@@ -93,7 +93,7 @@ def _shifted_exponentials(program: Builder, value: Kernel, definition: Definitio
 
 
 def _log_of_determinant(program: Builder, value: Kernel) -> Kernel | None:
-    """log-determinant: log(det(A)) from the factors of A, since det(A) leaves the range of floats."""
+    """log-determinant: log(det(A)) from the factors of A, where det(A) itself would overflow."""
     for position, access in enumerate(value.accesses):
         source = program[access.tensor].value
         logarithm = log(slot(position))

@@ -42,6 +42,7 @@ w = sf.Variable(sf.truncated_normal((4, 6)))
 e = sf.Variable(sf.truncated_normal((5, 4), stddev=0.5))
 v = sf.Variable(np.linspace(0.0, 1.0, 6))
 c = sf.Variable(0.25)
+q = sf.Variable(np.array([[2.0, 0.5], [0.5, 1.0]]))
 
 mixed = (x + sf.gather(e, k)) @ w
 left = sf.sigmoid(mixed[:, :3] + shift)
@@ -52,7 +53,11 @@ slid = sf.nn.avg_pool1d(sf.expand_dims(mixed, -1), 3, 2, "SAME")
 near = sf.reduce_sum(sf.square(sf.gather(table, k) - x), axis=1)
 score = gate * sf.reduce_sum(left * right, axis=1) + sf.reduce_sum(v[1:4]) * hot[:, 0]
 penalty = sf.reduce_sum(sf.elu(v) + sf.xlogy(v, 1.0 + v))
-loss = sf.reduce_mean(score * near) + 0.01 * penalty + sf.reduce_mean(sf.square(slid))
+volume = sf.matrix_determinant(q)
+slope = sf.gradients(volume, q)[0]
+shape = sf.reduce_sum(sf.square(slope)) - sf.log(sf.matrix_determinant(q @ sf.transpose(q)))
+regular = penalty + sf.square(volume) + shape
+loss = sf.reduce_mean(score * near) + 0.01 * regular + sf.reduce_mean(sf.square(slid))
 
 train_op = sf.train.GradientDescentOptimizer(0.01).minimize(loss)
 '''

@@ -42,6 +42,15 @@ SMALL = {
         'wide = sf.nn.conv2d_transpose(y, w, (None, 33, 33, 16), 2, "VALID")\n'
         "loss = sf.reduce_sum(sf.tanh(normal)) + sf.reduce_sum(sf.square(wide))\n"
     ),
+    "solvers": (
+        "import numpy as np\na = sf.Variable(np.eye(3) * 2.0)\nx = sf.placeholder(shape=('n', 3))\n"
+        "white = sf.matrix_triangular_solve(sf.cholesky(a), sf.transpose(x))\n"
+        "sign, size = sf.linalg.slogdet(a)\ninverse = sf.matrix_inverse(a)\n"
+        "moved = sf.matrix_solve(a, sf.transpose(x), adjoint=True)\n"
+        "upper = sf.matrix_triangular_solve(a, [1.0, 2.0, 3.0], lower=False)\n"
+        "loss = sf.reduce_sum(white) + sign * size + sf.reduce_sum(inverse ** 2)"
+        " + sf.reduce_sum(sf.sin(moved)) + sf.reduce_sum(upper)\n"
+    ),
     "matrix": "import numpy as np\nw = sf.Variable(np.eye(9) / 7)\nloss = sf.reduce_sum(w ** 3)\n",
 }
 
