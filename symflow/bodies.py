@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 import sympy as sp
-from sympy.printing.numpy import NumPyPrinter
+from sympy.printing.numpy import SciPyPrinter
 
 from symflow.elementwise import Opaque, canonical
 from symflow.errors import SymflowError
@@ -14,9 +14,9 @@ from symflow.program import Indices, Kernel, slots_of
 from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, aligned
 
 _FUNCTIONS: Mapping[str, str] = {
-    name: function.replace("numpy.", "np.")
-    for name, function in NumPyPrinter().known_functions.items()
-    if function.startswith("numpy.")
+    name: function.replace("numpy.", "np.").removeprefix("scipy.")
+    for name, function in SciPyPrinter().known_functions.items()
+    if function.startswith(("numpy.", "scipy.special.")) and name != "LambertW"  # complex
 }
 
 
@@ -89,7 +89,9 @@ class Body:
     def _product(self, body: sp.Mul) -> Text:
         """A chain of * and /, scalars first, so that small things are combined first."""
         coefficient, rest = body.as_coeff_Mul()
-        factors = list(sp.Mul.make_args(rest))
+        factors = [one for one in sp.Mul.make_args(rest) if not one.is_number]
+        if len(factors) < len(sp.Mul.make_args(rest)):  # 2 / √π is one number
+            coefficient = sp.Float(float(sp.Mul(body, *(1 / one for one in factors))))
         if coefficient == -1 and len(factors) == 1 and isinstance(factors[0], sp.Add):
             return self.text(sp.Add(*(-term for term in factors[0].args)))
         negative, coefficient = bool(coefficient.is_negative), abs(coefficient)
@@ -188,7 +190,9 @@ class Body:
     def _function(self, body: sp.Expr) -> Text:
         name = type(body).__name__
         if name not in _FUNCTIONS:
-            raise SymflowError(f"NumPy has no {name}; write it in functions that NumPy has")
+            raise SymflowError(
+                f"NumPy and SciPy have no {name}; write it in functions that they have"
+            )
         texts = [self.text(argument) for argument in body.args]
         arguments = ", ".join(text.source for text in texts)
         return Text(f"{_FUNCTIONS[name]}({arguments})", ATOM, self._axes(texts))

@@ -206,8 +206,8 @@ def differentiated(body: sp.Expr, number: int) -> sp.Expr:
 def canonical(body: sp.Expr) -> sp.Expr:
     """The body in the functions of the table.
 
-    SymPy writes sqrt(x²) as Abs(x), and differentiates Abs, sign and Max into distributions, and
-    floor not at all.
+    SymPy writes sqrt(x²) as Abs(x) and erfc(-x) as 2 - erfc(x), which loses digits, and
+    differentiates Abs, sign and Max into distributions, and floor not at all.
     """
     if not body.has(*_IN_TABLE, sp.Max, sp.Min, sp.Piecewise):
         return body
@@ -239,6 +239,10 @@ _IN_TABLE = {
     sp.ceiling: "ceil",
     sp.Mod: "floormod",
     sp.atan2: "atan2",
+    sp.erfc: "erfc",
+    sp.erfinv: "erfinv",
+    sp.loggamma: "lgamma",
+    sp.polygamma: "polygamma",
 }
 
 _PREDICATES = {

@@ -27,6 +27,7 @@ from symflow.layout import (
     render,
     signature,
     sizes_of,
+    uses_scipy,
 )
 from symflow.loop import Loop, training_loop
 from symflow.matrices import Diagonal
@@ -170,9 +171,10 @@ class _Emitter:
             gradients=gradients,
             training=training,
         )
-        text = render("module.py.j2", module=module, helpers=Helpers())
-        helpers = Helpers.of(text)
-        return Source(render("module.py.j2", module=module, helpers=helpers), self.arrays)
+        text = render("module.py.j2", module=module, helpers=Helpers(), scipy=False)
+        helpers, scipy = Helpers.of(text), uses_scipy(text)
+        text = render("module.py.j2", module=module, helpers=helpers, scipy=scipy)
+        return Source(text, self.arrays)
 
     # --- shared ---
 

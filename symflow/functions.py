@@ -90,6 +90,13 @@ cosh = _function(ROWS["cosh"])
 asinh = _function(ROWS["asinh"])
 acosh = _function(ROWS["acosh"])
 atanh = _function(ROWS["atanh"])
+erf = _function(ROWS["erf"])
+erfc = _function(ROWS["erfc"])
+erfinv = _function(ROWS["erfinv"])
+ndtr = _function(ROWS["ndtr"])
+ndtri = _function(ROWS["ndtri"])
+lgamma = _function(ROWS["lgamma"])
+digamma = _function(ROWS["digamma"])
 floor = _function(ROWS["floor"])
 ceil = _function(ROWS["ceil"])
 round = _function(ROWS["round"])
@@ -110,6 +117,18 @@ logical_xor = _function(ROWS["logical_xor"])
 logical_not = _function(ROWS["logical_not"])
 to_float = _function(ROWS["to_float"])
 to_int = _function(ROWS["to_int"])
+
+
+def polygamma(order: Any, x: Any, name: str | None = None) -> Tensor:
+    """The derivative of digamma of a whole order from 0; order 0 is digamma itself.
+
+    By the order there is no derivative: it counts as 0.
+    """
+    if isinstance(order, (int, float)) and (order < 0 or order != int(order)):
+        raise SymflowError(
+            f"polygamma: the order is a whole number from 0, not {order}", calling_location()
+        )
+    return apply(ROWS["polygamma"], [order, x], name)
 
 
 def operation(

@@ -35,6 +35,7 @@ class Helpers:
     softplus: bool = False
     elu: bool = False
     xlogy: bool = False
+    polygamma: bool = False
     cofactors: bool = False
     cofactor_slope: bool = False
     log_determinant: bool = False
@@ -51,6 +52,11 @@ class Helpers:
         """Those that a source calls."""
         called = set(re.findall(r"(?<!\w)_(\w+)\(", source))
         return Helpers(**{name: name in called for name in Helpers.__dataclass_fields__})
+
+
+def uses_scipy(source: str) -> bool:
+    """Whether a source calls functions that NumPy lacks."""
+    return re.search(r"(?<![\w.])(special\.\w+|_polygamma)\(", source) is not None
 
 
 @cache

@@ -8,7 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from symflow.layout import Function, Helpers, render, signature, sizes_of
+from symflow.errors import SymflowError, calling_location
+from symflow.layout import Function, Helpers, render, signature, sizes_of, uses_scipy
 from symflow.program import Constant, Input, Program
 from symflow.schedule import block
 
@@ -16,7 +17,16 @@ from symflow.schedule import block
 def executable(text: str, constants: dict[str, NDArray[Any]], name: str) -> Callable[..., Any]:
     """The function `run` of a source, with its lines shown in tracebacks."""
     namespace: dict[str, Any] = dict(constants)
-    exec(compile(text, name, "exec"), namespace)
+    try:
+        exec(compile(text, name, "exec"), namespace)
+    except ModuleNotFoundError as error:
+        if error.name != "scipy":
+            raise
+        raise SymflowError(
+            "special functions such as erf and lgamma are computed by SciPy, which is not "
+            "installed; hint: pip install scipy",
+            calling_location(),
+        ) from None
     linecache.cache[name] = (len(text), None, text.splitlines(True), name)
     run: Callable[..., Any] = namespace["run"]
     return run
@@ -65,6 +75,7 @@ def session_source(
         ("What the session was asked for.",),
         tuple(lines),
     )
-    text = render("session.py.j2", function=function, helpers=Helpers())
-    text = render("session.py.j2", function=function, helpers=Helpers.of(text))
+    text = render("session.py.j2", function=function, helpers=Helpers(), scipy=False)
+    helpers, scipy = Helpers.of(text), uses_scipy(text)
+    text = render("session.py.j2", function=function, helpers=helpers, scipy=scipy)
     return text, dict(constants.values())

@@ -17,6 +17,8 @@ from symflow.functions import (
     add,
     elu,
     leaky_relu,
+    multiply,
+    ndtr,
     negative,
     relu,
     relu6,
@@ -27,6 +29,7 @@ from symflow.functions import (
     swish,
     tanh,
 )
+from symflow.functions import gelu as _gelu
 from symflow.graph import Tensor, convert
 from symflow.normalization import batch_normalization, l2_normalize, layer_norm, moments
 from symflow.pooling import avg_pool, avg_pool1d, avg_pool3d, max_pool, max_pool1d, max_pool3d
@@ -45,6 +48,7 @@ __all__ = [
     "depthwise_conv2d",
     "elu",
     "embedding_lookup",
+    "gelu",
     "l2_loss",
     "l2_normalize",
     "layer_norm",
@@ -82,6 +86,15 @@ def sigmoid_cross_entropy_with_logits(
     """-y · log σ(z) - (1 - y) · log(1 - σ(z)) = softplus(z) - y · z, for each entry."""
     logits = convert(logits)
     return subtract(softplus(logits), convert(labels) * logits, name=name)
+
+
+def gelu(features: Any, approximate: bool = True, name: str | None = None) -> Tensor:
+    """x · Φ(x), by Hendrycks and Gimpel (2016): their approximation with tanh, which NumPy can
+    compute, or the function itself, which SciPy can."""
+    if approximate:
+        return _gelu(features, name=name)
+    features = convert(features)
+    return multiply(features, ndtr(features), name=name)
 
 
 def bias_add(value: Any, bias: Any, name: str | None = None) -> Tensor:

@@ -36,6 +36,10 @@ def _x_log_number(x: sp.Expr, y: sp.Expr) -> sp.Expr | None:
     return x * log(y) if y.is_Number and y > 0 else None
 
 
+def _polygamma(order: sp.Expr, x: sp.Expr) -> sp.Expr | None:
+    return digamma(x) if order == 0 else None
+
+
 def _sign_of_product(x: sp.Expr) -> sp.Expr | None:
     return sp.sign(x) if x.is_Number else None
 
@@ -401,6 +405,79 @@ _TABLE = (
         result="float",
         domain=((-0.9, 0.9),),
     ),
+    Elementwise("erf", lambda x: sp.erf(x), "The error function, 2/√π · ∫ e^(-t²) from 0 to x."),
+    Elementwise(
+        "erfc",
+        lambda x: sp.erfc(x),
+        "1 - erf(x), to full precision for large x.",
+        partials=lambda x, y: [-2 / sp.sqrt(sp.pi) * exp(-(x**2))],
+        numpy="special.erfc({0})",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
+        "erfinv",
+        lambda x: sp.erfinv(x),
+        "The inverse of erf, for -1 < x < 1.",
+        partials=lambda x, y: [sp.sqrt(sp.pi) / 2 * exp(y**2)],
+        numpy="special.erfinv({0})",
+        opaque=True,
+        result="float",
+        domain=((-0.9, 0.9),),
+    ),
+    Elementwise(
+        "ndtr",
+        lambda x: sp.erfc(-x / sp.sqrt(2)) / 2,
+        "Φ(x), the probability that a standard normal number is less than x.",
+        partials=lambda x, y: [exp(-(x**2) / 2) / sp.sqrt(2 * sp.pi)],
+        numpy="special.ndtr({0})",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
+        "ndtri",
+        lambda x: sp.sqrt(2) * sp.erfinv(2 * x - 1),
+        "The inverse of Φ, for 0 < x < 1.",
+        partials=lambda x, y: [sp.sqrt(2 * sp.pi) * exp(y**2 / 2)],
+        numpy="special.ndtri({0})",
+        opaque=True,
+        result="float",
+        domain=((0.05, 0.95),),
+    ),
+    Elementwise(
+        "lgamma",
+        lambda x: sp.loggamma(x),
+        "log |Γ(x)|, infinite at 0, -1, -2, ...",
+        partials=lambda x, y: [digamma(x)],
+        numpy="special.gammaln({0})",
+        opaque=True,
+        result="float",
+        domain=_POSITIVE,
+    ),
+    Elementwise(
+        "digamma",
+        lambda x: sp.digamma(x),
+        "Γ′(x) / Γ(x), the derivative of lgamma.",
+        partials=lambda x, y: [polygamma(1, x)],
+        numpy="special.digamma({0})",
+        opaque=True,
+        result="float",
+        domain=_POSITIVE,
+    ),
+    Elementwise(
+        "polygamma",
+        lambda order, x: sp.polygamma(order, x),
+        "The derivative of digamma of a whole order from 0, by which there is no derivative: it "
+        "counts as 0.",
+        partials=lambda order, x, y: [0, polygamma(order + 1, x)],
+        numpy="_polygamma({0}, {1})",
+        helper="polygamma",
+        opaque=True,
+        evaluate=_polygamma,
+        result="float",
+        result_from=1,
+        domain=((0.0, 3.0), (0.1, 4.0)),
+    ),
     _step(
         "floor", lambda x: sp.floor(x), "The largest whole number that is not above x.", "np.floor"
     ),
@@ -528,8 +605,10 @@ ROWS.update((row.name, row) for row in _TABLE)
 
 abs_: Elementwise = ROWS["abs"]
 clip_by_value: Elementwise = ROWS["clip_by_value"]
+digamma: Elementwise = ROWS["digamma"]
 elu: Elementwise = ROWS["elu"]
 equal: Elementwise = ROWS["equal"]
+erfc: Elementwise = ROWS["erfc"]
 exp: Elementwise = ROWS["exp"]
 expm1: Elementwise = ROWS["expm1"]
 floor: Elementwise = ROWS["floor"]
@@ -541,6 +620,7 @@ log: Elementwise = ROWS["log"]
 logical_and: Elementwise = ROWS["logical_and"]
 logical_or: Elementwise = ROWS["logical_or"]
 minimum: Elementwise = ROWS["minimum"]
+polygamma: Elementwise = ROWS["polygamma"]
 power: Elementwise = ROWS["pow"]
 root_of_squares = ROWS["root_of_squares"]
 sigmoid: Elementwise = ROWS["sigmoid"]

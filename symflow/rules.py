@@ -14,10 +14,11 @@ import sympy as sp
 
 from symflow.elementwise import Opaque
 from symflow.notation import expression_text
-from symflow.rows import exp, log, sigmoid, softplus, where
+from symflow.rows import erfc, exp, log, sigmoid, softplus, where
 
 _x, _y = sp.Wild("x"), sp.Wild("y")
 _c = sp.Wild("c")
+_HALF = sp.Rational(1, 2)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,26 @@ RULES = (
         "log of a product with exp",
         log(exp(_x) * _y),
         _x + log(_y),
+    ),
+    Rule(
+        "erfc",
+        1 - sp.erf(_x),
+        erfc(_x),
+    ),
+    Rule(
+        "erfc, lower tail",
+        1 + sp.erf(_x),
+        erfc(-_x),
+    ),
+    Rule(
+        "half of erfc",
+        _HALF - sp.erf(_x) / 2,
+        erfc(_x) / 2,
+    ),
+    Rule(
+        "half of erfc, lower tail",
+        _HALF + sp.erf(_x) / 2,
+        erfc(-_x) / 2,
     ),
     Rule(
         "masked product",
@@ -106,6 +127,14 @@ _NANOSECONDS: dict[str, float] = {
     "clip_by_value": 1.1,
     "elu": 4.4,
     "xlogy": 2.8,
+    "erf": 3.7,
+    "erfc": 5.2,
+    "erfinv": 13.0,
+    "ndtr": 4.3,
+    "ndtri": 9.3,
+    "lgamma": 13.0,
+    "digamma": 9.1,
+    "polygamma": 300.0,
 }
 """Measured cost of a NumPy call per float64 element in cache; 0.3 for all others."""
 
@@ -141,5 +170,5 @@ def rewritten(body: sp.Expr) -> tuple[sp.Expr, tuple[str, ...]]:
 
 def _head(left: sp.Expr) -> sp.Expr:
     """The function by which a pattern can be ruled out quickly."""
-    functions = sorted(left.atoms(sp.exp, sp.log, Opaque), key=sp.default_sort_key)
+    functions = sorted(left.atoms(sp.exp, sp.log, sp.erf, Opaque), key=sp.default_sort_key)
     return next((one for one in functions if isinstance(one, Opaque)), functions[0])

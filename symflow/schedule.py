@@ -64,7 +64,8 @@ BUILTINS = frozenset(
 """What generated code uses of Python's own functions."""
 
 RESERVED = frozenset(
-    {"np", "os", "p", "d", "dtype", "parameters", "rate", "step", "value", "gradient", "rows"}
+    {"np", "os", "special", "p", "d", "dtype", "parameters", "rate", "step", "value", "gradient"}
+    | {"rows"}
     | set(keyword.kwlist)
     | BUILTINS
 )

@@ -29,7 +29,9 @@ def stabilised(program: Builder, definition: Definition) -> int | None:
     value = definition.value
     if not isinstance(value, Kernel) or not value.elementwise:
         return None
-    if not value.body.has(sp.log, sp.Pow, sp.exp) and not _masked(value.body):
+    if not value.body.has(sp.log, sp.Pow, sp.exp, sp.erf) and not (
+        _masked(value.body) or _adds_erf(program, value)
+    ):
         return None
     shifted = _shifted_exponentials(program, value, definition)
     if shifted is not None:
@@ -47,6 +49,14 @@ def stabilised(program: Builder, definition: Definition) -> int | None:
         return None
     return program.add(
         kernel(wide.output, wide.sizes, body, wide.accesses), definition.label, definition.origin
+    )
+
+
+def _adds_erf(program: Builder, value: Kernel) -> bool:
+    """Whether a sum has a term of its own tensor that is an erf, as 1 - erf(x) has."""
+    sources = (program[access.tensor].value for access in value.accesses)
+    return isinstance(value.body, sp.Add) and any(
+        isinstance(source, Kernel) and isinstance(source.body, sp.erf) for source in sources
     )
 
 

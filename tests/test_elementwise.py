@@ -200,7 +200,7 @@ def test_broadcasting(row: Elementwise) -> None:
 def numpy_maths(row: Elementwise, *by: int) -> Callable[..., Any]:
     """The row's maths, or a derivative of it, as a NumPy function."""
     variables = accuracy.symbols(row)
-    function = sp.lambdify(variables, accuracy.derived(row, variables, by), "numpy")
+    function = sp.lambdify(variables, accuracy.derived(row, variables, by), ["numpy", "scipy"])
     return lambda *values: function(*np.broadcast_arrays(*values))
 
 

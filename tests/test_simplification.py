@@ -23,6 +23,10 @@ EQUATIONS = {
     "softplus": "log(exp(x) + 1) → softplus(x)",
     "sigmoid": "1 / (exp(x) + 1) → sigmoid(-x)",
     "log of a product with exp": "log(exp(x)·y) → x + log(y)",
+    "erfc": "1 - erf(x) → erfc(x)",
+    "erfc, lower tail": "erf(x) + 1 → erfc(-x)",
+    "half of erfc": "0.5 - erf(x) / 2 → erfc(x) / 2",
+    "half of erfc, lower tail": "erf(x) / 2 + 0.5 → erfc(-x) / 2",
     "masked product": "where(c, 1, 0)·x → where(c, x, 0)",
     "masked product, other branch": "where(c, 0, 1)·x → where(c, 0, x)",
 }
