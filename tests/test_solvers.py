@@ -35,12 +35,11 @@ def definite(*shape: int) -> Array:
 
 
 def columns(matrix: Array, right: Array) -> Array:
-    """NumPy's solve, of which the meaning of a right side of vectors changed in NumPy 2."""
-    if right.ndim == 1:
-        return np.linalg.solve(matrix, np.broadcast_to(right[:, None], (*matrix.shape[:-1], 1)))[
-            ..., 0
-        ]
-    return np.linalg.solve(matrix, right)
+    """NumPy's solve, with right sides that mean the same to NumPy 1 and 2."""
+    wide = right[:, None] if right.ndim == 1 else right
+    batch = np.broadcast_shapes(matrix.shape[:-2], wide.shape[:-2])
+    found = np.linalg.solve(matrix, np.broadcast_to(wide, (*batch, *wide.shape[-2:])))
+    return found[..., 0] if right.ndim == 1 else found
 
 
 def transposed(matrix: Array) -> Array:
