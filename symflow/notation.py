@@ -90,6 +90,9 @@ class _Formula(StrPrinter):  # type: ignore[misc]
             return f"({left} {infix[1]} {right})"
         return str(super()._print_Function(expr))
 
+    def _print_Pi(self, expr: sp.Expr) -> str:
+        return "π"
+
     def _print_root_of_squares(self, expr: sp.Expr) -> str:
         return f"√({self._print(expr.args[0])})"
 
