@@ -32,7 +32,7 @@ from symflow.layout import (
 from symflow.loop import Loop, training_loop
 from symflow.matrices import Diagonal
 from symflow.program import Constant, Input, Kernel, Program
-from symflow.schedule import INDENT, WIDTH, Block, block
+from symflow.schedule import INDENT, WIDTH, Block, block, broken
 from symflow.shapes import Shape, show
 from symflow.text import shape_text
 from symflow.views import Reshape, Slice
@@ -433,6 +433,8 @@ def _annotated(line: str, name: str) -> list[str]:
         return [line]
     annotated = f"{name}: Array = {line.removeprefix(prefix)}"
     code, hash_, comment = annotated.rpartition("  # ")
-    if INDENT + len(annotated) <= WIDTH or not hash_:
+    if not hash_:
+        return broken(f"{name}: Array", line.removeprefix(prefix))
+    if INDENT + len(annotated) <= WIDTH:
         return [annotated]
     return [f"# {comment}", code]

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import symflow.operations as operations
 from symflow.arrays import expand_dims, reduce_sum, squeeze
-from symflow.errors import SymflowError, calling_location
+from symflow.errors import SymflowError
 from symflow.functions import log, multiply, to_float
 from symflow.graph import Tensor, apply, convert
+from symflow.matrix_parts import matrix_diag_part, tril, triu
 from symflow.program import Type
 from symflow.shapes import Shape, broadcast
 
@@ -88,8 +89,7 @@ def slogdet(input: Any, name: str | None = None) -> SignAndLogDeterminant:
 def logdet(matrix: Any, name: str | None = None) -> Tensor:
     """log det of symmetric positive definite matrices, by the Cholesky factor."""
     factor = cholesky(matrix)
-    diagonal = apply(operations.TABLE["diagonal"], [factor], axes=_last_two(factor))
-    return multiply(2.0, reduce_sum(log(diagonal), axis=-1), name=name)
+    return multiply(2.0, reduce_sum(log(matrix_diag_part(factor)), axis=-1), name=name)
 
 
 def cholesky(input: Any, name: str | None = None) -> Tensor:
@@ -114,7 +114,7 @@ def matrix_triangular_solve(
     """
     matrix = convert(matrix)
     if not (lower and matrix.operation is operations.TABLE["cholesky"]):
-        matrix = _solver("lower_triangle" if lower else "upper_triangle", _floats(matrix))
+        matrix = tril(matrix) if lower else triu(matrix)
     return matrix_solve(matrix, rhs, adjoint, name)
 
 
@@ -143,13 +143,6 @@ def _floats(value: Any) -> Tensor:
 
 def _transposed(matrix: Tensor) -> Tensor:
     return apply(operations.TABLE["transpose_matrix"], [matrix])
-
-
-def _last_two(tensor: Tensor) -> tuple[int, int]:
-    if tensor.type is None:
-        raise SymflowError("logdet needs a matrix of known rank", calling_location())
-    rank = len(tensor.type.shape)
-    return rank - 2, rank - 1
 
 
 def _same_batch(

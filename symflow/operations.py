@@ -42,7 +42,6 @@ from symflow.solvers import (
     DeterminantSign,
     Inverse,
     LogDeterminant,
-    Triangle,
     solve,
     square,
 )
@@ -391,8 +390,6 @@ TABLE: dict[str, Structural] = {
         Structural("log_abs_determinant", _of_squares(LogDeterminant(0))),
         Structural("determinant_sign", _of_squares(DeterminantSign(0))),
         Structural("cholesky", _of_squares(Cholesky(0))),
-        Structural("lower_triangle", _of_squares(Triangle(0))),
-        Structural("upper_triangle", _of_squares(Triangle(0, lower=False))),
         Structural("stop_gradient", lambda operands, sizes: StopGradient(0)),
         Structural("range", lambda operands, sizes, size: Iota(size)),
         Structural("gradient", lambda operands, sizes: Derivative(0, 1)),

@@ -101,12 +101,12 @@ class Statement:
         if above and INDENT + len(above[0]) + 2 + len(self.comment) <= WIDTH:
             return [
                 f"{above[0]}  {self.comment.removeprefix('# ')}",
-                *_broken(self.target, self.expression),
+                *broken(self.target, self.expression),
             ]
-        return [*above, self.comment, *_broken(self.target, self.expression)]
+        return [*above, self.comment, *broken(self.target, self.expression)]
 
 
-def _broken(target: str, expression: str) -> list[str]:
+def broken(target: str, expression: str) -> list[str]:
     """An assignment, broken as a formatter would where it is too long and cannot be split."""
     line = f"{target} = {expression}"
     if INDENT + len(line) <= WIDTH or 2 * INDENT + len(expression) > WIDTH:

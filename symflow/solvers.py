@@ -26,6 +26,7 @@ from typing import ClassVar
 import sympy as sp
 
 from symflow.errors import SymflowError
+from symflow.matrices import Band
 from symflow.primitives import Primitive
 from symflow.program import ONE, Access, Builder, Label, Type, indices_of, kernel, slot
 from symflow.shapes import Shape, Sizes, show
@@ -169,7 +170,7 @@ class DeterminantSign(Primitive):
         return Text(f"np.linalg.slogdet({operands[0].source})[0]")
 
 
-# --- triangles -------------------------------------------------------------------------------
+# --- Cholesky --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,30 +197,10 @@ class Cholesky(Primitive):
         return Text(f"np.linalg.cholesky({operands[0].source})")
 
 
-@dataclass(frozen=True, slots=True)
-class Triangle(Primitive):
-    """The lower or upper triangle, zeros elsewhere; without the diagonal if `strict`."""
-
-    source: int
-    lower: bool = True
-    strict: bool = False
-
-    def infer(self, operands: Sequence[Type]) -> Type:
-        return operands[0]
-
-    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
-        return program.add(Triangle(upstream, self.lower, self.strict), label)
-
-    def numpy(self, operands: Sequence[Text]) -> Text:
-        function = "np.tril" if self.lower else "np.triu"
-        offset = (", -1" if self.lower else ", 1") if self.strict else ""
-        return Text(f"{function}({operands[0].source}{offset})")
-
-
 def _half_lower(program: Builder, source: int, label: Label) -> int:
     """Φ: the lower triangle of which the diagonal is halved."""
-    lower = program.add(Triangle(source), Label(f"{label.name}_lower"))
-    below = program.add(Triangle(source, strict=True), Label(f"{label.name}_below"))
+    lower = program.add(Band(source, None, 0), Label(f"{label.name}_lower"))
+    below = program.add(Band(source, None, -1), Label(f"{label.name}_below"))
     return program.elementwise((slot(0) + slot(1)) / 2, (lower, below), label)
 
 
