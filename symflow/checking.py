@@ -79,13 +79,20 @@ def check(
 
 
 def _finite(about: Subject, candidates: Sequence[Point]) -> Point:
+    refused: np.linalg.LinAlgError | None = None
     for point in candidates:
-        with np.errstate(all="ignore"):
-            value, gradient = about.module.loss_and_gradients(point.parameters, **point.inputs)
+        try:
+            with np.errstate(all="ignore"):
+                value, gradient = about.module.loss_and_gradients(point.parameters, **point.inputs)
+        except np.linalg.LinAlgError as error:
+            refused = error
+            continue
         if np.isfinite(value) and all(np.all(np.isfinite(one)) for one in gradient):
             return point
     tried = "at any point tried" if len(candidates) > 1 else "at the point given"
     message = f"{about.name}: the loss or its gradient is not finite {tried}"
+    if refused is not None:
+        raise SymflowError(f"{message}: {refused}")
     found = diagnosis.first_not_finite(about, candidates[0])
     if found is not None:
         message += f": {found}"

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.continuation import ANALYTIC, CONTINUED
+
 STEP = 1e-30
 """Of the complex step, relative to small numbers; its square must vanish beside the number."""
 
@@ -130,21 +132,16 @@ class Continued(np.ndarray[Any, np.dtype[Any]]):
         return out[0]
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
-        if function is np.vdot:  # the complex step wants no conjugate
-            first, second = (np.ravel(_plain(value)) for value in arguments)
-            return _wrapped(first @ second)
-        if function.__name__ in _NOT_ANALYTIC:
+        continued = CONTINUED.get(function)
+        if continued is not None:
+            result = continued(*map(_plain, arguments))
+            return tuple(map(_wrapped, result)) if isinstance(result, tuple) else _wrapped(result)
+        if function.__module__ == "numpy.linalg" and function not in ANALYTIC:
             raise UnsupportedError(f"{function.__name__}: no complex numbers")
         try:
             return _wrapped(super().__array_function__(function, types, arguments, options))
         except TypeError:
             raise UnsupportedError(f"{function.__name__}: no complex numbers") from None
-
-
-_NOT_ANALYTIC = frozenset(
-    {"cholesky", "eig", "eigh", "eigvalsh", "lstsq", "norm", "pinv", "qr", "slogdet", "svd"}
-)
-"""Functions that conjugate complex numbers, or take absolute values of them."""
 
 
 def step_at(x: float) -> float:
@@ -341,7 +338,10 @@ def _neville(
     rows: list[list[float]] = []
     best, error = np.nan, np.inf
     for level in range(LEVELS):
-        value, rounding = quotient(start / SHRINK**level)
+        try:
+            value, rounding = quotient(start / SHRINK**level)
+        except np.linalg.LinAlgError:  # so far away is no inverse, or no Cholesky factor
+            value, rounding = np.nan, 0.0
         row = [value]
         factor = ratio
         for order in range(level):

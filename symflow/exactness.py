@@ -19,7 +19,7 @@ from symflow.differences import Slope
 from symflow.differentiation import differentiate
 from symflow.evaluation import Differences, Exact, exact, with_exact_numbers
 from symflow.lowering import lower
-from symflow.program import check
+from symflow.program import Program, check, without_dead_code
 from symflow.subject import Point
 
 Array = NDArray[Any]
@@ -45,13 +45,18 @@ class Reference:
 
     @cached_property
     def _differences(self) -> Differences:
-        return Differences(self._program, "loss", self._inputs, self._exact.digits)
+        return Differences(self._loss, "loss", self._inputs, self._exact.digits)
+
+    @cached_property
+    def _loss(self) -> Program:
+        """What computes the loss; derivatives that it is made of are taken."""
+        outputs = {"loss": self._program.outputs["loss"]}
+        return check(differentiate(without_dead_code(replace(self._program, outputs=outputs))))
 
     @cached_property
     def loss(self) -> Any:
         """The loss alone, which may be finite where its gradient is not."""
-        loss = replace(self._program, outputs={"loss": self._program.outputs["loss"]})
-        return exact(loss, self._inputs)["loss"].item()
+        return exact(self._loss, self._inputs)["loss"].item()
 
     @cached_property
     def gradients(self) -> Mapping[str, Array]:

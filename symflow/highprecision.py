@@ -183,8 +183,11 @@ class Arithmetic:
         if "Not supported" in source or function.func is not body.func:
             raise SymflowError(f"mpmath has no {type(body).__name__}")
         code = f"lambda {', '.join(map(str, names))}: {source}"
+        name = type(body).__name__  # which SymPy leaves as it is where it does not know mpmath's
+        known = [one for one in (name, name.lower()) if hasattr(self.context, one)]
+        own = {name: getattr(self.context, known[0])} if known else {}
         try:
-            call = eval(code, {"mpmath": self.context})
+            call = eval(code, {"mpmath": self.context, **own})
         except NameError:
             raise SymflowError(f"mpmath has no {type(body).__name__}") from None
         return self._real(lambda operands: call(*(argument(operands) for argument in arguments)))

@@ -446,7 +446,11 @@ _TABLE = (
     ),
     Elementwise(
         "lgamma",
-        lambda x: sp.loggamma(x),
+        lambda x: choose(
+            x > 0,
+            sp.loggamma(x),
+            sp.log(sp.pi) - sp.log(sp.sin(sp.pi * x) ** 2) / 2 - sp.loggamma(1 - x),
+        ),
         "log |Γ(x)|, infinite at 0, -1, -2, ...",
         partials=lambda x, y: [digamma(x)],
         numpy="special.gammaln({0})",

@@ -21,16 +21,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import sympy as sp
+from numpy.typing import NDArray
 
+import symflow.elimination as elimination
 from symflow.errors import SymflowError
 from symflow.matrices import Band
-from symflow.primitives import Primitive
+from symflow.primitives import Evaluation, Primitive
 from symflow.program import ONE, Access, Builder, Label, Type, indices_of, kernel, slot
 from symflow.shapes import Shape, Sizes, show
 from symflow.text import Text
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,12 @@ class Solve(Primitive):
         matrix, right = operands
         return Text(f"np.linalg.solve({matrix.source}, {right.source})")
 
+    def exact(self, operands: Sequence[Array], evaluation: Evaluation) -> Array:
+        matrix, right = operands
+        if right.ndim == 1:
+            return elimination.solved(matrix, right)
+        return elimination.each_matrix(elimination.solved, matrix, right)
+
 
 @dataclass(frozen=True, slots=True)
 class Inverse(Primitive):
@@ -73,6 +83,9 @@ class Inverse(Primitive):
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         return Text(f"np.linalg.inv({operands[0].source})")
+
+    def exact(self, operands: Sequence[Array], evaluation: Evaluation) -> Array:
+        return elimination.each_matrix(elimination.inverse, *operands)
 
 
 # --- determinants ----------------------------------------------------------------------------
@@ -92,6 +105,9 @@ class Determinant(Primitive):
     def numpy(self, operands: Sequence[Text]) -> Text:
         return Text(f"np.linalg.det({operands[0].source})")
 
+    def exact(self, operands: Sequence[Array], evaluation: Evaluation) -> Array:
+        return elimination.each_matrix(elimination.determinant, *operands)
+
 
 @dataclass(frozen=True, slots=True)
 class Cofactors(Primitive):
@@ -107,6 +123,9 @@ class Cofactors(Primitive):
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         return Text(f"_cofactors({operands[0].source})")
+
+    def exact(self, operands: Sequence[Array], evaluation: Evaluation) -> Array:
+        return elimination.each_matrix(elimination.cofactors, *operands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +152,9 @@ class CofactorSlope(Primitive):
         source, direction = operands
         return Text(f"_cofactor_slope({source.source}, {direction.source})")
 
+    def exact(self, operands: Sequence[Array], evaluation: Evaluation) -> Array:
+        return elimination.each_matrix(elimination.cofactor_slope, *operands)
+
 
 @dataclass(frozen=True, slots=True)
 class LogDeterminant(Primitive):
@@ -153,6 +175,15 @@ class LogDeterminant(Primitive):
             return Text(f"np.linalg.slogdet({operands[0].source})[1]")
         return Text(f"_log_determinant({operands[0].source})")
 
+    def exact(self, operands: Sequence[Array], evaluation: Evaluation) -> Array:
+        def logarithm(matrix: Array) -> Any:
+            found = elimination.determinant(matrix)
+            if found < 0 and not self.size:
+                return evaluation.context.nan
+            return evaluation.context.log(abs(found))
+
+        return elimination.each_matrix(logarithm, *operands)
+
 
 @dataclass(frozen=True, slots=True)
 class DeterminantSign(Primitive):
@@ -168,6 +199,12 @@ class DeterminantSign(Primitive):
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         return Text(f"np.linalg.slogdet({operands[0].source})[0]")
+
+    def exact(self, operands: Sequence[Array], evaluation: Evaluation) -> Array:
+        def sign(matrix: Array) -> Any:
+            return evaluation.context.sign(elimination.determinant(matrix))
+
+        return elimination.each_matrix(sign, *operands)
 
 
 # --- Cholesky --------------------------------------------------------------------------------
@@ -195,6 +232,12 @@ class Cholesky(Primitive):
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         return Text(f"np.linalg.cholesky({operands[0].source})")
+
+    def exact(self, operands: Sequence[Array], evaluation: Evaluation) -> Array:
+        def root(x: Any) -> Any:
+            return evaluation.context.sqrt(x) if x > 0 else evaluation.context.nan
+
+        return elimination.each_matrix(lambda matrix: elimination.cholesky(matrix, root), *operands)
 
 
 def _half_lower(program: Builder, source: int, label: Label) -> int:

@@ -130,7 +130,8 @@ def _imported(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise SymflowError(f"{path}: {type(error).__name__}: {error}") from None
+        hint = "; hint: pip install scipy" if getattr(error, "name", None) == "scipy" else ""
+        raise SymflowError(f"{path}: {type(error).__name__}: {error}{hint}") from None
     return module
 
 
@@ -201,6 +202,8 @@ def points(
     try:
         with np.errstate(all="ignore"):
             of.module.loss(found[0].parameters, **found[0].inputs)
+    except np.linalg.LinAlgError:
+        pass  # `found[0]` has a singular matrix, or one that is not positive definite
     except (TypeError, ValueError) as error:  # the module's own check of shapes
         raise SymflowError(f"{of.name}: {error}") from None
     return found

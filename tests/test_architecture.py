@@ -13,7 +13,7 @@ import symflow
 PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
-    ("errors", "continuation"),
+    ("errors", "continuation", "elimination"),
     ("shapes", "initializers"),
     ("program",),
     ("elementwise", "text"),

@@ -92,6 +92,8 @@ def test_every_row_is_what_numpy_computes(row: Any) -> None:
     for number, (low, high) in enumerate(row.domain):
         whole = predicate and (number == 0 or row.name != "where")
         array = random.integers(0, 2, 7) > 0 if whole else random.uniform(low, high, 7)
+        if row.name == "polygamma" and number == 0:
+            array = np.round(array)
         node = sf.placeholder(sf.bool if whole else sf.float64, (7,), name=f"x{number}")
         operands.append(node)
         arrays.append(array)

@@ -571,3 +571,36 @@ def test_the_checker_continues_solvers(tmp_path: Path, loss: str, method: str) -
     methods = {one.method for one in results}
     assert methods == set(method.split(" and ")), results
     assert all(one.error < 1e-8 for one in results), results
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "sf.reduce_sum(sf.matrix_solve(a, b) ** 2)",
+        "sf.reduce_sum(sf.matrix_inverse(a) ** 2 * b)",
+        "sf.linalg.slogdet(-a)[1] * sf.linalg.slogdet(a[::-1])[0] * sf.reduce_sum(b)",
+        "sf.log(sf.matrix_determinant(a)) * sf.reduce_sum(b)",
+        "sf.reduce_sum(sf.cholesky(a) * b) + sf.linalg.logdet(a)",
+        "sf.reduce_sum(sf.triangular_solve(a, b))",
+        "sf.reduce_sum(sf.gradients(sf.matrix_determinant(a), a)[0] * b)",
+        "sf.reduce_sum(sf.matrix_determinant(sf.stack([a, a * a, -a])) ** 2) + b[0]",
+    ],
+)
+def test_solvers_in_fifty_digits(tmp_path: Path, loss: str) -> None:
+    """By elimination, minors and Cholesky's own recurrence, which share nothing with NumPy."""
+    text = CHECKED.format(loss=loss.replace("sf.triangular_solve", "sf.linalg.triangular_solve"))
+    (tmp_path / "model.py").write_text(text)
+    for result in check(tmp_path / "model.py", exact=True):
+        assert result.ok, result
+        assert result.method == "50 digits"
+        assert result.error < 1e-13
+
+
+def test_the_checker_goes_on_to_a_point_that_is_not_singular(tmp_path: Path) -> None:
+    text = "import symflow as sf\na = sf.Variable({0})\nx = sf.placeholder(shape=(2, 2))\n"
+    text += "loss = sf.reduce_sum(sf.cholesky({1}) * a)\n"
+    (tmp_path / "model.py").write_text(text.format("[[3.0, 1.0], [1.0, 3.0]]", "x"))
+    assert all(one.ok for one in check(tmp_path / "model.py", seed=1))
+    (tmp_path / "model.py").write_text(text.format("[[-9.0, 0.0], [0.0, -9.0]]", "a + 0.0 * x"))
+    with pytest.raises(sf.SymflowError, match=r"at any point tried: .*positive definite"):
+        check(tmp_path / "model.py")
