@@ -172,6 +172,7 @@ from symflow.shaping import (
     tile,
     unstack,
 )
+from symflow.scanning import scan
 from symflow.train import GradientDescentOptimizer
 
 float32 = _np.float32
@@ -308,6 +309,7 @@ __all__ = [
     "roll",
     "round",
     "rsqrt",
+    "scan",
     "scatter_nd",
     "segment_sum",
     "selu",

@@ -21,7 +21,7 @@ from symflow.errors import SymflowError
 from symflow.highprecision import Arithmetic, Rounding
 from symflow.layout import Helpers, render
 from symflow.primitives import Primitive
-from symflow.program import Constant, Input, Iota, Kernel, Program, Type, Value, slot, slots_of
+from symflow.program import Bundle, Constant, Input, Iota, Kernel, Program, Type, Value, slot, slots_of
 from symflow.text import Text
 from symflow.views import StopGradient
 
@@ -89,6 +89,8 @@ class Evaluator:
                 self.sizes.setdefault(size, sp.Integer(given))
 
     def _typed(self, array: Array, type_: Type) -> Array:
+        if isinstance(type_, Bundle):
+            return array
         if type_.dtype == "float":
             return _each(self.arithmetic.number, np.asarray(array))
         return np.asarray(array).astype(bool if type_.dtype == "bool" else np.int64)
