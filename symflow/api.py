@@ -151,6 +151,7 @@ from symflow.reductions import (
     segment_sum,
     unsorted_segment_sum,
 )
+from symflow.scanning import scan
 from symflow.selection import (
     argmax,
     argmin,
@@ -172,7 +173,6 @@ from symflow.shaping import (
     tile,
     unstack,
 )
-from symflow.scanning import scan
 from symflow.train import GradientDescentOptimizer
 
 float32 = _np.float32

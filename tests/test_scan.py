@@ -539,6 +539,13 @@ def test_the_module_is_right_by_the_complex_step(module: ModuleType) -> None:
     assert {one.method for one in results} == {"complex step"}
 
 
+def test_the_model_in_fifty_digits(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(LSTM.format(steps=3).replace('"n"', "2"))
+    results = check(tmp_path / "model.py", exact=True)
+    assert len(results) == 5
+    assert max(one.error for one in results) < 1e-13
+
+
 def test_each_function_keeps_only_what_it_needs(module: ModuleType) -> None:
     text = Path(str(module.__file__)).read_text()
     loss = text[text.index("def _loss(") : text.index("def _loss_and_gradients(")]
