@@ -168,6 +168,7 @@ from symflow.reductions import (
     segment_sum,
     unsorted_segment_sum,
 )
+from symflow.scanning import scan
 from symflow.selection import (
     argmax,
     argmin,
@@ -340,6 +341,7 @@ __all__ = [
     "roll",
     "round",
     "rsqrt",
+    "scan",
     "scatter_nd",
     "segment_sum",
     "selu",

@@ -17,8 +17,8 @@ from symflow.model import Model
 from symflow.naming import is_identifier, label_nodes
 from symflow.notation import program_text
 from symflow.program import Program
-from symflow.schedule import RESERVED
 from symflow.shapes import Shape, Unknown, show
+from symflow.statements import RESERVED
 
 MODULE_NAMES = frozenset(
     {

@@ -18,11 +18,18 @@ from symflow.differentiation import differentiate
 from symflow.graph import Graph
 from symflow.lowering import Request, lower
 from symflow.program import Program, check
+from symflow.recurrence import in_bodies
 from symflow.simplification import simplify, simplify_forward
+
+
+def derivatives_taken(program: Program) -> Program:
+    """The program without derivatives, and no body of a loop with them."""
+    return differentiate(in_bodies(program, derivatives_taken))
+
 
 STAGES: dict[str, Callable[[Program], Program]] = {
     "stabilise": simplify_forward,
-    "differentiate": differentiate,
+    "differentiate": derivatives_taken,
     "simplify": simplify,
 }
 """What follows lowering, in order."""

@@ -8,6 +8,7 @@ from typing import Any
 import symflow.operations as operations
 from symflow.errors import SymflowError, calling_location
 from symflow.graph import Tensor, apply, called_by_user, convert
+from symflow.program import Bundle
 
 
 def gradients(ys: Any, xs: Any, name: str = "gradients") -> list[Tensor]:
@@ -53,7 +54,8 @@ class GradientTable(Mapping[Tensor, Tensor]):
 def compute_gradients(loss: Any) -> GradientTable:
     """The table of the article: every node connected to the loss, and its gradient."""
     loss = convert(loss)
-    nodes = sorted(dependencies(loss).values(), key=lambda node: -node.number)
+    single = [one for one in dependencies(loss).values() if not isinstance(one.type, Bundle)]
+    nodes = sorted(single, key=lambda node: -node.number)
     row = operations.TABLE["gradient"]
     return GradientTable([(node, apply(row, [loss, node])) for node in nodes])
 

@@ -131,6 +131,13 @@ class Continued(np.ndarray[Any, np.dtype[Any]]):
         _plain(out[0])[...] = result
         return out[0]
 
+    def __getitem__(self, key: Any) -> Any:
+        return _wrapped(super().__getitem__(key))  # a number stays continued, too
+
+    def astype(self, dtype: Any, **options: Any) -> Any:  # type: ignore[override]
+        """What would be real numbers of some precision stays complex."""
+        return self if np.dtype(dtype).kind == "f" else super().astype(dtype, **options)
+
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
         continued = CONTINUED.get(function)
         if continued is not None:

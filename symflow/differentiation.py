@@ -20,10 +20,11 @@ from collections.abc import Iterable, Sequence
 import sympy as sp
 
 from symflow.elementwise import differentiated
-from symflow.primitives import Primitive
+from symflow.primitives import Primitive, Shares
 from symflow.program import (
     Access,
     Builder,
+    Bundle,
     Derivative,
     Kernel,
     Label,
@@ -33,6 +34,7 @@ from symflow.program import (
     slot,
 )
 from symflow.rows import equal, to_float
+from symflow.views import side_by_side
 
 
 def differentiate(program: Program) -> Program:
@@ -57,27 +59,36 @@ def differentiate(program: Program) -> Program:
             continue
         if value.of not in adjoints:
             by = [moved[x] for x in sorted(wanted[value.of]) if x in moved]
-            adjoints[value.of] = backward(builder, moved[value.of], by)
+            loss = moved[value.of]
+            one = builder.add(literal(sp.Integer(1), builder[loss].type.shape), Label("one"))
+            adjoints[value.of] = backward(builder, [(loss, one)], by)
         moved[tensor] = adjoints[value.of][moved[value.by]]
         builder.relabel(moved[tensor], definition.label, definition.origin)
     return builder.program({name: moved[tensor] for name, tensor in program.outputs.items()})
 
 
-def backward(program: Builder, loss: int, by: Sequence[int]) -> dict[int, int]:
-    """Append the adjoints that lead from `loss` to each of `by`; return the tensors they are."""
-    ready = _edges(program, loss, by)
+def backward(
+    program: Builder, seeds: Sequence[tuple[int, int]], by: Sequence[int]
+) -> dict[int, int]:
+    """Append the adjoints that lead to each of `by`; return the tensors they are.
+
+    seeds  the tensors to start from, each with its adjoint: a loss and the number one
+    """
+    ready = _edges(program, [root for root, _ in seeds], by)
     shares: dict[int, list[int]] = {tensor: [] for tensor in ready}
-    shape = program[loss].type.shape
-    shares[loss] = [program.add(literal(sp.Integer(1), shape), Label("one"))]
+    for root, seed in seeds:
+        if root in ready:
+            shares[root].append(seed)
     adjoints: dict[int, int] = {}
-    queue = deque([loss])
+    queue = deque(tensor for tensor in reversed(ready) if not ready[tensor])
     while queue:
         tensor = queue.popleft()
         adjoint = adjoints[tensor] = _total(program, tensor, shares.pop(tensor))
-        for position, operand in enumerate(program[tensor].value.operands):
-            if operand not in ready:
-                continue
-            share = _share(program, tensor, position, adjoint)
+        operands = program[tensor].value.operands
+        positions = [number for number, operand in enumerate(operands) if operand in ready]
+        delivered = _shares(program, tensor, positions, adjoint)
+        for position, share in zip(positions, delivered, strict=True):
+            operand = operands[position]
             if share is not None:
                 shares[operand].append(share)
             ready[operand] -= 1
@@ -86,15 +97,16 @@ def backward(program: Builder, loss: int, by: Sequence[int]) -> dict[int, int]:
     return {x: adjoints[x] if x in adjoints else _total(program, x, []) for x in by}
 
 
-def _edges(program: Builder, loss: int, by: Iterable[int]) -> dict[int, int]:
-    """For every tensor between `by` and `loss`: how many edges lead from it towards the loss."""
-    ancestors = {loss}
-    for tensor in range(loss, -1, -1):
+def _edges(program: Builder, roots: Iterable[int], by: Iterable[int]) -> dict[int, int]:
+    """For every tensor between `by` and the roots: how many edges lead from it towards them."""
+    ancestors = set(roots)
+    last = max(ancestors, default=-1)
+    for tensor in range(last, -1, -1):
         if tensor in ancestors:
             ancestors.update(program[tensor].value.operands)
     between: set[int] = set()
     targets = set(by)
-    for tensor in range(loss + 1):
+    for tensor in range(last + 1):
         if tensor in ancestors and program[tensor].type.dtype == "float":
             operands = program[tensor].value.operands
             if tensor in targets or any(operand in between for operand in operands):
@@ -111,23 +123,53 @@ def _total(program: Builder, tensor: int, shares: Sequence[int]) -> int:
     """The adjoint of a tensor from its shares; zeros where there are none."""
     definition = program[tensor]
     label = definition.label.of_gradient
+    if isinstance(definition.type, Bundle):
+        return _total_by_part(program, shares, label)
     if not shares:
         return program.add(literal(sp.Integer(0), definition.type.shape), label)
     if len(shares) == 1:
         program.relabel(shares[0], label, definition.origin)
         return shares[0]
+    joined = side_by_side([program[share].value for share in shares], definition.type.shape)
+    if joined is not None:
+        return program.add(joined, label, definition.origin)
     body = sp.Add(*(slot(number) for number in range(len(shares))))
     return program.elementwise(body, shares, label, definition.origin)
 
 
-def _share(program: Builder, tensor: int, position: int, adjoint: int) -> int | None:
-    """What operand `position` of a tensor gets of the tensor's adjoint."""
+def _total_by_part(program: Builder, shares: Sequence[int], label: Label) -> int:
+    """The adjoint of a value with several results, from the shares of single results."""
+    adjoints: dict[int, int] = {}
+    for share in shares:
+        value = program[share].value
+        assert isinstance(value, Shares)
+        for at, adjoint in zip(value.indices, value.adjoints, strict=True):
+            if at in adjoints:  # a result that stays itself, read as itself and as its like
+                pair = [adjoints[at], adjoint]
+                adjoint = program.elementwise(slot(0) + slot(1), pair, label)
+            adjoints[at] = adjoint
+    indices = tuple(sorted(adjoints))
+    return program.add(Shares(tuple(adjoints[at] for at in indices), indices), label)
+
+
+def _shares(
+    program: Builder, tensor: int, positions: Sequence[int], adjoint: int
+) -> Sequence[int | None]:
+    """What some operands of a tensor get of the tensor's adjoint."""
+    value = program[tensor].value
+    labels = [
+        Label(f"{program[value.operands[one]].label.of_gradient.name}_part", -1)
+        for one in positions
+    ]
+    if isinstance(value, Primitive):
+        return value.shares(program, positions, adjoint, labels)
+    return [_share(program, tensor, *one, adjoint) for one in zip(positions, labels, strict=True)]
+
+
+def _share(program: Builder, tensor: int, position: int, label: Label, adjoint: int) -> int | None:
+    """The same for one operand of a kernel."""
     definition = program[tensor]
     value = definition.value
-    operand = value.operands[position]
-    label = Label(f"{program[operand].label.of_gradient.name}_part", -1)
-    if isinstance(value, Primitive):
-        return value.adjoint(program, position, adjoint, label)
     assert isinstance(value, Kernel)
     if value.reduction != "sum":
         return _share_of_extremum(program, tensor, adjoint, label)

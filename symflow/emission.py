@@ -31,9 +31,12 @@ from symflow.layout import (
 )
 from symflow.loop import Loop, training_loop
 from symflow.matrices import Diagonal
+from symflow.primitives import Part
 from symflow.program import Constant, Input, Kernel, Program
-from symflow.schedule import INDENT, WIDTH, Block, block, broken
+from symflow.recurrence import Scan
+from symflow.schedule import block
 from symflow.shapes import Shape, show
+from symflow.statements import INDENT, WIDTH, Block, assignment
 from symflow.text import shape_text
 from symflow.views import Reshape, Slice
 
@@ -221,14 +224,16 @@ class _Emitter:
         return block(self.program, roots, self.written, self.constants, self.taken, width)
 
     def _used(self, tensors: Iterable[int]) -> list[str]:
-        """The inputs that tensors depend on, in the model's order."""
+        """The inputs that tensors depend on, or read sizes off, in the model's order."""
         live = self.program.live(tensors)
         needed = [one for one, alive in zip(self.program.definitions, live, strict=True) if alive]
         names = {one.value.name for one in needed if isinstance(one.value, Input)}
         used = [name for name in self.arguments if name in names]
         given = sizes_of({name: self.types[name].shape for name in used})
         for definition in needed:  # sizes may be all that is needed of an input
-            for symbol in sorted(map(str, sp.Tuple(*definition.type.shape).free_symbols)):
+            steps = [definition.value.steps] if isinstance(definition.value, Scan) else []
+            sizes = sp.Tuple(*definition.type.shape, *steps)
+            for symbol in sorted(map(str, sizes.free_symbols)):
                 if symbol not in given:
                     used.append(self.sizes[symbol].partition(".")[0])
                     given = sizes_of({name: self.types[name].shape for name in used})
@@ -359,7 +364,7 @@ class _Emitter:
         tensor = self.program.outputs[f"d_{parameter}"]
         value = self.program[tensor].value
         type_ = self.program[tensor].type
-        shared = isinstance(value, (Diagonal, Input, Reshape, Slice)) or (
+        shared = isinstance(value, (Diagonal, Input, Part, Reshape, Slice)) or (
             isinstance(value, Kernel) and value.is_index_map
         )
         if type_.shape == () or shared:
@@ -371,7 +376,10 @@ class _Emitter:
         loss = self.program.outputs["loss"]
         roots = [loss, *(self.program.outputs[f"d_{name}"] for name in self.parameters)]
         inputs = {name: self.types[name] for name in self._used(roots)}
-        return training_loop(self.model.training.optimizer, inputs, self._used([loss]))
+        values = [definition.value for definition in self.program.definitions]
+        steps = {value.steps for value in values if isinstance(value, Scan)}
+        optimizer = self.model.training.optimizer
+        return training_loop(optimizer, inputs, self._used([loss]), steps)
 
     # --- initial values ---
 
@@ -434,7 +442,7 @@ def _annotated(line: str, name: str) -> list[str]:
     annotated = f"{name}: Array = {line.removeprefix(prefix)}"
     code, hash_, comment = annotated.rpartition("  # ")
     if not hash_:
-        return broken(f"{name}: Array", line.removeprefix(prefix))
+        return assignment(f"{name}: Array", line.removeprefix(prefix))
     if INDENT + len(annotated) <= WIDTH:
         return [annotated]
     return [f"# {comment}", code]

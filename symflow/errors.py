@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from types import FrameType
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -33,10 +34,15 @@ class SymflowError(Exception):
         self.location = location
 
 
+def is_own(frame: FrameType) -> bool:
+    """Whether a frame is symflow's, not the user's."""
+    return frame.f_code.co_filename.startswith(_PACKAGE)
+
+
 def calling_location() -> Location | None:
     """The line of the innermost frame that is not symflow's: where the user called us."""
     frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and is_own(frame):
         frame = frame.f_back  # type: ignore[assignment]
     if frame is None:
         return None

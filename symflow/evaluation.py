@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any
@@ -21,7 +22,18 @@ from symflow.errors import SymflowError
 from symflow.highprecision import Arithmetic, Rounding
 from symflow.layout import Helpers, render
 from symflow.primitives import Primitive
-from symflow.program import Constant, Input, Iota, Kernel, Program, Type, Value, slot, slots_of
+from symflow.program import (
+    Bundle,
+    Constant,
+    Input,
+    Iota,
+    Kernel,
+    Program,
+    Type,
+    Value,
+    slot,
+    slots_of,
+)
 from symflow.text import Text
 from symflow.views import StopGradient
 
@@ -89,6 +101,8 @@ class Evaluator:
                 self.sizes.setdefault(size, sp.Integer(given))
 
     def _typed(self, array: Array, type_: Type) -> Array:
+        if isinstance(type_, Bundle):
+            return array
         if type_.dtype == "float":
             return _each(self.arithmetic.number, np.asarray(array))
         return np.asarray(array).astype(bool if type_.dtype == "bool" else np.int64)
@@ -101,7 +115,9 @@ class Evaluator:
         if isinstance(value, Iota):
             return np.arange(self.size(value.size))
         assert isinstance(value, Primitive), type(value)
-        result = value.exact(operands, self)
+        within = copy(self)  # what is frozen counts the tensors of this program
+        within.frozen = {}
+        result = value.exact(operands, within)
         return self._printed(value, operands) if result is None else result
 
     def _kernel(self, value: Kernel, operands: Sequence[Array]) -> Array:

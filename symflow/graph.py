@@ -8,7 +8,7 @@ made; what depends on a placeholder without a shape is inferred when the shape i
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 import symflow.initializers as initializers
 import symflow.operations as operations
-from symflow.errors import Location, SymflowError, calling_location
+from symflow.errors import Location, SymflowError, calling_location, is_own
 from symflow.program import Dtype, Type, dimension
 from symflow.rows import ROWS
 from symflow.shapes import Shape, Sizes, Unknown, show, unknown
@@ -37,6 +37,7 @@ class Graph:
         self.training: list[Any] = []
         self.sizes = Sizes()
         self.seed = 0
+        self.observers: list[Callable[[], None]] = []  # called when a node is made
 
     @contextmanager
     def as_default(self) -> Iterator[Graph]:
@@ -114,6 +115,8 @@ class Tensor:
         self._type = type_
         self.number = len(self.graph.nodes)
         self.graph.nodes.append(self)
+        for observe in self.graph.observers:
+            observe()
 
     def called(self, part: str) -> Tensor:
         """The node itself, named as a part of the composition that makes it."""
@@ -123,9 +126,7 @@ class Tensor:
     @property
     def type(self) -> Type | None:
         """Shape and kind of number, or None while they depend on a placeholder without shape."""
-        if self._type is None:
-            return None
-        return Type(self.graph.sizes.resolved(self._type.shape), self._type.dtype)
+        return None if self._type is None else self._type.resolved(self.graph.sizes)
 
     @property
     def shape(self) -> tuple[int | str | None, ...] | None:
@@ -266,6 +267,13 @@ class Placeholder(Tensor):
         type_ = None if shape is None else Type(shape_of(shape), kind)
         self.kind = kind
         super().__init__(None, (), {}, name, type_)
+
+
+class StepInput(Tensor):
+    """What a step of a scan reads: the carry of the step before, or its entry of a sequence."""
+
+    def __init__(self, type_: Type | None, graph: Graph) -> None:
+        super().__init__(None, (), {}, None, type_, graph)
 
 
 class Variable(Tensor):
@@ -417,6 +425,8 @@ def described(
     location: Location | None,
 ) -> SymflowError:
     """The error with the operation, its operands as the user calls them, and the line."""
+    if error.location is not None:  # of an operation inside this one
+        return error
     told = " and ".join(
         f"{called_by_user(node)} is {show(type_.shape)}"
         for node, type_ in zip(inputs, types, strict=True)
@@ -431,12 +441,16 @@ def called_by_user(node: Tensor) -> str:
         return node.name
     frame: Any = sys._getframe(1)
     while frame is not None:
-        for name, value in frame.f_globals.items():
-            if value is node and not name.startswith("_"):
-                return str(name)
+        own = is_own(frame)
+        for scope in (frame.f_globals,) if own else (frame.f_locals, frame.f_globals):
+            for name, value in scope.items():
+                if value is node and not name.startswith("_"):
+                    return str(name)
         frame = frame.f_back
     if isinstance(node, Constant) and node.value.ndim == 0:
         return str(node.value)
+    if isinstance(node, StepInput) and node.part is not None:
+        return node.part
     kind = type(node).__name__ if node.operation is None else node.operation.name
     return f"the {kind} of line {node.location.line}" if node.location else f"a {kind}"
 

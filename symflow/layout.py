@@ -15,8 +15,8 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from symflow.schedule import WIDTH
 from symflow.shapes import Shape
+from symflow.statements import WIDTH
 from symflow.text import literal_text
 
 

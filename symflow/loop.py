@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
@@ -12,7 +12,7 @@ from symflow.layout import Function, call, docstring, signature
 from symflow.lowering import Adjustment
 from symflow.printing import kernel_text
 from symflow.program import Access, Type, kernel
-from symflow.schedule import WIDTH
+from symflow.statements import WIDTH
 from symflow.text import Text
 from symflow.train import LineSearch, Optimizer, Rate, Schedule
 
@@ -47,21 +47,25 @@ class Loop:
     unpacked: str
     checked: str
     batches: bool
-    first: str
+    count: str
     search: bool
     abc_imports: str
 
 
 def training_loop(
-    optimizer: Optimizer, inputs: Mapping[str, Type], loss_inputs: Sequence[str]
+    optimizer: Optimizer,
+    inputs: Mapping[str, Type],
+    loss_inputs: Sequence[str],
+    steps: Collection[sp.Expr] = (),
 ) -> Loop:
     """The loop for an optimizer.
 
     inputs       what the loss and its gradients read, in order
     loss_inputs  those of them that the loss reads
+    steps        how many steps the loops of the loss have
     """
     rate = optimizer.learning_rate
-    batch = _batch_inputs(inputs)
+    batch = _batch_axes(inputs, steps)
     before: list[Function] = []
     if isinstance(rate, Schedule):
         before.append(_schedule(rate))
@@ -98,30 +102,36 @@ def training_loop(
         moved=tuple(_moves(optimizer, [state.name for state in states])),
         arguments=names,
         batch_arguments="".join(
-            f", {name}[rows]" if name in batch else f", {name}" for name in inputs
+            f", {name}[{':, ' * batch[name]}rows]" if name in batch else f", {name}"
+            for name in inputs
         ),
         unpacked=names if len(inputs) > 1 else f"({names},)",
         checked=", ".join(f"{name}={name}" for name in inputs),
         batches=bool(batch),
-        first=batch[0] if batch else "",
+        count=next((f"{name}.shape[{axis}]" for name, axis in batch.items()), ""),
         search=isinstance(rate, LineSearch),
         abc_imports="Callable, Iterator" if batch else "Callable",
     )
 
 
-def _batch_inputs(inputs: Mapping[str, Type]) -> list[str]:
-    """The inputs of which a mini-batch takes rows: those that share their first, open size."""
-    leading = {
-        name: type_.shape[0]
-        for name, type_ in inputs.items()
-        if type_.shape and type_.shape[0].is_Symbol
-    }
-    if not leading:
-        return []
-    rows = next(iter(leading.values()))
-    if any(rows in type_.shape[1:] for type_ in inputs.values()):
-        return []
-    return [name for name, size in leading.items() if size == rows]
+def _batch_axes(inputs: Mapping[str, Type], steps: Collection[sp.Expr]) -> dict[str, int]:
+    """The inputs of which a mini-batch takes rows, each with the axis that they are along.
+
+    Rows are what the first open size counts, unless loops count it as their steps: a sequence
+    (t, n, d) has its rows along axis 1.
+    """
+    first = [type_.shape[0] for type_ in inputs.values() if type_.shape]
+    second = [
+        type_.shape[1]
+        for type_ in inputs.values()
+        if len(type_.shape) > 1 and type_.shape[0] in steps
+    ]
+    rows = next((size for size in (*first, *second) if size.is_Symbol and size not in steps), None)
+    if rows is None or any(type_.shape.count(rows) > 1 for type_ in inputs.values()):
+        return {}
+    axes = {name: type_.shape.index(rows) for name, type_ in inputs.items() if rows in type_.shape}
+    in_place = all(axis == (inputs[name].shape[0] in steps) for name, axis in axes.items())
+    return axes if in_place else {}
 
 
 _NAMES = ("value", "gradient", "rate", "step")

@@ -6,7 +6,7 @@ out    a program with one definition per node, and one `Derivative` per gradient
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from symflow.errors import SymflowError
-from symflow.graph import Constant, Graph, Placeholder, Tensor, Variable, described
+from symflow.graph import Constant, Graph, Placeholder, StepInput, Tensor, Variable, described
 from symflow.program import (
     Access,
     Builder,
@@ -30,6 +30,7 @@ from symflow.program import (
     slot,
 )
 from symflow.program import Constant as Literal
+from symflow.recurrence import Scan
 from symflow.shapes import Shape, Sizes, Unknown, show
 
 
@@ -135,29 +136,52 @@ def _lowered(nodes: Sequence[Tensor], request: Request, sizes: Sizes) -> Program
     """The program, or None where a size was found out on the way and all must be done again."""
     builder = Builder(merge=False)
     tensors: dict[int, int] = {}
-    for node in nodes:
-        label = request.labels[id(node)]
-        operands = [tensors[id(source)] for source in node.inputs]
-        types = [builder[operand].type for operand in operands]
-        value: Value
-        if node.operation is None:
-            value = _leaf(node, label, request, sizes)
-        else:
-            try:
-                known = len(sizes)
-                value = node.operation.define(types, sizes, **node.attributes)
-                if len(sizes) > known:
-                    return None
-            except SymflowError as error:
-                raise described(error, node.operation, node.inputs, types, node.location) from None
-            value = value.rebind(operands.__getitem__)
-        tensors[id(node)] = builder.add(value, label, node.location)
+    if not add_nodes(
+        builder,
+        nodes,
+        request.labels,
+        tensors,
+        sizes,
+        lambda node, label: _leaf(node, label, request, sizes),
+    ):
+        return None
     outputs = {name: tensors[id(node)] for name, node in request.outputs.items()}
     for name, (y, x) in request.derivatives.items():
         outputs[name] = _derivative(builder, name, y, x, tensors)
     if request.update is not None:
         outputs |= _updated(builder, request.update, request.labels, tensors)
     return builder.program(outputs)
+
+
+def add_nodes(
+    builder: Builder,
+    nodes: Iterable[Tensor],
+    labels: Mapping[int, Label],
+    tensors: dict[int, int],
+    sizes: Sizes,
+    leaf: Callable[[Tensor, Label], Value],
+) -> bool:
+    """Add what each node computes; False where a size was found out on the way, and all must be
+    done again."""
+    for node in nodes:
+        label = labels[id(node)]
+        operands = [tensors[id(source)] for source in node.inputs]
+        types = [builder[operand].type for operand in operands]
+        if node.operation is None:
+            value = leaf(node, label)
+        else:
+            try:
+                known = len(sizes)
+                value = node.operation.define(types, sizes, **node.attributes)
+                if len(sizes) > known:
+                    return False
+            except SymflowError as error:
+                raise described(error, node.operation, node.inputs, types, node.location) from None
+            value = value.rebind(operands.__getitem__)
+            if isinstance(value, Scan):
+                value = value.labelled([builder[operand].label for operand in operands])
+        tensors[id(node)] = builder.add(value, label, node.location)
+    return True
 
 
 def _derivative(
@@ -244,6 +268,12 @@ def _leaf(node: Tensor, label: Label, request: Request, sizes: Sizes) -> Input |
     if isinstance(node, Variable):
         assert node.type is not None
         return Input(label.name, node.type, "variable")
+    if isinstance(node, StepInput):
+        raise SymflowError(
+            f"a value of one step of the scan at {node.location} is used outside of it; "
+            "what a step computes leaves the scan as a part of what its function returns",
+            node.location,
+        )
     assert isinstance(node, Placeholder)
     shape = request.shapes.get(id(node), node.type.shape if node.type else None)
     if shape is None:

@@ -10,8 +10,9 @@ from sympy.printing.str import StrPrinter
 
 from symflow.bodies import common_number
 from symflow.elementwise import Opaque
-from symflow.primitives import Primitive
+from symflow.primitives import Part, Primitive
 from symflow.program import Definition, Indices, Kernel, Program, slot, slots_of
+from symflow.recurrence import Scan
 from symflow.shapes import show
 
 _LETTERS = "ijklpqrstuvwabcdefgh"
@@ -194,28 +195,52 @@ def view_text(definition: Definition, called: Callable[[int], str]) -> str:
     value = definition.value
     operands = ", ".join(called(operand) for operand in value.operands)
     kind = type(value).__name__.lower()
+    if isinstance(value, Part):
+        return f"{operands}.{value.index}"
+    if isinstance(value, Scan):
+        parts = [", ".join(map(called, part)) for part in (value.initial, value.sequences)]
+        rest = ", ".join(map(called, value.shared))
+        order = "from last to first" if value.reverse else "from first to last"
+        return f"{kind}({parts[0]}; {parts[1]}; {rest}) {value.steps} steps {order}"
     return f"{kind}({operands})" if isinstance(value, Primitive) or operands else kind
 
 
 def program_text(program: Program) -> str:
     """Every definition on a line: formula, shape, model line; then the outputs."""
-    names = [f"%{tensor}" for tensor in range(len(program.definitions))]
-    for tensor, definition in enumerate(program.definitions):
-        names[tensor] = f"{definition.label.name}%{tensor}"
-    rows: list[tuple[str, str, str]] = []
-    for tensor, definition in enumerate(program.definitions):
-        if isinstance(definition.value, Kernel):
-            left = formula(names[tensor], definition.value, names.__getitem__)
-        else:
-            left = f"{names[tensor]} = {view_text(definition, names.__getitem__)}"
-        dtype = definition.type.dtype if definition.type.dtype != "float" else ""
-        shape = f"{show(definition.type.shape)} {dtype}".strip()
-        rows.append((left, shape, str(definition.origin or "")))
+    rows = _rows(program, 0)
     left_width = min(90, max((len(left) for left, _, _ in rows), default=0))
     shape_width = max((len(shape) for _, shape, _ in rows), default=0)
     lines = [
         f"{left:<{left_width}}  {shape:<{shape_width}}  {origin}".rstrip()
         for left, shape, origin in rows
     ]
-    outputs = [f"{name} -> {names[tensor]}" for name, tensor in program.outputs.items()]
-    return "\n".join([*lines, "", *outputs]) + "\n"
+    return "\n".join([*lines, "", *_outputs(program)]) + "\n"
+
+
+def _outputs(program: Program) -> list[str]:
+    return [
+        f"{name} -> {program[tensor].label.name}%{tensor}"
+        for name, tensor in program.outputs.items()
+    ]
+
+
+def _rows(program: Program, depth: int) -> list[tuple[str, str, str]]:
+    """Formula, shape and model line of every definition; the body of a loop below it, indented."""
+    names = [f"{one.label.name}%{tensor}" for tensor, one in enumerate(program.definitions)]
+    rows: list[tuple[str, str, str]] = []
+    for tensor, definition in enumerate(program.definitions):
+        value = definition.value
+        if isinstance(value, Kernel):
+            left = formula(names[tensor], value, names.__getitem__)
+        else:
+            left = f"{names[tensor]} = {view_text(definition, names.__getitem__)}"
+        dtype = definition.type.dtype if definition.type.dtype != "float" else ""
+        shape = f"{show(definition.type.shape)} {dtype}".strip()
+        if isinstance(value, Scan):
+            shape = ""
+        rows.append(("    " * depth + left, shape, str(definition.origin or "")))
+        if isinstance(value, Scan):
+            rows += _rows(value.body, depth + 1)
+            indent = "    " * (depth + 1)
+            rows += [(f"{indent}{line}", "", "") for line in _outputs(value.body)]
+    return rows

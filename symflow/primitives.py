@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 import sympy as sp
 from numpy.typing import NDArray
 
-from symflow.program import Builder, Label, Program, Type, Value
+from symflow.program import Builder, Bundle, Label, Program, Type, Value
 from symflow.text import Text
 
 
@@ -61,6 +61,15 @@ class Primitive:
         """The share of operand `position` in the adjoint, given the adjoint of the result."""
         raise AssertionError(f"{type(self).__name__} does not say its adjoint")
 
+    def shares(
+        self, program: Builder, positions: Sequence[int], upstream: int, labels: Sequence[Label]
+    ) -> list[int | None]:
+        """The shares of several operands at once, by default one by one."""
+        return [
+            self.adjoint(program, position, upstream, label)
+            for position, label in zip(positions, labels, strict=True)
+        ]
+
     def numpy(self, operands: Sequence[Text]) -> Text:
         """The NumPy expression, given those of the operands; its axes are those of the result."""
         raise AssertionError(f"{type(self).__name__} does not say how NumPy computes it")
@@ -75,3 +84,38 @@ class Primitive:
         NumPy wants numbers of its own, as in `np.linalg` and in functions such as `np.exp`.
         """
         return None
+
+
+# --- several results -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Primitive):
+    """One of the results of a value that has several."""
+
+    source: int
+    index: int
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        bundle = operands[0]
+        assert isinstance(bundle, Bundle), f"{bundle} has no parts"
+        return bundle.parts[self.index]
+
+    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
+        return program.add(Shares((upstream,), (self.index,)), label)
+
+    def exact(self, operands: Sequence[NDArray[Any]], evaluation: Evaluation) -> NDArray[Any]:
+        part: NDArray[Any] = operands[0][self.index]
+        return part
+
+
+@dataclass(frozen=True, slots=True)
+class Shares(Primitive):
+    """The adjoint of a value with several results: those of some results; the rest are zeros."""
+
+    tensors: ClassVar[tuple[str, ...]] = ("adjoints",)
+    adjoints: tuple[int, ...]
+    indices: tuple[int, ...]
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        return Bundle.of(operands)

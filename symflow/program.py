@@ -27,7 +27,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from symflow.errors import Location
-from symflow.shapes import Shape
+from symflow.shapes import Shape, Sizes
 
 Dtype = Literal["bool", "int", "float"]
 Reduction = Literal["sum", "max", "min", "any", "all"]
@@ -43,6 +43,24 @@ class Type:
 
     shape: Shape
     dtype: Dtype = "float"
+
+    def resolved(self, sizes: Sizes) -> Type:
+        """The type in terms of the sizes that are known now."""
+        return Type(sizes.resolved(self.shape), self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle(Type):
+    """The type of a value with several results: their types. A `Part` of it is a tensor."""
+
+    parts: tuple[Type, ...] = ()
+
+    @staticmethod
+    def of(parts: Sequence[Type]) -> Bundle:
+        return Bundle((), widest([part.dtype for part in parts]), tuple(parts))
+
+    def resolved(self, sizes: Sizes) -> Type:
+        return Bundle.of([part.resolved(sizes) for part in self.parts])
 
 
 @cache
@@ -385,12 +403,34 @@ class Definition:
     origin: Location | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Program:
-    """Definitions in order, each reading only earlier ones, and what is asked of them by name."""
+    """Definitions in order, each reading only earlier ones, and what is asked of them by name.
+
+    Programs that compute the same in the same way are equal, whatever they call it, so that a
+    program can be part of a value.
+    """
 
     definitions: tuple[Definition, ...]
     outputs: Mapping[str, int]
+
+    @property
+    def _content(self) -> tuple[tuple[Value, ...], tuple[tuple[str, int], ...]]:
+        return tuple(one.value for one in self.definitions), tuple(self.outputs.items())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Program) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self._content)
+
+    def __repr__(self) -> str:
+        return f"Program{self._content}"
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """The tensors that are given when the program runs."""
+        return tuple(n for n, one in enumerate(self.definitions) if isinstance(one.value, Input))
 
     def __getitem__(self, tensor: int) -> Definition:
         return self.definitions[tensor]
@@ -447,6 +487,13 @@ class Builder:
     def kept(self, tensor: int) -> bool:
         """Whether a tensor must stay itself, because derivatives by it are still to be taken."""
         return tensor in self._alone
+
+    def extend(self, tensor: int, value: Value) -> None:
+        """Let a value with several results have more of them, after those that it has."""
+        types = [self.definitions[operand].type for operand in value.operands]
+        extended = replace(self.definitions[tensor], value=value, type=value.infer(types))
+        self.definitions[tensor] = extended
+        self._tensors[value] = tensor
 
     def relabel(self, tensor: int, label: Label, origin: Location | None) -> None:
         """Call a tensor by the better of two names."""

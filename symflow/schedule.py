@@ -6,150 +6,36 @@ once; the rest are written where they are read, as long as a line stays short en
 
 from __future__ import annotations
 
-import ast
-import keyword
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 import sympy as sp
 
+from symflow.motion import tidied
 from symflow.notation import at, body_text, letters, subscripts
+from symflow.primitives import Part
 from symflow.printing import is_contraction, value_text
 from symflow.program import (
     Access,
     Builder,
     Constant,
+    Definition,
     Input,
     Kernel,
     Label,
     Program,
+    Value,
     kernel,
     slot,
     slots_of,
 )
+from symflow.recurrence import Scan
 from symflow.shapes import show
-from symflow.text import SUM, Text
+from symflow.statements import INDENT, WIDTH, Block, ForLoop, Kept, Names, Start, Statement
+from symflow.text import ATOM, SUM, Text, size_text
 
 LONGEST_EXPRESSION = 6
 """NumPy operations in one statement beyond which its operands get statements of their own."""
-
-WIDTH = 100
-INDENT = 4
-
-BUILTINS = frozenset(
-    {
-        "FloatingPointError",
-        "ValueError",
-        "all",
-        "bool",
-        "callable",
-        "dict",
-        "float",
-        "int",
-        "isinstance",
-        "len",
-        "list",
-        "min",
-        "next",
-        "open",
-        "range",
-        "slice",
-        "str",
-        "sum",
-        "tuple",
-        "zip",
-    }
-)
-"""What generated code uses of Python's own functions."""
-
-RESERVED = frozenset(
-    {"np", "os", "special", "p", "d", "dtype", "parameters", "rate", "step", "value", "gradient"}
-    | {"rows"}
-    | set(keyword.kwlist)
-    | BUILTINS
-)
-"""Names that generated code uses itself."""
-
-
-@dataclass(frozen=True)
-class Statement:
-    """One line of a generated function, with what a reader wants to know beside it.
-
-    formula  the same in index notation, "" where there is none
-    shown    whether it says more than the NumPy expression, which hides indices
-    """
-
-    name: str
-    expression: str
-    formula: str
-    shown: bool
-    comment: str
-    typed: bool = False  # NumPy 1.26 leaves the type of a difference open
-
-    @property
-    def target(self) -> str:
-        return f"{self.name}: Array" if self.typed else self.name
-
-    @property
-    def lines(self) -> list[str]:
-        """The source, commented within the width that a formatter leaves alone."""
-        code = f"{self.target} = {self.expression}"
-        above = [f"# {self.formula}"] if self.shown else []
-        if INDENT + len(code) + 2 + len(self.comment) <= WIDTH:
-            return [*above, f"{code}  {self.comment}"]
-        if above and INDENT + len(above[0]) + 2 + len(self.comment) <= WIDTH:
-            return [
-                f"{above[0]}  {self.comment.removeprefix('# ')}",
-                *broken(self.target, self.expression),
-            ]
-        return [*above, self.comment, *broken(self.target, self.expression)]
-
-
-def broken(target: str, expression: str) -> list[str]:
-    """An assignment, broken as a formatter would where it is too long and cannot be split."""
-    line = f"{target} = {expression}"
-    if INDENT + len(line) <= WIDTH or 2 * INDENT + len(expression) > WIDTH:
-        return [line]
-    value = ast.parse(expression, mode="eval").body
-    function = f"{ast.unparse(value.func)}(" if isinstance(value, ast.Call) else ""
-    if function and expression.startswith(function):
-        inside = expression.removeprefix(function).removesuffix(")")
-        return [f"{target} = {function}", f"    {inside}", ")"]
-    if isinstance(value, (ast.BinOp, ast.UnaryOp)):
-        return [f"{target} = (", f"    {expression}", ")"]
-    return [line]
-
-
-@dataclass(frozen=True)
-class Block:
-    """The statements of a function, and the expressions of its results in terms of them."""
-
-    statements: tuple[Statement, ...]
-    results: Mapping[str, str]
-
-    def mentions(self, name: str) -> bool:
-        """Whether the code reads a name; an argument's name is not read."""
-        sources = [*(one.expression for one in self.statements), *self.results.values()]
-        read = re.compile(rf"(?<![\w.\"']){re.escape(name)}(?!\w|=(?!=))")
-        return any(read.search(one) for one in sources)
-
-
-class Names:
-    """Gives out names, each once."""
-
-    def __init__(self, taken: Iterable[str]) -> None:
-        self._taken = set(taken)
-
-    def give(self, wanted: str) -> str:
-        name, count = wanted, 1
-        if name in RESERVED:
-            name = wanted = f"{name}_"
-        while name in self._taken:
-            count += 1
-            name = f"{wanted}_{count}"
-        self._taken.add(name)
-        return name
 
 
 def block(
@@ -159,6 +45,8 @@ def block(
     constants: Mapping[str, str],
     taken: Iterable[str],
     width: int = WIDTH,
+    indent: int = INDENT,
+    carries: Mapping[str, str] | None = None,
 ) -> Block:
     """The statements that compute `roots`.
 
@@ -166,9 +54,14 @@ def block(
     constants  how each array constant is written, by its digest
     taken      names that statements must not use
     width      of a line, beyond which a statement is taken apart
+    indent     of the statements
+    carries    for one step of a loop: the results that inputs become, with the inputs' names
     """
+    if any(isinstance(one.value, Scan) for one in program.definitions):
+        program = tidied(Program(program.definitions, roots))
+        roots = program.outputs
     while True:
-        scheduler = _Scheduler(program, roots, inputs, constants, taken, width)
+        scheduler = _Scheduler(program, roots, inputs, constants, taken, width, indent, carries)
         found = scheduler.block()
         split = scheduler.split()
         if split is None:
@@ -185,13 +78,19 @@ class _Scheduler:
         constants: Mapping[str, str],
         taken: Iterable[str],
         width: int,
+        indent: int,
+        carries: Mapping[str, str] | None,
     ) -> None:
         self.width = width
+        self.indent = indent
         self.program = program
         self.roots = roots
+        self.carries = carries
+        self.constants = constants
         self.live = program.live(roots.values())
         self.names = [*taken, *inputs.values(), *constants.values()]
         self.texts: dict[int, Text] = {}
+        self.lists: dict[int, tuple[str, bool]] = {}
         self.long: list[int] = []
         self.written: dict[int, str] = {}
         for tensor, definition in enumerate(program.definitions):
@@ -213,17 +112,21 @@ class _Scheduler:
                 continue
             value = definition.value
             for position, operand in enumerate(value.operands):
-                reads[operand] += _times_printed(value, position)
+                if not (isinstance(value, Scan) and _is_number(self.program[operand].value)):
+                    reads[operand] += _times_printed(value, position)  # each loop writes its own
+        named, unnamed = self._around_loops()
         stated: set[int] = set()
         weight: dict[int, int] = {}
         for tensor, definition in enumerate(self.program.definitions):
             if not self.live[tensor] or tensor in self.written:
                 continue
             value = definition.value
-            is_literal = isinstance(value, Kernel) and value.is_literal
+            named_by_user = definition.label.exact and not _is_literal(value)
             repeated = reads[tensor] > 1 and not _is_transpose(value)
-            if (definition.label.exact and not is_literal) or repeated:
+            if named_by_user or repeated or tensor in named:
                 stated.add(tensor)
+            if tensor in unnamed:
+                stated.discard(tensor)
             inline = [
                 operand
                 for operand in value.operands
@@ -231,11 +134,32 @@ class _Scheduler:
             ]
             total = _operations(value) + sum(weight[operand] for operand in inline)
             for operand in sorted(inline, key=lambda one: (-weight[one], one)):
-                if total > LONGEST_EXPRESSION and weight[operand] > 1:
+                if total > LONGEST_EXPRESSION and weight[operand] > 1 and operand not in unnamed:
                     stated.add(operand)
                     total -= weight[operand]
-            weight[tensor] = total
+            weight[tensor] = 0 if tensor in unnamed else total
         return stated
+
+    def _around_loops(self) -> tuple[set[int], set[int]]:
+        """What must have a statement: loops, what each step reads, the results of a step; and
+        what has none: the last carries of a loop, and lists that only other loops go through."""
+        named: set[int] = set()
+        unnamed: set[int] = set()
+        if self.carries is not None:
+            named.update(self.roots.values())
+        for tensor, definition in enumerate(self.program.definitions):
+            value = definition.value
+            if self.live[tensor] and isinstance(value, Scan):
+                named |= {tensor, *value.sequences, *value.shared}
+        listed = _only_gone_through(self.program, self.live, self.roots.values())
+        for tensor, definition in enumerate(self.program.definitions):
+            value = definition.value
+            if isinstance(value, Part):
+                scan = self.program[value.source].value
+                assert isinstance(scan, Scan)
+                if value.index < len(scan.initial) or tensor in listed:
+                    unnamed.add(tensor)
+        return named, unnamed
 
     def block(self) -> Block:
         while True:
@@ -249,12 +173,16 @@ class _Scheduler:
         results = {name: self._text(tensor).source for name, tensor in self.roots.items()}
         return Block(tuple(statements.values()), results)
 
-    def _too_long(self, statements: Mapping[int, Statement]) -> list[int]:
-        return [
-            tensor
-            for tensor, one in statements.items()
-            if INDENT + len(one.target) + len(" = ") + len(one.expression) > self.width
-        ]
+    def _too_long(self, statements: Mapping[int, Statement | ForLoop]) -> list[int]:
+        found: list[int] = []
+        for tensor, one in statements.items():
+            if isinstance(one, ForLoop):
+                codes = [f"{start.name}: Array = {start.expression}" for start in one.starts]
+            else:
+                codes = [f"{one.target} = {one.expression}"]
+            if any(self.indent + len(code) > self.width for code in codes):
+                found.append(tensor)
+        return found
 
     def split(self) -> tuple[Program, Mapping[str, int]] | None:
         """The program with parts of bodies that are too long for a line as tensors of their own."""
@@ -276,40 +204,174 @@ class _Scheduler:
         ]
         return max(operands, key=lambda one: len(self._text(one).source), default=None)
 
-    def _statements(self) -> dict[int, Statement]:
+    def _statements(self) -> dict[int, Statement | ForLoop]:
         self.texts = {tensor: Text(written) for tensor, written in self.written.items()}
-        names = self._given_names()
-        statements: dict[int, Statement] = {}
+        pool = Names(self.names)
+        names = self._given_names(pool)
+        statements: dict[int, Statement | ForLoop] = {}
         for tensor, definition in enumerate(self.program.definitions):
             if not self.live[tensor] or tensor not in self.stated:
+                continue
+            if isinstance(definition.value, Scan):
+                statements[tensor] = self._loop(tensor, definition.value, pool)
                 continue
             text = self._expression(tensor)
             expression = text.source
             typed = text.binding == SUM and " - " in expression
             name = names[tensor]
             self.texts[tensor] = Text(name)
-            origin = f"  {definition.origin}" if definition.origin else ""
-            shape = show(definition.type.shape) if definition.type.shape else "scalar"
-            comment = f"# {shape}{origin}"
+            comment = self._comment(tensor)
             formula = self._formula(tensor)
-            shown = self._hides_indices(tensor) and 0 < len(formula) <= WIDTH - INDENT - 2
-            statements[tensor] = Statement(name, expression, formula, shown, comment, typed)
+            shown = self._hides_indices(tensor) and 0 < len(formula) <= WIDTH - self.indent - 2
+            if name in (self.carries or {}).values():
+                typed = False  # it is declared before the loop
+            statements[tensor] = Statement(
+                name, expression, formula, shown, comment, typed, self.indent
+            )
         return statements
 
-    def _given_names(self) -> dict[int, str]:
+    def _given_names(self, pool: Names) -> dict[int, str]:
         """A name for every statement; the user's own come first."""
-        names = Names(self.names)
+        names = self._carried_names()
         by_rank = sorted(
-            (tensor for tensor in self.stated if self.live[tensor]),
+            (tensor for tensor in self.stated if self.live[tensor] and tensor not in names),
             key=lambda tensor: (-self.program[tensor].label.rank, tensor),
         )
-        return {tensor: names.give(self.program[tensor].label.name) for tensor in by_rank}
+        for tensor in by_rank:
+            definition = self.program[tensor]
+            if isinstance(definition.value, Scan):
+                continue
+            wanted = definition.label.name
+            in_step = self.carries is not None
+            names[tensor] = pool.give_in_step(wanted) if in_step else pool.give(wanted)
+        return names
+
+    # --- loops ---
+
+    def _carried_names(self) -> dict[int, str]:
+        """The new carries that can have the names of the old, which nothing reads afterwards."""
+        names: dict[int, str] = {}
+        carries = self.carries or {}
+        inputs = {written: tensor for tensor, written in self.written.items()}
+        for root, name in carries.items():
+            old, new = inputs.get(name), self.roots[root]
+            if new not in self.stated or new in names:
+                continue
+            moved = any(self.roots[other] == old for other in carries if other != root)
+            later = (one for one in self.stated if one > new and self.live[one])
+            if old is None or not (moved or any(old in self._reads(one) for one in later)):
+                names[new] = name
+        return names
+
+    def _reads(self, tensor: int) -> set[int]:
+        """The tensors that the statement of a tensor reads by their names."""
+        found: set[int] = set()
+        for operand in self.program[tensor].value.operands:
+            if operand in self.stated or operand in self.written:
+                found.add(operand)
+            else:
+                found |= self._reads(operand)
+        return found
+
+    def _loop(self, tensor: int, scan: Scan, pool: Names) -> ForLoop:
+        body = scan.body
+        given = [body[one].label.name for one in body.inputs]
+        first, last = len(scan.initial), len(scan.initial) + len(scan.sequences)
+        carries = [pool.give_in_step(name) for name in given[:first]]
+        entries = [pool.give_in_step(name) for name in given[first:last]]
+        shared = [self._text(operand).within(ATOM) for operand in scan.shared]
+        written = zip(body.inputs, [*carries, *entries, *shared], strict=True)
+        roots = {str(index): result for index, result in enumerate(body.outputs.values())}
+        step = block(
+            body,
+            roots,
+            {_input_name(body, one): text for one, text in written},
+            self.constants,
+            pool.taken,
+            self.width,
+            self.indent + INDENT,
+            {str(index): name for index, name in enumerate(carries)},
+        )
+        pool.taken.update(step.names)
+        kept = self._kept(body, step, first, pool)
+        self._name_results(tensor, scan, carries, kept)
+        return ForLoop(
+            starts=tuple(
+                Start(name, self._start(operand), self._comment(operand))
+                for name, operand in zip(carries, scan.initial, strict=True)
+            ),
+            kept=kept,
+            entries=tuple(
+                (name, self._gone_through(operand, scan.reverse))
+                for name, operand in zip(entries, scan.sequences, strict=True)
+            ),
+            steps=size_text(scan.steps),
+            step=step,
+            carries=tuple(carries),
+            indent=self.indent,
+        )
+
+    @staticmethod
+    def _kept(body: Program, step: Block, carries: int, pool: Names) -> tuple[Kept, ...]:
+        """The lists that the results of all steps are kept in."""
+        kept: list[Kept] = []
+        for index, result in list(enumerate(body.outputs.values()))[carries:]:
+            early = result in body.inputs
+            text = step.results[str(index)]
+            plain = (text if text.isidentifier() else body[result].label.name).removesuffix("_t")
+            name = f"{plain}_before" if early else f"{plain}_steps"
+            name = f"{name}_steps" if early and name in pool.taken else name
+            kept.append(Kept(pool.give(name), text, early))
+        return tuple(kept)
+
+    def _name_results(
+        self, tensor: int, scan: Scan, carries: Sequence[str], kept: Sequence[Kept]
+    ) -> None:
+        """Say how the results of a loop are written after it."""
+        for part, one in enumerate(self.program.definitions):
+            if isinstance(one.value, Part) and one.value.source == tensor and self.live[part]:
+                index = one.value.index
+                if index < len(carries):
+                    self.texts[part] = Text(carries[index])
+                else:
+                    self.lists[part] = kept[index - len(carries)].name, scan.reverse
+
+    def _start(self, tensor: int) -> str:
+        """A carry before the first step; a number alone has no precision."""
+        definition = self.program[tensor]
+        value, text = definition.value, self._text(tensor).source
+        if definition.type.shape or not _is_number(value):
+            return text
+        if definition.type.dtype != "float":
+            return f"np.asarray({text})"
+        return "np.zeros((), dtype)" if text == "0.0" else f"np.asarray({text}, dtype)"
+
+    def _gone_through(self, tensor: int, reverse: bool) -> str:
+        """A sequence in the order of the steps."""
+        if tensor in self.lists:
+            name, reverse_list = self.lists[tensor]
+            return name if reverse_list == reverse else f"{name}[::-1]"
+        return f"{self._text(tensor).within(ATOM)}{'[::-1]' if reverse else ''}"
+
+    def _stacked(self, tensor: int, definition: Definition) -> Text:
+        name, reverse = self.lists[tensor]
+        text = f"np.stack({name}{'[::-1]' if reverse else ''})"
+        if len(definition.type.shape) == 1 and definition.type.dtype == "float":
+            return Text(f"{text}.astype(dtype, copy=False)")  # scalars may have been widened
+        return Text(text)
+
+    def _comment(self, tensor: int) -> str:
+        definition = self.program[tensor]
+        origin = f"  {definition.origin}" if definition.origin else ""
+        return f"# {show(definition.type.shape) if definition.type.shape else 'scalar'}{origin}"
 
     def _text(self, tensor: int) -> Text:
         return self.texts[tensor] if tensor in self.texts else self._expression(tensor)
 
     def _expression(self, tensor: int) -> Text:
         definition = self.program[tensor]
+        if tensor in self.lists:
+            return self._stacked(tensor, definition)
         types = [self.program[operand].type for operand in definition.value.operands]
         return value_text(definition.value, definition.type, types, self._text)
 
@@ -350,13 +412,44 @@ class _Scheduler:
             inner = self.program[access.tensor].value
             at_indices = subscripts(access.indices, names)
             if access.tensor in self.texts or not isinstance(inner, Kernel):
-                name = self._text(access.tensor).source.removeprefix("p.")
+                name = self._text(access.tensor).source
+                if access.tensor in self.lists and access.tensor not in self.texts:
+                    name, _ = self.lists[access.tensor]
+                name = name.removeprefix("p.")
                 return sp.Symbol(at(name, at_indices))
             bound = dict(zip(inner.output, at_indices, strict=True))
             text = self._indexed_body(inner, bound, fresh)
             return sp.Symbol(text)
 
         return body_text(value, read, names)
+
+
+def _only_gone_through(program: Program, live: Sequence[bool], roots: Iterable[int]) -> set[int]:
+    """The stacks that nothing but loops read, entry by entry: they stay lists."""
+    through: set[int] = set()
+    whole = set(roots)
+    for tensor, definition in enumerate(program.definitions):
+        value = definition.value
+        if live[tensor] and isinstance(value, Scan):
+            through.update(value.sequences)
+            whole.update(value.initial, value.shared)
+        elif live[tensor]:
+            whole.update(value.operands)
+    return through - whole
+
+
+def _is_literal(value: Value) -> bool:
+    return isinstance(value, Kernel) and value.is_literal
+
+
+def _is_number(value: Value) -> bool:
+    return _is_literal(value) or (isinstance(value, Constant) and value.data.ndim == 0)
+
+
+def _input_name(body: Program, tensor: int) -> str:
+    value = body[tensor].value
+    assert isinstance(value, Input)
+    return value.name
 
 
 def _largest_part(value: Kernel) -> sp.Expr | None:

@@ -27,6 +27,7 @@ import sympy as sp
 
 from symflow.contraction import sum_of_products
 from symflow.elementwise import canonical
+from symflow.motion import hoisted, last_entries, sunk, tidied
 from symflow.program import (
     Access,
     Builder,
@@ -37,12 +38,14 @@ from symflow.program import (
     Program,
     Value,
     kernel,
+    literal,
     number,
     slot,
     slots_of,
     without_dead_code,
 )
 from symflow.program import Constant as Literal
+from symflow.recurrence import in_bodies
 from symflow.rules import cost
 from symflow.solving import solve_for_products
 from symflow.stabilisation import stabilised
@@ -57,14 +60,18 @@ Rebuild = Callable[[Builder, Definition], "int | None"]
 
 def simplify_forward(program: Program) -> Program:
     """What is done before derivatives are taken."""
+    program = in_bodies(program, simplify_forward)
     program = _walk(program, _folded)
     program = solve_for_products(program)
-    return _walk(program, stabilised)
+    program = _walk(program, stabilised)
+    return hoisted(_walk(program, last_entries))
 
 
 def simplify(program: Program) -> Program:
     """What is done when no derivative is left to take."""
     program = _walk(program, _without_stops)
+    program = tidied(_walk(program, _folded))
+    program = sunk(in_bodies(program, simplify))
     program = _walk(program, _folded)
     program = _walk(program, stabilised)
     program = _inline(program)
@@ -103,8 +110,13 @@ def _walk(program: Program, rebuild: Rebuild) -> Program:
 
 
 def _folded(program: Builder, definition: Definition) -> int | None:
-    """Read through literals and index maps; number constants are literals."""
+    """Read through literals and index maps; constants of one number are literals."""
     value = definition.value
+    if isinstance(value, Literal) and value.data.ndim and value.data.dtype.kind == "f":
+        first = value.data.flat[0]
+        if np.isfinite(first) and np.all(value.data == first):
+            filled = literal(number(first.item()), definition.type.shape)
+            return program.add(filled, definition.label, definition.origin)
     if not isinstance(value, Kernel):
         return None
     if value.reduction != "sum":

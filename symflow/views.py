@@ -23,6 +23,7 @@ from symflow.program import (
     Builder,
     Label,
     Type,
+    Value,
     widest,
 )
 from symflow.shapes import Shape
@@ -114,7 +115,42 @@ class Concat(Primitive):
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         parts = ", ".join(operand.source for operand in operands)
-        return Text(f"np.concatenate(({parts}), axis={self.axis})")
+        comma = "," if len(operands) == 1 else ""
+        return Text(f"np.concatenate(({parts}{comma}), axis={self.axis})")
+
+
+def side_by_side(shares: Sequence[Value], shape: Shape) -> Concat | None:
+    """The sum of parts placed into zeros, where they cover an axis without gap or overlap.
+
+    The adjoint of `z[:, :64]`, `z[:, 64:]` is one array again, rather than a sum of two.
+    """
+    found: dict[sp.Expr, tuple[int, sp.Expr]] = {}  # by start: source and stop
+    axes: set[int] = set()
+    for share in shares:
+        if not isinstance(share, Place):
+            return None
+        parts = [(axis, part) for axis, part in enumerate(share.key) if not takes_all(part)]
+        if len(parts) != 1:
+            return None
+        ((axis, part),) = parts
+        if isinstance(part, int) or part[2] != 1:
+            return None
+        size = shape[axis]
+        start, stop = (
+            sp.sympify(end) if isinstance(end, sp.Expr) or end >= 0 else size + end
+            for end in (0 if part[0] is None else part[0], size if part[1] is None else part[1])
+        )
+        found[start] = share.source, stop
+        axes.add(axis)
+    if len(axes) != 1 or len(found) != len(shares):
+        return None
+    (axis,) = axes
+    sources: list[int] = []
+    at = sp.Integer(0)
+    while at in found:
+        source, at = found.pop(at)
+        sources.append(source)
+    return None if found or at != shape[axis] else Concat(tuple(sources), axis)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,4 +101,4 @@ def test_output_names_no_place_and_no_time(example: str, tmp_path: Path) -> None
         assert str(place) not in text
     assert not re.search(r"""["' ](/|[A-Z]:\\)\w""", text)
     assert str(date.today().year) not in text
-    assert not re.search(r"\d{1,4}[-/]\d{1,2}[-/]\d{1,4}|\d\d:\d\d", text)
+    assert not re.search(r"\d{1,4}[-/]\d{1,2}[-/]\d{1,4}|[012]\d:[0-5]\d", text)

@@ -663,3 +663,10 @@ def test_arithmetic_of_indices_stays_whole(rows: Callable[[Any], Any]) -> None:
     gathered = sf.gather(table, rows(k))
     expected = table[evaluate(rows(k), {k: [0, 1]})]
     assert_allclose(evaluate(gathered, {k: [0, 1]}), expected)
+
+
+def test_one_tensor_is_stacked_and_joined() -> None:
+    x = sf.placeholder(shape=(3,))
+    stacked, joined = evaluate([sf.stack([x]), sf.concat([x], 0)], {x: [1.0, 2, 3]})
+    assert stacked.tolist() == [[1, 2, 3]]
+    assert joined.tolist() == [1, 2, 3]

@@ -21,12 +21,13 @@ spec.loader.exec_module(module)
 dtype = np.dtype(sys.argv[2])
 
 random = np.random.default_rng(0)
-inputs = {
-    name: random.integers(0, 5, [8 if size == "n" else size for size in shape])
-    if name in getattr(module, "INTEGERS", ())
-    else random.uniform(0, 1, [8 if size == "n" else size for size in shape]).astype(dtype)
-    for name, shape in getattr(module, "INPUTS", {}).items()
-}
+inputs = {}
+for name, shape in getattr(module, "INPUTS", {}).items():
+    sizes = [8 if isinstance(size, str) else size for size in shape]
+    if name in getattr(module, "INTEGERS", ()):
+        inputs[name] = random.integers(0, 5, sizes)
+    else:
+        inputs[name] = random.uniform(0, 1, sizes).astype(dtype)
 start = module.initial_parameters(dtype=dtype.type)
 result = module.train(start, **inputs, steps=3, learning_rate=0.001)
 assert result.steps == 3 and len(result.losses) == 3

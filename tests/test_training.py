@@ -71,6 +71,17 @@ def test_digits_cnn(generated: Load, digits: Any) -> None:
     assert np.mean(probability.argmax(axis=1) == digit) >= 0.97
 
 
+def test_lstm(generated: Load, digits: Any) -> None:
+    """Digits as sequences of rows, in mini-batches along the second axis."""
+    (pixels, digit), (unseen, answer) = digits
+    module = generated("lstm")
+    rows = pixels.reshape(-1, 8, 8).swapaxes(0, 1)
+    result = module.train(module.initial_parameters(), rows, digit, steps=800, batch_size=50)
+    probability = module.probability(result.parameters, unseen.reshape(-1, 8, 8).swapaxes(0, 1))
+    assert probability.dtype == np.float32
+    assert np.mean(probability.argmax(axis=1) == answer) >= 0.95
+
+
 def test_rosenbrock(generated: Load) -> None:
     module = generated("rosenbrock")
     result = module.train(module.initial_parameters(), steps=20000, tolerance=1e-4)

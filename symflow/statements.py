@@ -1,0 +1,251 @@
+"""Statements of generated functions, their names, and how they are laid out."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+WIDTH = 100
+INDENT = 4
+
+BUILTINS = frozenset(
+    {
+        "FloatingPointError",
+        "ValueError",
+        "all",
+        "bool",
+        "callable",
+        "dict",
+        "float",
+        "int",
+        "isinstance",
+        "len",
+        "list",
+        "min",
+        "next",
+        "open",
+        "range",
+        "slice",
+        "str",
+        "sum",
+        "tuple",
+        "zip",
+    }
+)
+"""What generated code uses of Python's own functions."""
+
+RESERVED = frozenset(
+    {"np", "os", "special", "p", "d", "dtype", "parameters", "rate", "step", "value", "gradient"}
+    | {"rows", "Array", "Parameters"}
+    | set(keyword.kwlist)
+    | BUILTINS
+)
+"""Names that generated code uses itself."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One line of a generated function, with what a reader wants to know beside it.
+
+    formula  the same in index notation, "" where there is none
+    shown    whether it says more than the NumPy expression, which hides indices
+    """
+
+    name: str
+    expression: str
+    formula: str
+    shown: bool
+    comment: str
+    typed: bool = False  # NumPy 1.26 leaves the type of a difference open
+    indent: int = INDENT
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.expression,)
+
+    @property
+    def target(self) -> str:
+        return f"{self.name}: Array" if self.typed else self.name
+
+    @property
+    def lines(self) -> list[str]:
+        """The source, commented within the width that a formatter leaves alone."""
+        code = f"{self.target} = {self.expression}"
+        above = [f"# {self.formula}"] if self.shown else []
+        if self.indent + len(code) + 2 + len(self.comment) <= WIDTH:
+            return [*above, f"{code}  {self.comment}"]
+        if above and self.indent + len(above[0]) + 2 + len(self.comment) <= WIDTH:
+            return [
+                f"{above[0]}  {self.comment.removeprefix('# ')}",
+                *assignment(self.target, self.expression, self.indent),
+            ]
+        return [*above, self.comment, *assignment(self.target, self.expression, self.indent)]
+
+
+def assignment(target: str, expression: str, indent: int = INDENT) -> list[str]:
+    """An assignment, broken as a formatter would where it is too long and cannot be split."""
+    line = f"{target} = {expression}"
+    if indent + len(line) <= WIDTH or indent + INDENT + len(expression) > WIDTH:
+        return [line]
+    value = ast.parse(expression, mode="eval").body
+    function = f"{ast.unparse(value.func)}(" if isinstance(value, ast.Call) else ""
+    if function and expression.startswith(function):
+        inside = expression.removeprefix(function).removesuffix(")")
+        return [f"{target} = {function}", f"    {inside}", ")"]
+    if isinstance(value, (ast.BinOp, ast.UnaryOp)):
+        return [f"{target} = (", f"    {expression}", ")"]
+    return [line]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The statements of a function, and the expressions of its results in terms of them."""
+
+    statements: tuple[Statement | ForLoop, ...]
+    results: Mapping[str, str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What its statements assign to."""
+        return tuple(name for one in self.statements for name in one.names)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The code that it consists of, without comments."""
+        statements = (source for one in self.statements for source in one.sources)
+        return (*statements, *self.results.values())
+
+    def mentions(self, name: str) -> bool:
+        """Whether the code reads a name; an argument's name is not read."""
+        read = re.compile(rf"(?<![\w.\"']){re.escape(name)}(?!\w|=(?!=))")
+        return any(read.search(source) for source in self.sources)
+
+
+@dataclass(frozen=True)
+class Start:
+    """`h: Array = np.zeros((n, 64), dtype)`: a carry before the first step."""
+
+    name: str
+    expression: str
+    comment: str
+
+    def lines(self, indent: int) -> list[str]:
+        code = f"{self.name}: Array = {self.expression}"
+        if indent + len(code) + 2 + len(self.comment) <= WIDTH:
+            return [f"{code}  {self.comment}"]
+        return [self.comment, code]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """`h_steps.append(h)`: a list of what every step computes; `early` if before all else."""
+
+    name: str
+    expression: str
+    early: bool
+
+
+@dataclass(frozen=True)
+class ForLoop:
+    """The statements of a scan: the carries' first values, lists of what is kept, and a loop.
+
+    entries  for each sequence, what an entry is called, and the sequence as it is gone through
+    steps    the number of steps, for a loop without sequences
+    step     the statements of one step; its first results are the new carries
+    """
+
+    starts: tuple[Start, ...]
+    kept: tuple[Kept, ...]
+    entries: tuple[tuple[str, str], ...]
+    steps: str
+    step: Block
+    carries: tuple[str, ...]
+    indent: int
+    formula: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it assigns to."""
+        entries = (name for name, _ in self.entries)
+        kept = (one.name for one in self.kept)
+        return (*self.carries, *entries, *kept, *self.step.names)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The code that it consists of, without comments."""
+        starts = (start.expression for start in self.starts)
+        sequences = [sequence for _, sequence in self.entries] or [self.steps]
+        return (*starts, *sequences, *self.step.sources)
+
+    @property
+    def _moves(self) -> list[tuple[str, str]]:
+        """The carries that no statement assigns, and their new values."""
+        new = [self.step.results[str(index)] for index in range(len(self.carries))]
+        return [(old, text) for old, text in zip(self.carries, new, strict=True) if old != text]
+
+    @property
+    def lines(self) -> list[str]:
+        within = [f"{one.name}.append({one.expression})" for one in self.kept if one.early]
+        within += (line for statement in self.step.statements for line in statement.lines)
+        if self._moves:
+            targets, values = (", ".join(part) for part in zip(*self._moves, strict=True))
+            within.append(f"{targets} = {values}")
+        within += [f"{one.name}.append({one.expression})" for one in self.kept if not one.early]
+        return [
+            *(line for start in self.starts for line in start.lines(self.indent)),
+            *(f"{one.name}: list[Array] = []" for one in self.kept),
+            *self._header(),
+            *(f"    {line}" for line in within or ["pass"]),
+        ]
+
+    def _header(self) -> list[str]:
+        """The line with `for`, broken as a formatter would."""
+        if not self.entries:
+            return [f"for _ in range({self.steps}):"]
+        targets, sequences = ([*part] for part in zip(*self.entries, strict=True))
+        if len(targets) == 1:
+            return [f"for {targets[0]} in {sequences[0]}:"]
+        arguments = [*sequences, "strict=True"]
+        opening, first = f"for {', '.join(targets)} in zip", []
+        if self.indent + len(opening) + 1 > WIDTH:
+            opening, first = ") in zip", ["for (", *(f"    {target}," for target in targets)]
+        return [*first, *broken(opening, arguments, ":", self.indent)]
+
+
+def broken(opening: str, parts: Sequence[str], closing: str, indent: int) -> list[str]:
+    """`opening(parts)closing` on one line if it fits, else on three, else one part per line."""
+    line = f"{opening}({', '.join(parts)}){closing}"
+    if indent + len(line) <= WIDTH:
+        return [line]
+    inner = f"    {', '.join(parts)}"
+    if indent + len(inner) <= WIDTH:
+        return [f"{opening}(", inner, f"){closing}"]
+    return [f"{opening}(", *(f"    {part}," for part in parts), f"){closing}"]
+
+
+class Names:
+    """Gives out names, each once."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self.taken = set(taken)
+
+    def give(self, wanted: str) -> str:
+        name, count = wanted, 1
+        if name in RESERVED:
+            name = wanted = f"{name}_"
+        while name in self.taken:
+            count += 1
+            name = f"{wanted}_{count}"
+        self.taken.add(name)
+        return name
+
+    def give_in_step(self, wanted: str) -> str:
+        """A name within one step of a loop: `x_t` where `x` is all steps."""
+        return self.give(f"{wanted}_t" if wanted in self.taken | RESERVED else wanted)
