@@ -19,25 +19,28 @@ from symflow.graph import Graph
 from symflow.lowering import Request, lower
 from symflow.program import Program, check
 from symflow.simplification import simplify, simplify_forward
+from symflow.stabilisation import ALL_RULES, Rules
 
-STAGES: dict[str, Callable[[Program], Program]] = {
+STAGES: dict[str, Callable[[Program, Rules], Program]] = {
     "stabilise": simplify_forward,
-    "differentiate": differentiate,
+    "differentiate": lambda program, rules: differentiate(program),
     "simplify": simplify,
 }
 """What follows lowering, in order."""
 
 
-def compile_program(graph: Graph, request: Request) -> Program:
+def compile_program(graph: Graph, request: Request, rules: Rules = ALL_RULES) -> Program:
     """The simplified program for what is requested of a graph."""
-    *_, (_, program) = compile_stages(graph, request)
+    *_, (_, program) = compile_stages(graph, request, rules)
     return program
 
 
-def compile_stages(graph: Graph, request: Request) -> Iterator[tuple[str, Program]]:
+def compile_stages(
+    graph: Graph, request: Request, rules: Rules = ALL_RULES
+) -> Iterator[tuple[str, Program]]:
     """Every stage's name and the program after it."""
     program = check(lower(graph, request))
     yield "lower", program
     for name, stage in STAGES.items():
-        program = check(stage(program))
+        program = check(stage(program, rules))
         yield name, program

@@ -87,10 +87,13 @@ def backward(program: Builder, loss: int, by: Sequence[int]) -> dict[int, int]:
 
 
 def _edges(program: Builder, loss: int, by: Iterable[int]) -> dict[int, int]:
-    """For every tensor between `by` and `loss`: how many edges lead from it towards the loss."""
+    """For every tensor between `by` and `loss`: how many edges lead from it towards the loss.
+
+    Nothing passes through whole numbers and booleans: what only they read gets no share.
+    """
     ancestors = {loss}
     for tensor in range(loss, -1, -1):
-        if tensor in ancestors:
+        if tensor in ancestors and program[tensor].type.dtype == "float":
             ancestors.update(program[tensor].value.operands)
     between: set[int] = set()
     targets = set(by)
@@ -158,7 +161,10 @@ def _reusing(derivative: sp.Expr, body: sp.Expr, result: sp.Symbol) -> sp.Expr:
     if isinstance(body, sp.Pow) and body.exp.is_Rational and not body.exp.is_Integer:
         # √x occurs in its derivative as x^(-1/2)
         inverse = sp.Pow(body.base, -body.exp)
-        return derivative.xreplace({body: result, inverse: 1 / result})
+        replaced = {body: result, inverse: 1 / result}
+        if body.exp.is_negative:  # x^(-3/2) in the derivative of 1 / √x
+            replaced[sp.Pow(body.base, body.exp - 1)] = result / body.base
+        return derivative.xreplace(replaced)
     return derivative.xreplace({body: result})
 
 

@@ -35,6 +35,8 @@ class Helpers:
     softplus: bool = False
     elu: bool = False
     xlogy: bool = False
+    xlogx: bool = False
+    log1mexp: bool = False
     placed: bool = False
     put_along: bool = False
     scattered: bool = False
