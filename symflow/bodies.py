@@ -162,6 +162,8 @@ class Body:
                 return Text(f"np.square({text.source})", ATOM, text.axes)
         if exponent == sp.Rational(1, 2):
             return Text(f"np.sqrt({text.source})", ATOM, text.axes)
+        if exponent == sp.Rational(3, 2) and text.is_name:  # a tenth of the time of a power
+            return Text(f"{text.source} * np.sqrt({text.source})", PRODUCT, text.axes)
         power = self.text(exponent)
         axes = self._axes([text, power])
         if exponent.is_Integer:

@@ -161,10 +161,7 @@ def _reusing(derivative: sp.Expr, body: sp.Expr, result: sp.Symbol) -> sp.Expr:
     if isinstance(body, sp.Pow) and body.exp.is_Rational and not body.exp.is_Integer:
         # √x occurs in its derivative as x^(-1/2)
         inverse = sp.Pow(body.base, -body.exp)
-        replaced = {body: result, inverse: 1 / result}
-        if body.exp.is_negative:  # x^(-3/2) in the derivative of 1 / √x
-            replaced[sp.Pow(body.base, body.exp - 1)] = result / body.base
-        return derivative.xreplace(replaced)
+        return derivative.xreplace({body: result, inverse: 1 / result})
     return derivative.xreplace({body: result})
 
 

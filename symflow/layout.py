@@ -37,6 +37,7 @@ class Helpers:
     xlogy: bool = False
     xlogx: bool = False
     log1mexp: bool = False
+    exp_over_expm1: bool = False
     placed: bool = False
     put_along: bool = False
     scattered: bool = False

@@ -159,7 +159,7 @@ def plain_text(expression: sp.Expr) -> str:
 
 def expression_text(expression: sp.Expr) -> str:
     """An expression of Wild symbols, which SymPy writes with an underscore."""
-    return re.sub(r"\b(\w)_(?!\w)", r"\1", plain_text(expression))
+    return re.sub(r"\b([a-z])_(?![A-Za-z0-9_])", r"\1", plain_text(expression))
 
 
 def body_text(value: Kernel, read: Callable[[int], sp.Expr], names: Sequence[str]) -> str:

@@ -366,6 +366,17 @@ _TABLE = (
         result="float",
         domain=((-3.0, -0.1),),
     ),
+    Elementwise(
+        "exp_over_expm1",
+        lambda x: sp.exp(x) / (sp.exp(x) - 1),
+        "eˣ / (eˣ - 1), without overflow for any x.",
+        partials=lambda x, y: [y * exp_over_expm1(-x)],
+        numpy="_exp_over_expm1({0})",
+        helper="exp_over_expm1",
+        opaque=True,
+        result="float",
+        domain=_POSITIVE,
+    ),
     Elementwise("tan", lambda x: sp.tan(x), "The tangent of x radians.", domain=((-1.3, 1.3),)),
     Elementwise(
         "asin",
@@ -555,6 +566,7 @@ clip_by_value: Elementwise = ROWS["clip_by_value"]
 elu: Elementwise = ROWS["elu"]
 equal: Elementwise = ROWS["equal"]
 exp: Elementwise = ROWS["exp"]
+exp_over_expm1: Elementwise = ROWS["exp_over_expm1"]
 expm1: Elementwise = ROWS["expm1"]
 floor: Elementwise = ROWS["floor"]
 greater_equal: Elementwise = ROWS["greater_equal"]

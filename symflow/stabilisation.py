@@ -69,15 +69,22 @@ class Stabiliser:
             tensor = program.add(found.after, definition.label, definition.origin)
             self._note(program, tensor, found.rule, _text(program, found.before), found.after)
             return tensor
-        wide, body, steps = self._widened(program, value)
-        if not steps:
+        wide, body, steps, merged = self._widened(program, value)
+        if not steps and not merged:
             return None
         better = kernel(wide.output, wide.sizes, body, wide.accesses)
         tensor = program.add(better, definition.label, definition.origin)
+        if merged:
+            self._note(program, tensor, "exp-product", _text(program, value), wide)
         for step in steps:
-            before = value if step.rule == "exp-product" else wide
-            after = _text(program, wide, step.after)
-            self._note(program, tensor, step.rule, _text(program, before, step.before), after)
+            before, after = step.difference
+            self._note(
+                program,
+                tensor,
+                step.rule,
+                _text(program, wide, before),
+                _text(program, wide, after),
+            )
         return tensor
 
     def _restructured(
@@ -98,13 +105,17 @@ class Stabiliser:
 
     # --- rules on bodies ---
 
-    def _widened(self, program: Builder, value: Kernel) -> tuple[Kernel, sp.Expr, tuple[Step, ...]]:
-        """The kernel with as few others written into it as the rules need, and what they do."""
+    def _widened(
+        self, program: Builder, value: Kernel
+    ) -> tuple[Kernel, sp.Expr, Sequence[Step], bool]:
+        """The kernel with as few others written into it as the rules need, and what they do;
+        and whether SymPy has merged exponentials in it.
+        """
         depth = DEPTH if value.elementwise else 0
         kinds = self._reachable(program, value, depth)
         merges = "exp" in kinds and self._on("exp-product") and value.body.has(sp.Mul, sp.log)
         if not merges and not applicable(kinds, self.phase):
-            return value, value.body, ()
+            return value, value.body, (), False
         wide = [value]
         while len(wide) <= depth and (wider := read_through(program, wide[-1], 1)) != wide[-1]:
             wide.append(wider)
@@ -114,9 +125,7 @@ class Stabiliser:
             body, steps = self._rewritten(one.body)
             if _done(body, steps) == wanted:
                 break
-        if first:
-            steps = (Step("exp-product", value.body, one.body), *steps)
-        return one, body, steps
+        return one, body, steps, first > 0
 
     def _rewritten(self, body: sp.Expr) -> tuple[sp.Expr, tuple[Step, ...]]:
         body, steps = rewritten(body, self.phase, self.without)

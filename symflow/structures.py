@@ -80,9 +80,7 @@ def norm(program: Builder, value: Kernel) -> Restructured | None:
     roots = {
         part: root_of_squares(part.base)
         for part in value.body.atoms(sp.Pow)
-        if part.exp == sp.Rational(1, 2)
-        and not part.base.is_positive
-        and _sums_squares(program, value, part.base)
+        if part.exp == sp.Rational(1, 2) and _sums_squares(program, value, part.base)
     }
     if not roots:
         return None
@@ -151,7 +149,9 @@ def _sums_squares(program: Builder, value: Kernel, expression: sp.Expr) -> bool:
                 return _sums_squares(program, source, source.body)
         return False
     if isinstance(expression, sp.Add):
-        return all(_sums_squares(program, value, term) for term in expression.args)
+        return not expression.is_positive and all(
+            _sums_squares(program, value, term) for term in expression.args
+        )
     if isinstance(expression, sp.Mul):
         factors = expression.args
         return all(one.is_positive or _sums_squares(program, value, one) for one in factors)
