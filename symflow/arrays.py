@@ -12,10 +12,13 @@ from numpy.typing import DTypeLike
 import symflow.operations as operations
 from symflow.errors import SymflowError, calling_location
 from symflow.functions import (
+    abs,
     add,
     divide,
     equal,
     exp,
+    greater,
+    less,
     log,
     multiply,
     not_equal,
@@ -24,6 +27,7 @@ from symflow.functions import (
     subtract,
     to_float,
     to_int,
+    where,
 )
 from symflow.graph import Constant, Tensor, apply, convert, shape_of
 from symflow.graph import structural as _structural
@@ -65,13 +69,17 @@ def reduce_min(
 def reduce_logsumexp(
     x: Any, axis: Axis = None, keepdims: bool = False, name: str | None = None
 ) -> Tensor:
-    """log Σ eˣ, computed around the largest entry so that nothing overflows."""
+    """log Σ eˣ, computed around the largest entry so that nothing overflows.
+
+    Where all entries are -∞ the value is -∞, and the gradient counts as 0.
+    """
     x = convert(x)
     peak = stop_gradient(reduce_max(x, axis, keepdims=True))
-    total = reduce_sum(exp((x - peak).called("shifted")), axis, keepdims=keepdims).called("total")
+    shift = where(less(abs(peak), np.inf), peak, 0.0).called("shift")
+    total = reduce_sum(exp((x - shift).called("shifted")), axis, keepdims=keepdims).called("total")
     if not keepdims:
         peak = reduce_sum(peak, axis)
-    return add(log(total), peak, name=name)
+    return add(log(where(greater(total, 0.0), total, 1.0)), peak, name=name)
 
 
 def softmax(x: Any, axis: int = -1, name: str | None = None) -> Tensor:

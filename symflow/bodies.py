@@ -11,7 +11,7 @@ from sympy.printing.numpy import SciPyPrinter
 from symflow.elementwise import Opaque, canonical
 from symflow.errors import SymflowError
 from symflow.program import Indices, Kernel, slots_of
-from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, aligned
+from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, aligned, literal_text
 
 _FUNCTIONS: Mapping[str, str] = {
     name: function.replace("numpy.", "np.").removeprefix("scipy.")
@@ -59,7 +59,7 @@ class Body:
         return tuple(axes)
 
     def _number(self, body: sp.Expr) -> Text:
-        text = str(body) if self.whole and body.is_Integer else repr(float(body))
+        text = str(body) if self.whole and body.is_Integer else literal_text(float(body))
         return Text(text, UNARY if text.startswith("-") else ATOM)
 
     def _sum(self, body: sp.Add) -> Text:
@@ -164,6 +164,8 @@ class Body:
                 return Text(f"np.square({text.source})", ATOM, text.axes)
         if exponent == sp.Rational(1, 2):
             return Text(f"np.sqrt({text.source})", ATOM, text.axes)
+        if exponent == sp.Rational(3, 2) and text.is_name:  # a tenth of the time of a power
+            return Text(f"{text.source} * np.sqrt({text.source})", PRODUCT, text.axes)
         power = self.text(exponent)
         axes = self._axes([text, power])
         if exponent.is_Integer:

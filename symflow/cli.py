@@ -69,6 +69,17 @@ def main() -> None:
     help="Write nothing; exit 1 if the module is not current",
 )
 @click.option("--dump", type=click.Choice(STAGES), help="Print the program after a stage instead.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Print what was rewritten so that it keeps its digits, and write nothing.",
+)
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="RULE",
+    help="Leave a rule out; `symflow rules` lists them. Repeat for several.",
+)
 def compile_command(
     model: Path,
     output: Path,
@@ -76,6 +87,8 @@ def compile_command(
     dtype: str | None,
     check_only: bool,
     dump: str | None,
+    explain: bool,
+    without: tuple[str, ...],
 ) -> None:
     """Compile MODEL, a Python file that builds a graph, into OUTPUT/<model>.py.
 
@@ -84,14 +97,18 @@ def compile_command(
     symflow compile model.py -o src/models --dtype float32
     symflow compile model.py --shape x=n,784 --shape y=n
     symflow compile model.py --check            in CI
+    symflow compile model.py --explain          what was rewritten, and why
     """
     from symflow.files import compilation, compile_files, is_current, write
 
     given = _parsed(shapes)
     if dump is not None:
-        click.echo(compilation(model, given, dtype).dump(dump), nl=False)
+        click.echo(compilation(model, given, dtype, without).dump(dump), nl=False)
         return
-    files = compile_files(model, output, given, dtype)
+    if explain:
+        click.echo(compilation(model, given, dtype, without).explain(), nl=False)
+        return
+    files = compile_files(model, output, given, dtype, without)
     if check_only:
         stale = [path for path, content in files.items() if not is_current(path, content)]
         for path in stale:
@@ -102,6 +119,14 @@ def compile_command(
     for path, content in files.items():
         if content is not None:
             click.echo(f"wrote {path}")
+
+
+@main.command("rules")
+def rules_command() -> None:
+    """List the rules that keep digits: name, equation, what goes wrong without it."""
+    from symflow.rules import documented
+
+    click.echo(documented(), nl=False)
 
 
 def _parsed(shapes: tuple[str, ...]) -> dict[str, Shape]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import sympy as sp
@@ -17,7 +17,9 @@ from symflow.model import Model
 from symflow.naming import is_identifier, label_nodes
 from symflow.notation import program_text
 from symflow.program import Program
+from symflow.rules import known_rules
 from symflow.shapes import Shape, Unknown, show
+from symflow.stabilisation import Rewrite, Rules, explained
 from symflow.statements import RESERVED
 
 MODULE_NAMES = frozenset(
@@ -72,12 +74,18 @@ class Compilation:
 
     shapes  for placeholders, by name, in place of the ones in the file
     dtype   "float32" or "float64"; the model's own precision if None
+    without names of rules that are left out
     """
 
     def __init__(
-        self, model: Model, shapes: Mapping[str, Shape] | None = None, dtype: str | None = None
+        self,
+        model: Model,
+        shapes: Mapping[str, Shape] | None = None,
+        dtype: str | None = None,
+        without: Sequence[str] = (),
     ) -> None:
         self.model = model
+        self.without = known_rules(without)
         self.dtype = dtype or np.dtype(model.graph.dtype).name
         roots = [*model.exports.values(), *([model.loss] if model.loss is not None else [])]
         self.trainable = self._trainable()
@@ -94,6 +102,7 @@ class Compilation:
         )
         if dtype is not None:
             self.command += f" --dtype {dtype}"
+        self.command += "".join(f" --without {name}" for name in self.without)
         self.request = self._request(self._by_identity(given))
 
     def _trainable(self) -> list[Variable]:
@@ -182,11 +191,18 @@ class Compilation:
         return Request(outputs, derivatives, self.labels, shapes, fixed)
 
     def program(self) -> Program:
-        return compile_program(self.model.graph, self.request)
+        return compile_program(self.model.graph, self.request, Rules(frozenset(self.without)))
+
+    def explain(self) -> str:
+        """What the rules rewrote, grouped by rule, for a person who audits it."""
+        applied: list[Rewrite] = []
+        compile_program(self.model.graph, self.request, Rules(frozenset(self.without), applied))
+        return explained(applied)
 
     def dump(self, stage: str) -> str:
         """The program after a stage, as text."""
-        for name, program in compile_stages(self.model.graph, self.request):
+        rules = Rules(frozenset(self.without))
+        for name, program in compile_stages(self.model.graph, self.request, rules):
             if name == stage:
                 text = program_text(program)
         return text

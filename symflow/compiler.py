@@ -20,14 +20,15 @@ from symflow.lowering import Request, lower
 from symflow.program import Program, check
 from symflow.recurrence import in_bodies
 from symflow.simplification import simplify, simplify_forward
+from symflow.stabilisation import ALL_RULES, Rules
 
 
-def derivatives_taken(program: Program) -> Program:
+def derivatives_taken(program: Program, rules: Rules = ALL_RULES) -> Program:
     """The program without derivatives, and no body of a loop with them."""
     return differentiate(in_bodies(program, derivatives_taken))
 
 
-STAGES: dict[str, Callable[[Program], Program]] = {
+STAGES: dict[str, Callable[[Program, Rules], Program]] = {
     "stabilise": simplify_forward,
     "differentiate": derivatives_taken,
     "simplify": simplify,
@@ -35,16 +36,18 @@ STAGES: dict[str, Callable[[Program], Program]] = {
 """What follows lowering, in order."""
 
 
-def compile_program(graph: Graph, request: Request) -> Program:
+def compile_program(graph: Graph, request: Request, rules: Rules = ALL_RULES) -> Program:
     """The simplified program for what is requested of a graph."""
-    *_, (_, program) = compile_stages(graph, request)
+    *_, (_, program) = compile_stages(graph, request, rules)
     return program
 
 
-def compile_stages(graph: Graph, request: Request) -> Iterator[tuple[str, Program]]:
+def compile_stages(
+    graph: Graph, request: Request, rules: Rules = ALL_RULES
+) -> Iterator[tuple[str, Program]]:
     """Every stage's name and the program after it."""
     program = check(lower(graph, request))
     yield "lower", program
     for name, stage in STAGES.items():
-        program = check(stage(program))
+        program = check(stage(program, rules))
         yield name, program

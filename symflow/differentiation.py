@@ -98,11 +98,14 @@ def backward(
 
 
 def _edges(program: Builder, roots: Iterable[int], by: Iterable[int]) -> dict[int, int]:
-    """For every tensor between `by` and the roots: how many edges lead from it towards them."""
+    """For every tensor between `by` and the roots: how many edges lead from it towards them.
+
+    Nothing passes through whole numbers and booleans: what only they read gets no share.
+    """
     ancestors = set(roots)
     last = max(ancestors, default=-1)
     for tensor in range(last, -1, -1):
-        if tensor in ancestors:
+        if tensor in ancestors and program[tensor].type.dtype == "float":
             ancestors.update(program[tensor].value.operands)
     between: set[int] = set()
     targets = set(by)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from symflow.compilation import Compilation
@@ -20,20 +20,32 @@ Files = dict[Path, bytes | None]
 
 
 def compile_files(
-    model: Path, output: Path, shapes: Mapping[str, Shape], dtype: str | None
+    model: Path,
+    output: Path,
+    shapes: Mapping[str, Shape],
+    dtype: str | None,
+    without: Sequence[str] = (),
 ) -> Files:
-    """The module of a model, and the arrays that stand beside it if there are any."""
-    source = emit(compilation(model, shapes, dtype))
+    """The module of a model, and the arrays that stand beside it if there are any.
+
+    without  names of rules that are left out; see `symflow rules`
+    """
+    source = emit(compilation(model, shapes, dtype, without))
     return {
         output / f"{model.stem}.npz": source.archive(),
         output / f"{model.stem}.py": source.text.encode(),
     }
 
 
-def compilation(model: Path, shapes: Mapping[str, Shape], dtype: str | None = None) -> Compilation:
+def compilation(
+    model: Path,
+    shapes: Mapping[str, Shape],
+    dtype: str | None = None,
+    without: Sequence[str] = (),
+) -> Compilation:
     if not is_identifier(model.stem):
         raise SymflowError(f"{model}: {model.stem!r} is no name for a Python module")
-    return Compilation(load(model), shapes, dtype)
+    return Compilation(load(model), shapes, dtype, without)
 
 
 def is_current(path: Path, content: bytes | None) -> bool:

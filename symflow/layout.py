@@ -39,6 +39,9 @@ class Helpers:
     cofactors: bool = False
     cofactor_slope: bool = False
     log_determinant: bool = False
+    xlogx: bool = False
+    log1mexp: bool = False
+    exp_over_expm1: bool = False
     placed: bool = False
     put_along: bool = False
     scattered: bool = False

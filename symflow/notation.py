@@ -156,10 +156,14 @@ def subscripts(indices: Indices, names: Sequence[str]) -> list[str]:
     return ["0" if index is None else names[index] for index in indices]
 
 
-def expression_text(expression: sp.Expr) -> str:
+def plain_text(expression: sp.Expr) -> str:
     """An expression as a person writes it."""
-    text = str(_printer.doprint(expression))
-    return re.sub(r"\b(\w)_(?!\w)", r"\1", text)  # SymPy writes its Wild symbols with an underscore
+    return str(_printer.doprint(expression))
+
+
+def expression_text(expression: sp.Expr) -> str:
+    """An expression of Wild symbols, which SymPy writes with an underscore."""
+    return re.sub(r"\b([a-z])_(?![A-Za-z0-9_])", r"\1", plain_text(expression))
 
 
 def body_text(value: Kernel, read: Callable[[int], sp.Expr], names: Sequence[str]) -> str:

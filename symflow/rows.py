@@ -348,6 +348,39 @@ _TABLE = (
         result="float",
         domain=((-3.0, 3.0), (0.1, 4.0)),
     ),
+    Elementwise(
+        "xlogx",
+        lambda x: x * sp.log(x),
+        "x · log(x), and 0 where x = 0. There the derivative is -∞.",
+        partials=lambda x, y: [log(x) + 1],
+        numpy="_xlogx({0})",
+        helper="xlogx",
+        opaque=True,
+        result="float",
+        domain=_POSITIVE,
+    ),
+    Elementwise(
+        "log1mexp",
+        lambda x: sp.log(1 - sp.exp(x)),
+        "log(1 - eˣ) for x < 0, as Mächler (2012) computes it.",
+        partials=lambda x, y: [exp(x) / expm1(x)],
+        numpy="_log1mexp({0})",
+        helper="log1mexp",
+        opaque=True,
+        result="float",
+        domain=((-3.0, -0.1),),
+    ),
+    Elementwise(
+        "exp_over_expm1",
+        lambda x: sp.exp(x) / (sp.exp(x) - 1),
+        "eˣ / (eˣ - 1), without overflow for any x.",
+        partials=lambda x, y: [y * exp_over_expm1(-x)],
+        numpy="_exp_over_expm1({0})",
+        helper="exp_over_expm1",
+        opaque=True,
+        result="float",
+        domain=_POSITIVE,
+    ),
     Elementwise("tan", lambda x: sp.tan(x), "The tangent of x radians.", domain=((-1.3, 1.3),)),
     Elementwise(
         "asin",
@@ -608,12 +641,15 @@ _TABLE = (
 ROWS.update((row.name, row) for row in _TABLE)
 
 abs_: Elementwise = ROWS["abs"]
+atan2: Elementwise = ROWS["atan2"]
+atanh: Elementwise = ROWS["atanh"]
 clip_by_value: Elementwise = ROWS["clip_by_value"]
 digamma: Elementwise = ROWS["digamma"]
 elu: Elementwise = ROWS["elu"]
 equal: Elementwise = ROWS["equal"]
 erfc: Elementwise = ROWS["erfc"]
 exp: Elementwise = ROWS["exp"]
+exp_over_expm1: Elementwise = ROWS["exp_over_expm1"]
 expm1: Elementwise = ROWS["expm1"]
 floor: Elementwise = ROWS["floor"]
 greater_equal: Elementwise = ROWS["greater_equal"]
@@ -621,6 +657,9 @@ hypot: Elementwise = ROWS["hypot"]
 less: Elementwise = ROWS["less"]
 less_equal: Elementwise = ROWS["less_equal"]
 log: Elementwise = ROWS["log"]
+log1mexp: Elementwise = ROWS["log1mexp"]
+log1p: Elementwise = ROWS["log1p"]
+logaddexp: Elementwise = ROWS["logaddexp"]
 logical_and: Elementwise = ROWS["logical_and"]
 logical_or: Elementwise = ROWS["logical_or"]
 minimum: Elementwise = ROWS["minimum"]
@@ -630,3 +669,5 @@ root_of_squares = ROWS["root_of_squares"]
 sigmoid: Elementwise = ROWS["sigmoid"]
 softplus: Elementwise = ROWS["softplus"]
 where: Elementwise = ROWS["where"]
+xlogx: Elementwise = ROWS["xlogx"]
+xlogy: Elementwise = ROWS["xlogy"]

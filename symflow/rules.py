@@ -1,98 +1,707 @@
 """Rewrite rules on bodies, as data: a name, what is replaced, by what, and why.
 
-A `stable` rule replaces a form that overflows or loses digits, and is always taken. Any other
-rule is taken only where the estimated cost falls. Rules never undo one another: each removes an
-occurrence of the function that its left side starts with, or keeps it and removes an operation.
+A `stable` rule replaces a form that overflows, divides zero by zero or loses digits, and is
+always taken. Any other rule is taken only where the estimated cost falls. Rules never undo one
+another: each removes the form that its left side is, and no right side contains a left side.
+
+When a rule is taken matters for gradients. The derivative of a stable form is stable where it is
+a sum of terms of one sign (`atan2`), and a mess elsewhere; the derivative of `sin(x + e) - sin(x)`
+as written is a difference that the rules know again. `phase` says which.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from typing import Literal
 
 import sympy as sp
 
-from symflow.elementwise import Opaque
+from symflow.errors import SymflowError
+from symflow.matching import Bindings, occurrences
 from symflow.notation import expression_text
-from symflow.rows import erfc, exp, log, sigmoid, softplus, where
+from symflow.program import slot, slots_of
+from symflow.rows import (
+    atan2,
+    atanh,
+    equal,
+    erfc,
+    exp,
+    exp_over_expm1,
+    expm1,
+    greater,
+    log,
+    log1mexp,
+    log1p,
+    logaddexp,
+    power,
+    root_of_squares,
+    sigmoid,
+    softplus,
+    where,
+    xlogx,
+    xlogy,
+)
 
-_x, _y = sp.Wild("x"), sp.Wild("y")
-_c = sp.Wild("c")
-_HALF = sp.Rational(1, 2)
+Phase = Literal["written", "computed"]
+"""What the user wrote, before derivatives are taken; or what is computed, when all are."""
+
+_a, _b, _c, _d, _x, _y, _u, _v = (sp.Wild(name) for name in "abcdxyuv")
+_k = sp.Wild("k", properties=[lambda value: _is_root(value)])
+_p = sp.Wild("p", properties=[lambda value: _is_power(value)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rule:
-    """`left` → `right`, with Wild symbols that stand for any expression."""
+    """`left` → `right`, with Wild symbols that stand for any expression.
+
+    name      as the command line has it
+    left      what is replaced; a sum also within a longer sum, and times a common factor
+    right     what replaces it, or a function of what the Wild symbols stand for
+    why       what goes wrong without it
+    source    where the formula is from
+    phase     when it is taken: on what is written, on what is computed, or on both
+    given     names for differences on the right; each must get simpler when it is expanded
+    provided  what else must hold, of what the Wild symbols stand for and of the whole body
+    says      the same in words
+    text      the equation where it is no pattern on one body
+    stable    whether it is taken even where it costs more
+    """
 
     name: str
-    left: sp.Expr
-    right: sp.Expr
+    left: sp.Expr = sp.S.Zero
+    right: sp.Expr | Callable[[Bindings], sp.Expr] = sp.S.Zero
+    why: str = ""
+    source: str = ""
+    phase: Phase | None = None
+    given: Mapping[sp.Wild, sp.Expr] = field(default_factory=dict)
+    provided: Callable[[Bindings, sp.Expr], bool] | None = None
+    says: str = ""
+    text: str = ""
     stable: bool = True
 
     @property
     def equation(self) -> str:
         """The rule for a person: `log(sigmoid(x)) → -softplus(-x)`."""
-        return f"{expression_text(self.left)} → {expression_text(self.right)}"
+        if self.text:
+            return self.text
+        assert isinstance(self.right, sp.Expr)
+        equation = f"{expression_text(self.left)} → {expression_text(self.right)}"
+        for name, difference in self.given.items():
+            equation += f", with {expression_text(name)} = {expression_text(difference)}"
+        return f"{equation}, {self.says}" if self.says else equation
+
+    @property
+    def structural(self) -> bool:
+        """Whether it looks at several kernels, and stands in `stabilisation.py`."""
+        return bool(self.left == 0)
+
+    def applied(self, node: sp.Expr, body: sp.Expr) -> sp.Expr | None:
+        """What replaces a node of a body, or None where the rule says nothing of it."""
+        matches = (match for left in _lefts(self) for match in occurrences(left, node))
+        for match in matches:
+            bindings = self._completed(match.bindings)
+            if bindings is None or (self.provided and not self.provided(bindings, body)):
+                continue
+            if isinstance(self.right, sp.Expr):
+                right = self.right.xreplace(dict(bindings))
+            else:
+                right = self.right(bindings)
+            return match.put_back(right)
+        return None
+
+    def _completed(self, bindings: Bindings) -> Bindings | None:
+        found = dict(bindings)
+        for name, difference in self.given.items():
+            value = _simpler_difference(difference.xreplace(found))
+            if value is None:
+                return None
+            found[name] = value
+        return found
+
+
+# --- conditions ------------------------------------------------------------------------------
+
+
+def _simpler_difference(written: sp.Expr) -> sp.Expr | None:
+    """A difference that cancels as algebra: what is left has fewer terms than it is written in."""
+    expanded = sp.expand(written)
+    terms = len(sp.Add.make_args(expanded))
+    if expanded == 0 or terms > 1:
+        return None
+    return expanded
+
+
+def _positive(name: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
+    return lambda bound, body: bool(bound[name].is_positive)
+
+
+def _simplest(name: sp.Wild, other: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
+    return lambda bound, body: cost(bound[name]) <= cost(bound[other])
+
+
+def _may_vanish(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether the factor of a logarithm may be 0, as a probability may and a 1 / x may not."""
+    factor = bound[_x]
+    inverse = any(one.is_Pow and one.exp.is_negative for one in sp.Mul.make_args(factor))
+    return bool(slots_of(factor)) and not inverse and not factor.is_positive
+
+
+def _is_root(value: sp.Expr) -> bool:
+    return bool(value.is_Rational and 1 < value.q <= 4 and abs(value.p) <= 4)
+
+
+def _is_power(value: sp.Expr) -> bool:
+    return bool(value.is_Number and not value.is_Integer and not _is_root(value))
+
+
+def _of_either_sign(bound: Bindings, body: sp.Expr) -> bool:
+    b = bound[_b]
+    known = b.is_nonpositive or not slots_of(b) or "root" in kinds_of(b)
+    return not known and not body.has(greater(b, 0))
+
+
+def _vary(*names: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
+    """That something stands for more than a number."""
+    return lambda bound, body: all(slots_of(bound[name]) for name in names)
+
+
+# --- right sides -----------------------------------------------------------------------------
+
+
+def _root_difference(bound: Bindings) -> sp.Expr:
+    """a^k - b^k for k = p/q: with u = a^(1/q), v = b^(1/q) it is a multiple of
+    u - v = (a - b) / (u^(q-1) + ... + v^(q-1)).
+    """
+    a, b, exponent = bound[_a], bound[_b], bound[_k]
+    size, root = abs(exponent.p), exponent.q
+
+    def mixed(degree: int) -> sp.Expr:
+        """u^degree + u^(degree-1)·v + ... + v^degree."""
+        return sp.Add(
+            *(
+                a ** sp.Rational(degree - at, root) * b ** sp.Rational(at, root)
+                for at in range(degree + 1)
+            )
+        )
+
+    difference = bound[_d] * mixed(size - 1) / mixed(root - 1)
+    return difference if exponent > 0 else -difference * a**exponent * b**exponent
 
 
 RULES = (
+    # sigmoid and softplus
     Rule(
         "log-sigmoid",
         log(sigmoid(_x)),
         -softplus(-_x),
+        "the sigmoid underflows at -746, and its logarithm is -∞",
     ),
     Rule(
-        "log of one minus sigmoid",
+        "log-one-minus-sigmoid",
         log(1 - sigmoid(_x)),
         -softplus(_x),
+        "the sigmoid is 1 from 37 on, and the logarithm -∞",
+    ),
+    Rule(
+        "log1p-minus-sigmoid",
+        log1p(-sigmoid(_x)),
+        -softplus(_x),
+        "the sigmoid is 1 from 37 on, and the logarithm -∞",
     ),
     Rule(
         "softplus",
         log(1 + exp(_x)),
         softplus(_x),
+        "the exponential overflows at 710, and is lost beside 1 below -37",
+    ),
+    Rule(
+        "softplus-log1p",
+        log1p(exp(_x)),
+        softplus(_x),
+        "the exponential overflows at 710",
+    ),
+    Rule(
+        "logaddexp-zero",
+        logaddexp(_x, 0),
+        softplus(_x),
+        "less work",
+    ),
+    Rule(
+        "logaddexp-zero-first",
+        logaddexp(0, _x),
+        softplus(_x),
+        "less work",
+    ),
+    Rule(
+        "tanh",
+        (exp(_x) - exp(-_x)) / (exp(_x) + exp(-_x)),
+        sp.tanh(_x),
+        "∞ / ∞ beyond 710, and digits are lost near 0",
+    ),
+    Rule(
+        "tanh-quotient",
+        (exp(_x) - 1) / (exp(_x) + 1),
+        sp.tanh(_x / 2),
+        "∞ / ∞ beyond 710, and digits are lost near 0",
+    ),
+    Rule(
+        "tanh-quotient-negative",
+        (1 - exp(_x)) / (1 + exp(_x)),
+        -sp.tanh(_x / 2),
+        "∞ / ∞ beyond 710, and digits are lost near 0",
+    ),
+    Rule(
+        "tanh-of-sigmoid",
+        2 * sigmoid(_x) - 1,
+        sp.tanh(_x / 2),
+        "digits are lost near 0",
+        phase="written",
+    ),
+    Rule(
+        "sigmoid-quotient",
+        exp(_x) / (1 + exp(_x)),
+        sigmoid(_x),
+        "∞ / ∞ beyond 710",
     ),
     Rule(
         "sigmoid",
         1 / (1 + exp(_x)),
         sigmoid(-_x),
+        "the exponential overflows at 710",
     ),
     Rule(
-        "log of a product with exp",
+        "one-minus-sigmoid",
+        1 - sigmoid(_x),
+        sigmoid(-_x),
+        "the sigmoid is 1 from 37 on, and the difference 0",
+        phase="written",
+    ),
+    # sums of exponentials
+    Rule(
+        "log-sum-exp",
+        text="log(Σ c·exp(x)) → m + log(Σ c·exp(x - m)), with m = max(x)",
+        why="the exponentials overflow at 710, and all underflow below -745",
+        source="Blanchard, D. J. Higham and N. J. Higham (2021)",
+    ),
+    Rule(
+        "softmax",
+        text="exp(x) / Σ exp(x) → exp(x - m) / Σ exp(x - m), with m = max(x)",
+        why="∞ / ∞ beyond 710, 0 / 0 below -745",
+        source="Blanchard, D. J. Higham and N. J. Higham (2021)",
+    ),
+    Rule(
+        "logaddexp",
+        log(exp(_x) + exp(_y)),
+        logaddexp(_x, _y),
+        "the exponentials overflow at 710, and both underflow below -745",
+    ),
+    Rule(
+        "log-of-exp-product",
         log(exp(_x) * _y),
         _x + log(_y),
+        "the exponential overflows at 710",
     ),
+    Rule(
+        "exp-product",
+        exp(_x) * exp(_y),
+        exp(_x + _y),
+        "0·∞ and ∞ / ∞ where one of them overflows",
+        phase="written",
+        text="exp(x)·exp(y) → exp(x + y), and log(exp(x)) → x",
+    ),
+    # exp(x) - 1 and log(1 + x)
+    Rule(
+        "exp-quotient",
+        (exp(2 * _x) - 1) / (exp(_x) - 1),
+        exp(_x) + 1,
+        "0 / 0 near 0, ∞ / ∞ beyond 355",
+    ),
+    Rule(
+        "exp-over-expm1",
+        exp(_x) / (exp(_x) - 1),
+        exp_over_expm1(_x),
+        "∞ / ∞ beyond 710, and digits are lost near 0",
+        phase="written",
+    ),
+    Rule(
+        "exp-second-difference",
+        exp(_x) - 2 + exp(-_x),
+        4 * sp.sinh(_x / 2) ** 2,
+        "digits are lost near 0",
+        "Hamming (1987), problem 3.3.7",
+        phase="computed",
+    ),
+    Rule(
+        "sinh",
+        exp(_x) - exp(-_x),
+        2 * sp.sinh(_x),
+        "digits are lost near 0",
+        phase="computed",
+    ),
+    Rule(
+        "log-one-minus-exp",
+        log(1 - exp(_x)),
+        log1mexp(_x),
+        "digits are lost near 0 and below -37",
+        "Mächler (2012)",
+    ),
+    Rule(
+        "log-exp-minus-one",
+        log(exp(_x) - 1),
+        _x + log1mexp(-_x),
+        "the exponential overflows at 710, and digits are lost near 0",
+        "Mächler (2012)",
+    ),
+    Rule(
+        "expm1",
+        exp(_x) - 1,
+        expm1(_x),
+        "digits are lost near 0",
+        "Kahan (1987)",
+    ),
+    # logarithms
+    Rule(
+        "atanh",
+        log((1 + _x) / (1 - _x)),
+        2 * atanh(_x),
+        "digits are lost near 0",
+        "Hamming (1987), problem 3.4.3",
+    ),
+    Rule(
+        "atanh-difference",
+        log1p(_x) - log1p(-_x),
+        2 * atanh(_x),
+        "digits are lost near 0",
+    ),
+    Rule(
+        "log1p",
+        log(1 + _x),
+        log1p(_x),
+        "digits of x are lost beside 1",
+        "Kahan (1987)",
+    ),
+    Rule(
+        "log-difference",
+        log(_a) - log(_b),
+        log1p(_d / _b),
+        "digits are lost where a and b are close",
+        "Hamming (1987), problem 3.3.6",
+        phase="computed",
+        given={_d: _a - _b},
+        provided=_positive(_d),
+        says="where d > 0",
+    ),
+    Rule(
+        "log1p-minus-log",
+        log1p(_a) - log(_b),
+        log1p(_d / _b),
+        "digits are lost where 1 + a and b are close",
+        phase="computed",
+        given={_d: 1 + _a - _b},
+        provided=_positive(_d),
+        says="where d > 0",
+    ),
+    Rule(
+        "log-minus-log1p",
+        log(_a) - log1p(_b),
+        log1p(_d / (1 + _b)),
+        "digits are lost where a and 1 + b are close",
+        phase="computed",
+        given={_d: _a - 1 - _b},
+        provided=_positive(_d),
+        says="where d > 0",
+    ),
+    Rule(
+        "xlogx",
+        _x * log(_x),
+        xlogx(_x),
+        "0·∞ at 0, where the value is 0 and the derivative -∞",
+        phase="written",
+        provided=_may_vanish,
+        says="where x may be 0",
+    ),
+    Rule(
+        "xlogy",
+        _x * log(_y),
+        xlogy(_x, _y),
+        "0·∞ at x = y = 0, where the value counts as 0",
+        phase="written",
+        provided=_may_vanish,
+        says="where x may be 0",
+    ),
+    Rule(
+        "xlogx-difference",
+        xlogx(_a) - xlogx(_b),
+        _b * log1p(_d / where(equal(_b, 0), 1, _b)) + _d * log(_a),
+        "digits are lost where a and b are close",
+        "Hamming (1987), example 3.8",
+        phase="computed",
+        given={_d: _a - _b},
+        provided=_positive(_d),
+        says="where d > 0",
+    ),
+    Rule(
+        "xlogx-difference-log1p",
+        (1 + _a) * log1p(_a) - xlogx(_b),
+        _b * log1p(_d / where(equal(_b, 0), 1, _b)) + _d * log1p(_a),
+        "digits are lost where 1 + a and b are close",
+        "Hamming (1987), example 3.8",
+        phase="computed",
+        given={_d: 1 + _a - _b},
+        provided=_positive(_d),
+        says="where d > 0",
+    ),
+    # the error function
     Rule(
         "erfc",
         1 - sp.erf(_x),
         erfc(_x),
+        "erf is 1 from 6 on, and the difference 0",
     ),
     Rule(
-        "erfc, lower tail",
+        "erfc-lower-tail",
         1 + sp.erf(_x),
         erfc(-_x),
+        "erf is -1 below -6, and the sum 0",
+    ),
+    # trigonometry
+    Rule(
+        "half-angle",
+        (1 - sp.cos(_x)) / sp.sin(_x),
+        sp.tan(_x / 2),
+        "0 / 0 at 0, and digits are lost near it",
+        "Hamming (1987), example 3.4",
     ),
     Rule(
-        "half of erfc",
-        _HALF - sp.erf(_x) / 2,
-        erfc(_x) / 2,
+        "half-angle-inverse",
+        sp.sin(_x) / (1 + sp.cos(_x)),
+        sp.tan(_x / 2),
+        "digits are lost near π",
+        "Hamming (1987), example 3.4",
     ),
     Rule(
-        "half of erfc, lower tail",
-        _HALF + sp.erf(_x) / 2,
-        erfc(-_x) / 2,
+        "one-minus-cos",
+        1 - sp.cos(_x),
+        2 * sp.sin(_x / 2) ** 2,
+        "digits are lost near 0",
+        "Hamming (1987), problem 3.4.1",
+        phase="computed",
     ),
     Rule(
-        "masked product",
+        "sin-difference",
+        sp.sin(_a) - sp.sin(_b),
+        sp.cos(_b) * sp.sin(_d) - 2 * sp.sin(_b) * sp.sin(_d / 2) ** 2,
+        "digits are lost where a and b are close",
+        "Hamming (1987), example 3.3",
+        phase="computed",
+        given={_d: _a - _b},
+        provided=_simplest(_b, _a),
+        says="where b is no longer than a",
+    ),
+    Rule(
+        "cos-difference",
+        sp.cos(_a) - sp.cos(_b),
+        -sp.sin(_b) * sp.sin(_d) - 2 * sp.cos(_b) * sp.sin(_d / 2) ** 2,
+        "digits are lost where a and b are close",
+        "Hamming (1987), problem 3.3.5",
+        phase="computed",
+        given={_d: _a - _b},
+        provided=_simplest(_b, _a),
+        says="where b is no longer than a",
+    ),
+    Rule(
+        "tan-difference",
+        sp.tan(_a) - sp.tan(_b),
+        sp.sin(_d) / (sp.cos(_a) * sp.cos(_b)),
+        "digits are lost where a and b are close",
+        "Hamming (1987), problem 3.3.2",
+        phase="computed",
+        given={_d: _a - _b},
+    ),
+    Rule(
+        "atan-difference",
+        sp.atan(_a) - sp.atan(_b),
+        atan2(_d, 1 + _a * _b),
+        "digits are lost where a and b are close",
+        "Hamming (1987), example 3.5",
+        given={_d: _a - _b},
+    ),
+    # differences of powers
+    Rule(
+        "root-difference",
+        _a**_k - _b**_k,
+        _root_difference,
+        "digits are lost where a and b are close",
+        "Hamming (1987), examples 3.1 and 3.6",
+        phase="computed",
+        given={_d: _a - _b},
+        text="√a - √b → (a - b) / (√a + √b), and likewise for a^(p/q), where a - b gets simpler",
+    ),
+    Rule(
+        "power-difference",
+        power(_a, _y) - power(_b, _y),
+        -power(_a, _y) * expm1(-_y * log1p(_d / _b)),
+        "digits are lost where a and b are close",
+        "Hamming (1987), problem 3.4.6",
+        phase="computed",
+        given={_d: _a - _b},
+        provided=_positive(_d),
+        says="where d > 0",
+    ),
+    Rule(
+        "number-power-difference",
+        _a**_p - _b**_p,
+        -(_a**_p) * expm1(-_p * log1p(_d / _b)),
+        "digits are lost where a and b are close",
+        "Hamming (1987), problem 3.3.4",
+        phase="computed",
+        given={_d: _a - _b},
+        provided=_positive(_d),
+        says="where d > 0 and p is no whole number",
+    ),
+    Rule(
+        "conjugate-positive",
+        sp.sqrt(_a) - _b,
+        _d / (sp.sqrt(_a) + _b),
+        "digits are lost where √a and b are close",
+        "Hamming (1987), p. 42",
+        given={_d: _a - _b**2},
+        provided=_positive(_b),
+        says="where b > 0",
+    ),
+    Rule(
+        "conjugate",
+        sp.sqrt(_a) - _b,
+        where(greater(_b, 0), _d / (sp.sqrt(_a) + _b), sp.sqrt(_a) - _b),
+        "digits are lost where √a and b are close",
+        "Hamming (1987), p. 42",
+        given={_d: _a - _b**2},
+        provided=_of_either_sign,
+    ),
+    Rule(
+        "conjugate-norm",
+        root_of_squares(_a) - _b,
+        where(greater(_b, 0), _d / (root_of_squares(_a) + _b), root_of_squares(_a) - _b),
+        "digits are lost where √a and b are close",
+        "Hamming (1987), p. 42",
+        given={_d: _a - _b**2},
+        provided=_of_either_sign,
+    ),
+    Rule(
+        "fraction-second-difference",
+        1 / _a - 2 / _b + 1 / _c,
+        2 * _d**2 / (_a * _b * _c),
+        "digits are lost where a, b and c are close",
+        "Hamming (1987), problem 3.3.3",
+        given={_d: _a - _b},
+        provided=lambda bound, body: sp.expand(bound[_b] - bound[_c] - bound[_d]) == 0,
+        says="where b - c = d",
+    ),
+    Rule(
+        "fraction-difference",
+        1 / _a - 1 / _b,
+        _d / (_a * _b),
+        "digits are lost where a and b are close",
+        "Hamming (1987), problem 3.3.1",
+        phase="computed",
+        given={_d: _b - _a},
+    ),
+    Rule(
+        "difference-of-squares",
+        _x**2 - _y**2,
+        (_x - _y) * (_x + _y),
+        "digits are lost where x and y are close, ∞ - ∞ beyond 1e154",
+        provided=_vary(_x, _y),
+        says="where neither is a number",
+    ),
+    Rule(
+        "one-minus-square",
+        _x**2 - _y**2,
+        (_x - _y) * (_x + _y),
+        "digits are lost where x and y are close",
+        phase="written",
+        provided=lambda bound, body: not slots_of(bound[_x]) or not slots_of(bound[_y]),
+        says="where one is a number",
+    ),
+    Rule(
+        "variance",
+        text="mean(x²) - mean(x)² → mean((x - mean(x))²)",
+        why="digits are lost where the mean is large, and the result may be negative",
+        source="Chan, Golub and LeVeque (1983)",
+        phase="written",
+    ),
+    Rule(
+        "norm",
+        text="√(Σ x²): its gradient at 0 is 0",
+        why="0·∞ at 0",
+        phase="written",
+    ),
+    # matrices
+    Rule(
+        "log-determinant",
+        text="log(det(A)) → log|det(A)| from the factors of A",
+        why="the determinant overflows or underflows for large A",
+    ),
+    Rule(
+        "solve",
+        text="A⁻¹·B → solve(A, B), where the inverse is read once and has no name",
+        why="digits are lost where A is nearly singular",
+        source="N. J. Higham (2002), section 14.1",
+        phase="written",
+    ),
+    # where
+    Rule(
+        "masked-branch",
+        where(_c, where(_c, 1, 0) * _x, _y),
+        where(_c, _x, _y),
+        "less work",
+    ),
+    Rule(
+        "masked-branch-no",
+        where(_c, _x, where(_c, 0, 1) * _y),
+        where(_c, _x, _y),
+        "less work",
+    ),
+    Rule(
+        "masked-product",
         where(_c, 1, 0) * _x,
         where(_c, _x, 0),
+        "0·∞ where the condition does not hold",
     ),
     Rule(
-        "masked product, other branch",
+        "masked-product-no",
         where(_c, 0, 1) * _x,
         where(_c, 0, _x),
+        "0·∞ where the condition holds",
+    ),
+    Rule(
+        "where-sum",
+        where(_c, _x, _y) + where(_c, _u, _v),
+        where(_c, _x + _u, _y + _v),
+        "less work",
+        stable=False,
+    ),
+    Rule(
+        "where-difference",
+        where(_c, _x, _y) - where(_c, _u, _v),
+        where(_c, _x - _u, _y - _v),
+        "less work",
+        stable=False,
+    ),
+    Rule(
+        "safe-where",
+        text="where(c, f(x), y) → where(c, f(where(c, x, 1)), y), where f(x) may fail",
+        why="warnings, and 0·∞ in gradients, from a branch that is not taken",
     ),
 )
+
+NAMES = tuple(rule.name for rule in RULES)
+_BY_NAME = {rule.name: rule for rule in RULES}
+_GENERAL = [_BY_NAME[name] for name in ("expm1", "log1p")]
+"""Rules that apply to what is a part of other rules' left sides."""
+
 
 _NANOSECONDS: dict[str, float] = {
     "exp": 0.8,
@@ -126,15 +735,10 @@ _NANOSECONDS: dict[str, float] = {
     "floormod": 9.0,
     "clip_by_value": 1.1,
     "elu": 4.4,
+    "xlogx": 2.8,
     "xlogy": 2.8,
-    "erf": 3.7,
-    "erfc": 5.2,
-    "erfinv": 13.0,
-    "ndtr": 4.3,
-    "ndtri": 9.3,
-    "lgamma": 13.0,
-    "digamma": 9.1,
-    "polygamma": 300.0,
+    "log1mexp": 6.0,
+    "exp_over_expm1": 4.5,
 }
 """Measured cost of a NumPy call per float64 element in cache; 0.3 for all others."""
 
@@ -154,21 +758,147 @@ def cost(body: sp.Expr) -> float:
     return inside + _NANOSECONDS.get(type(body).__name__, 0.3)
 
 
+# --- rewriting -------------------------------------------------------------------------------
+
+MOST_STEPS = 50
+"""Rewrites of one body; far more than any takes, so that a wrong rule cannot run forever."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One rule applied to a part of a body."""
+
+    rule: str
+    before: sp.Expr
+    after: sp.Expr
+
+    @property
+    def difference(self) -> tuple[sp.Expr, sp.Expr]:
+        """Before and after, without the terms of a sum that stay as they are."""
+        if not isinstance(self.before, sp.Add):
+            return self.before, self.after
+        after = sp.Add.make_args(self.after)
+        same = sp.Add(*(term for term in self.before.args if term in after))
+        return self.before - same, self.after - same
+
+
+def rewritten(
+    body: sp.Expr, phase: Phase | None = None, without: frozenset[str] = frozenset()
+) -> tuple[sp.Expr, tuple[Step, ...]]:
+    """The body after all rules, and what they did one after the other."""
+    return _rewritten(body, phase, without)
+
+
 @lru_cache(maxsize=65536)
-def rewritten(body: sp.Expr) -> tuple[sp.Expr, tuple[str, ...]]:
-    """The body after all rules, and the names of those that applied."""
-    applied: list[str] = []
-    for rule in RULES:
-        if not body.has(type(_head(rule.left))):
-            continue
-        result = body.replace(rule.left, rule.right)
-        if result != body and (rule.stable or cost(result) < cost(body)):
-            applied.append(rule.name)
-            body = result
-    return body, tuple(applied)
+def _rewritten(
+    body: sp.Expr, phase: Phase | None, without: frozenset[str]
+) -> tuple[sp.Expr, tuple[Step, ...]]:
+    steps: list[Step] = []
+    while len(steps) < MOST_STEPS:
+        step = _first_step(body, phase, without)
+        if step is None:
+            break
+        steps.append(step)
+        body = body.xreplace({step.before: step.after})
+    return body, tuple(steps)
 
 
-def _head(left: sp.Expr) -> sp.Expr:
-    """The function by which a pattern can be ruled out quickly."""
-    functions = sorted(left.atoms(sp.exp, sp.log, sp.erf, Opaque), key=sp.default_sort_key)
-    return next((one for one in functions if isinstance(one, Opaque)), functions[0])
+def _first_step(body: sp.Expr, phase: Phase | None, without: frozenset[str]) -> Step | None:
+    """The first rule of the table that applies, at the outermost place."""
+    kinds = kinds_of(body)
+    candidates = [rule for rule in applicable(kinds, phase) if rule.name not in without]
+    nodes = dict.fromkeys(sp.preorder_traversal(body)) if candidates else ()
+    for rule in candidates:
+        for node in nodes:
+            if not node.args or not any(needs <= kinds_of(node) for needs in _needs(rule)):
+                continue
+            after = rule.applied(node, body)
+            if after is None or after == node:
+                continue
+            if rule.stable or cost(after) < cost(node):
+                return Step(rule.name, node, after)
+    return None
+
+
+@lru_cache(maxsize=65536)
+def kinds_of(body: sp.Expr) -> frozenset[str]:
+    """The functions in a body, and whether there are powers and roots."""
+    found: set[str] = set()
+    for part in sp.preorder_traversal(body):
+        if isinstance(part, sp.Function):
+            found.add(type(part).__name__)
+        elif isinstance(part, sp.Pow) and not isinstance(part.exp, sp.Wild):
+            found.add("square" if part.exp.is_Integer and part.exp.is_even else "")
+            found.add("inverse" if part.exp.is_negative else "")
+            found.add("root" if part.exp.is_Number and not part.exp.is_Integer else "")
+    return frozenset(found - {""})
+
+
+@lru_cache(maxsize=65536)
+def applicable(kinds: frozenset[str], phase: Phase | None) -> tuple[Rule, ...]:
+    """The rules on bodies whose functions are all there."""
+    return tuple(
+        rule
+        for rule in RULES
+        if not rule.structural
+        and (phase is None or rule.phase in (None, phase))
+        and any(needs <= kinds for needs in _needs(rule))
+    )
+
+
+@cache
+def _needs(rule: Rule) -> tuple[frozenset[str], ...]:
+    """The functions without which a rule finds nothing, for each of its left sides."""
+    return tuple(
+        kinds_of(left) or frozenset({"root"})  # of a power, the exponent may be a Wild symbol
+        for left in _lefts(rule)
+    )
+
+
+@cache
+def _lefts(rule: Rule) -> tuple[sp.Expr, ...]:
+    """The left side, and what it looks like once other rules have been at its parts.
+
+    Every operation of a model is rewritten on its own before what reads it: `log(1 - exp(x))`
+    is met as `log(-expm1(x))`.
+    """
+    wilds = sorted(rule.left.atoms(sp.Wild), key=str)
+    slots = {wild: slot(at) for at, wild in enumerate(wilds)}
+    met = _met(rule.left.xreplace(slots), whole=True)
+    met = met.xreplace({symbol: wild for wild, symbol in slots.items()})
+    return (rule.left,) if met == rule.left else (rule.left, met)
+
+
+def _met(node: sp.Expr, whole: bool = False) -> sp.Expr:
+    """An expression of which every sum and function inside has been rewritten on its own."""
+    if not node.args:
+        return node
+    node = node.func(*(_met(part) for part in node.args))
+    if whole or not isinstance(node, (sp.Add, sp.Function)):
+        return node
+    for rule in _GENERAL:
+        for match in occurrences(rule.left, node):
+            assert isinstance(rule.right, sp.Expr)
+            return match.put_back(rule.right.xreplace(dict(match.bindings)))
+    return node
+
+
+def known_rules(names: Iterable[str]) -> tuple[str, ...]:
+    """The names, each once, in the order of the table; an error for one that is no rule."""
+    wanted = set(names)
+    unknown = sorted(wanted - set(NAMES))
+    if unknown:
+        raise SymflowError(f"there is no rule {unknown[0]!r}; the rules are: {', '.join(NAMES)}")
+    return tuple(name for name in NAMES if name in wanted)
+
+
+def described(name: str) -> str:
+    """A rule's equation, and what goes wrong without it."""
+    rule = _BY_NAME[name]
+    reason = f"{rule.why}; {rule.source}" if rule.source else rule.why
+    return f"{name}\n    {rule.equation}\n    why: {reason}\n"
+
+
+def documented() -> str:
+    """All rules, one after the other."""
+    return "\n".join(described(name) for name in NAMES)

@@ -8,7 +8,7 @@ session that trains them.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,9 @@ from symflow.lowering import Request, Update, needed
 from symflow.memory import executable, session_source
 from symflow.naming import label_nodes
 from symflow.program import Input, Type
+from symflow.rules import known_rules
 from symflow.shapes import Shape, show
+from symflow.stabilisation import Rules
 from symflow.train import LineSearch, Training
 
 _numbers = itertools.count()
@@ -76,8 +78,10 @@ class Session:
         print(sess.run(loss, feed_dict={x: data}))
     """
 
-    def __init__(self, graph: Graph | None = None) -> None:
+    def __init__(self, graph: Graph | None = None, without: Iterable[str] = ()) -> None:
+        """For a graph, or the default one; `without` names rules that are left out."""
         self.graph = graph or get_default_graph()
+        self._rules = Rules(frozenset(known_rules(without)))
         self._compiled: dict[tuple[Any, ...], _Compiled] = {}
         self._values: dict[int, NDArray[Any]] = {}
         self._state: dict[tuple[int, int, str], NDArray[Any]] = {}
@@ -204,7 +208,7 @@ class Session:
             return self._compiled[key]
         labels = label_nodes(nodes, {})
         request = Request(fetches, {}, labels, shapes, update=update)
-        program = compile_program(self.graph, request)
+        program = compile_program(self.graph, request, self._rules)
         read = {
             definition.value.name
             for definition in program.definitions

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import sympy as sp
@@ -46,9 +46,9 @@ from symflow.program import (
 )
 from symflow.program import Constant as Literal
 from symflow.recurrence import in_bodies
-from symflow.rules import cost
+from symflow.rules import Phase, cost
 from symflow.solving import solve_for_products
-from symflow.stabilisation import stabilised
+from symflow.stabilisation import ALL_RULES, Rewrite, Rules, Stabiliser
 from symflow.substitution import composed, substituted
 from symflow.views import StopGradient
 
@@ -58,22 +58,22 @@ LARGEST_BODY = 60
 Rebuild = Callable[[Builder, Definition], "int | None"]
 
 
-def simplify_forward(program: Program) -> Program:
+def simplify_forward(program: Program, rules: Rules = ALL_RULES) -> Program:
     """What is done before derivatives are taken."""
-    program = in_bodies(program, simplify_forward)
+    program = in_bodies(program, partial(simplify_forward, rules=rules))
     program = _walk(program, _folded)
-    program = solve_for_products(program)
-    program = _walk(program, stabilised)
+    program = solve_for_products(program, rules)
+    program = _stabilised(program, "written", rules)
     return hoisted(_walk(program, last_entries))
 
 
-def simplify(program: Program) -> Program:
+def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     """What is done when no derivative is left to take."""
     program = _walk(program, _without_stops)
     program = tidied(_walk(program, _folded))
-    program = sunk(in_bodies(program, simplify))
+    program = sunk(in_bodies(program, partial(simplify, rules=rules)))
     program = _walk(program, _folded)
-    program = _walk(program, stabilised)
+    program = _stabilised(program, "computed", rules)
     program = _inline(program)
     program = _walk(program, _factored)
     program = _walk(program, _contracted)
@@ -81,8 +81,22 @@ def simplify(program: Program) -> Program:
     return _walk(_share(program), _folded)
 
 
+def _stabilised(program: Program, phase: Phase, rules: Rules) -> Program:
+    applied: list[tuple[int, Rewrite]] | None = None if rules.applied is None else []
+    stabiliser = Stabiliser(phase, rules.without, applied)
+    rebuilt = _rebuilt(program, stabiliser)
+    if rules.applied is not None:
+        live = rebuilt.live()
+        rules.applied.extend(one for tensor, one in applied or () if live[tensor])
+    return without_dead_code(rebuilt)
+
+
 def _walk(program: Program, rebuild: Rebuild) -> Program:
     """Rebuild a program; `rebuild` may add something else for a definition and return it."""
+    return without_dead_code(_rebuilt(program, rebuild))
+
+
+def _rebuilt(program: Program, rebuild: Rebuild) -> Program:
     kept = {d.value.by for d in program.definitions if isinstance(d.value, Derivative)}
     builder = Builder()
     moved: dict[int, int] = {}
@@ -103,7 +117,7 @@ def _walk(program: Program, rebuild: Rebuild) -> Program:
             builder.relabel(added, rebound.label, rebound.origin)
         moved[tensor] = added
     outputs = {name: moved[tensor] for name, tensor in program.outputs.items()}
-    return without_dead_code(builder.program(outputs))
+    return builder.program(outputs)
 
 
 # --- fold ------------------------------------------------------------------------------------

@@ -22,9 +22,13 @@ from symflow.program import (
     without_dead_code,
 )
 from symflow.solvers import Inverse, Solve
+from symflow.stabilisation import Rewrite, Rules
 
 
-def solve_for_products(program: Program) -> Program:
+def solve_for_products(program: Program, rules: Rules) -> Program:
+    """The rule `solve`, for a whole program."""
+    if "solve" in rules.without:
+        return program
     readers = [len(consumers) for consumers in program.consumers()]
     kept = {d.value.by for d in program.definitions if isinstance(d.value, Derivative)}
     for tensor in (*program.outputs.values(), *kept):
@@ -49,6 +53,8 @@ def solve_for_products(program: Program) -> Program:
                     rebound = value.rebind(moved.__getitem__)
                     assert isinstance(rebound, Kernel)
                     solved = solved or _solution(builder, rebound, position, definition)
+                    if solved is not None and rules.applied is not None:
+                        rules.applied.append(_explained(program, definition, position))
         if solved is None:
             value = value.rebind(moved.__getitem__)
             alone = tensor in kept
@@ -56,6 +62,19 @@ def solve_for_products(program: Program) -> Program:
         moved[tensor] = solved
     outputs = {name: moved[tensor] for name, tensor in program.outputs.items()}
     return without_dead_code(builder.program(outputs))
+
+
+def _explained(program: Program, definition: Definition, position: int) -> Rewrite:
+    value = definition.value
+    assert isinstance(value, Kernel)
+    inverse, other = (value.accesses[at].tensor for at in (position, 1 - position))
+    source = program[inverse].value
+    assert isinstance(source, Inverse)
+    before, right, matrix = (program[one].label.name for one in (inverse, other, source.source))
+    left = value.accesses[position].indices[-1] in value.reduced
+    product = f"{before} · {right}" if left else f"{right} · {before}"
+    solved = f"solve({matrix}, {right})" if left else f"solve({matrix}ᵀ, {right})"
+    return Rewrite("solve", definition.label.name, definition.origin, product, solved)
 
 
 def _solution(program: Builder, value: Kernel, position: int, definition: Definition) -> int | None:

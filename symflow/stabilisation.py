@@ -1,4 +1,4 @@
-"""What overflows or loses digits is replaced: rules on bodies, and sums of exponentials.
+"""What overflows or loses digits is replaced: rules on bodies, and on several kernels at once.
 
 Done before derivatives are taken, and again after. A rule looks through the elementwise kernels
 that a kernel reads: `log(p)` with `p = sigmoid(z)` is seen as `log(sigmoid(z))`.
@@ -6,197 +6,220 @@ that a kernel reads: `log(p)` with `p = sigmoid(z)` is seen as `log(sigmoid(z))`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import sympy as sp
 
-from symflow.program import (
-    Access,
-    Builder,
-    Definition,
-    Kernel,
-    Label,
-    kernel,
-    slot,
-    slots_of,
+from symflow.errors import Location
+from symflow.guards import guarded
+from symflow.notation import at, letters, plain_text, subscripts
+from symflow.program import Builder, Definition, Kernel, kernel, slot, slots_of
+from symflow.rules import NAMES, Phase, Step, applicable, described, kinds_of, rewritten
+from symflow.structures import (
+    Restructured,
+    log_of_determinant,
+    norm,
+    shifted_exponentials,
+    variance,
 )
-from symflow.rows import exp, log, root_of_squares
-from symflow.rules import rewritten
-from symflow.solvers import Determinant, LogDeterminant
 from symflow.substitution import read_through
-from symflow.views import StopGradient
+
+DEPTH = 8
+"""How many elementwise kernels, one reading the other, a rule looks through."""
 
 
-def stabilised(program: Builder, definition: Definition) -> int | None:
-    value = definition.value
-    if not isinstance(value, Kernel) or not value.elementwise:
-        return None
-    if not value.body.has(sp.log, sp.Pow, sp.exp, sp.erf) and not (
-        _masked(value.body) or _adds_erf(program, value)
-    ):
-        return None
-    shifted = _shifted_exponentials(program, value, definition)
-    if shifted is not None:
-        return shifted
-    logarithm = _log_of_determinant(program, value)
-    if logarithm is not None:
-        return program.add(logarithm, definition.label, definition.origin)
-    norm = _norm(program, value)
-    if norm is not None:
-        return program.add(norm, definition.label, definition.origin)
-    wide = read_through(program, value)
-    body, applied = rewritten(wide.body)
-    undone = value.body.has(sp.log) and not body.has(sp.log)  # SymPy itself: log(exp(x)) is x
-    if not applied and not undone:
-        return None
-    return program.add(
-        kernel(wide.output, wide.sizes, body, wide.accesses), definition.label, definition.origin
-    )
+@dataclass(frozen=True)
+class Rewrite:
+    """One application of a rule: what was replaced by what, in which tensor, from which line."""
+
+    rule: str
+    tensor: str
+    origin: Location | None
+    before: str
+    after: str
 
 
-def _adds_erf(program: Builder, value: Kernel) -> bool:
-    """Whether a sum has a term of its own tensor that is an erf, as 1 - erf(x) has."""
-    sources = (program[access.tensor].value for access in value.accesses)
-    return isinstance(value.body, sp.Add) and any(
-        isinstance(source, Kernel) and isinstance(source.body, sp.erf) for source in sources
-    )
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """Which rules are not taken; and a list, if somebody wants to know what the others did."""
+
+    without: frozenset[str] = frozenset()
+    applied: list[Rewrite] | None = None
 
 
-def _masked(body: sp.Expr) -> bool:
-    return isinstance(body, sp.Mul) and any(type(part).__name__ == "where" for part in body.args)
+ALL_RULES = Rules()
 
 
-def _shifted_exponentials(program: Builder, value: Kernel, definition: Definition) -> int | None:
-    """log-sum-exp: log Σ c·exp(x) → m + log Σ c·exp(x - m) with m = max x;
-    softmax: exp(x) / Σ exp(x) → exp(x - m) / Σ exp(x - m).
+class Stabiliser:
+    """The rules that are on, the phase, and, if `applied` is given, what they did."""
 
-    m is a constant for derivatives, which is exact: neither side depends on it.
-    """
-    for position, access in enumerate(value.accesses):
-        total = program[access.tensor].value
-        if not isinstance(total, Kernel) or total.elementwise or program.kept(access.tensor):
-            continue
-        wide = read_through(program, total)
-        exponent = _exponent_of(wide.body)
-        if exponent is None or total.reduction != "sum" or _is_shifted(program, wide):
-            continue
-        logarithm = log(slot(position))
-        if value.body.has(logarithm):
-            reader = value
-        elif value.body.has(1 / slot(position)):
-            reader = read_through(program, value, 1)
-            if access not in reader.accesses or _exponent_of(reader.body, True) is None:
+    def __init__(
+        self,
+        phase: Phase,
+        without: frozenset[str] = frozenset(),
+        applied: list[tuple[int, Rewrite]] | None = None,
+    ) -> None:
+        self.phase: Phase = phase
+        self.without = without
+        self.applied = applied
+        self._kinds: dict[int, frozenset[str]] = {}
+
+    def __call__(self, program: Builder, definition: Definition) -> int | None:
+        """The tensor that computes a definition better, or None."""
+        value = definition.value
+        if not isinstance(value, Kernel) or value.reduction != "sum" or not value.accesses:
+            return None
+        found = self._restructured(program, value, definition) if value.elementwise else None
+        if found is not None:
+            tensor = program.add(found.after, definition.label, definition.origin)
+            self._note(
+                program, tensor, found.rule, formula_text(program, found.before), found.after
+            )
+            return tensor
+        wide, body, steps, merged = self._widened(program, value)
+        if not steps and not merged:
+            return None
+        better = kernel(wide.output, wide.sizes, body, wide.accesses)
+        tensor = program.add(better, definition.label, definition.origin)
+        if merged:
+            self._note(program, tensor, "exp-product", formula_text(program, value), wide)
+        for step in steps:
+            before, after = step.difference
+            self._note(
+                program,
+                tensor,
+                step.rule,
+                formula_text(program, wide, before),
+                formula_text(program, wide, after),
+            )
+        return tensor
+
+    def _restructured(
+        self, program: Builder, value: Kernel, definition: Definition
+    ) -> Restructured | None:
+        """What a rule on several kernels makes of one."""
+        if not value.body.has(sp.log, sp.Pow, sp.Add):
+            return None
+        found = shifted_exponentials(program, value, definition, self.without)
+        if found is None and self._on("log-determinant"):
+            found = log_of_determinant(program, value)
+        if found is None and self._on("norm"):
+            found = norm(program, value)
+        if found is None and self.phase == "written" and self._on("variance"):
+            found = variance(program, value)
+        return found
+
+    def _on(self, rule: str) -> bool:
+        return rule not in self.without
+
+    # --- rules on bodies ---
+
+    def _widened(
+        self, program: Builder, value: Kernel
+    ) -> tuple[Kernel, sp.Expr, Sequence[Step], bool]:
+        """The kernel with as few others written into it as the rules need, and what they do;
+        and whether SymPy has merged exponentials in it.
+        """
+        depth = DEPTH if value.elementwise else 0
+        kinds = self._reachable(program, value, depth)
+        merges = "exp" in kinds and self._on("exp-product") and value.body.has(sp.Mul, sp.log)
+        if not merges and not applicable(kinds, self.phase):
+            return value, value.body, (), False
+        wide = [value]
+        while len(wide) <= depth and (wider := read_through(program, wide[-1], 1)) != wide[-1]:
+            wide.append(wider)
+        first = _merging(program, wide) if merges else 0
+        wanted = _done(*self._rewritten(wide[-1].body))
+        for one in wide[first:]:
+            body, steps = self._rewritten(one.body)
+            if _done(body, steps) == wanted:
+                break
+        return one, body, steps, first > 0
+
+    def _rewritten(self, body: sp.Expr) -> tuple[sp.Expr, tuple[Step, ...]]:
+        body, steps = rewritten(body, self.phase, self.without)
+        safe = guarded(body) if self._on("safe-where") else body
+        return safe, steps if safe == body else (*steps, Step("safe-where", body, safe))
+
+    def _reachable(self, program: Builder, value: Kernel, depth: int) -> frozenset[str]:
+        """The functions in a body, and in those that it may be widened to."""
+        kinds = kinds_of(value.body)
+        for access in value.accesses if depth else ():
+            source = program[access.tensor].value
+            if not isinstance(source, Kernel) or not source.elementwise:
                 continue
-        else:
-            continue
-        shifted, peak = _around_peak(program, wide, exponent, definition)
-        accesses = [*reader.accesses, Access(shifted, access.indices), Access(peak, access.indices)]
-        sum_, top = slot(len(accesses) - 2), slot(len(accesses) - 1)
-        old = slot(reader.accesses.index(access))
-        if reader is value:
-            body = value.body.xreplace({logarithm: top + log(sum_)})
-        else:
-            numerator = _exponent_of(reader.body, True)
-            body = reader.body.xreplace({exp(numerator): exp(numerator - top), old: sum_})
-        return program.add(
-            kernel(value.output, value.sizes, body, accesses), definition.label, definition.origin
+            if access.tensor not in self._kinds:
+                kept = program.kept(access.tensor)
+                found = frozenset() if kept else self._reachable(program, source, depth - 1)
+                self._kinds[access.tensor] = found
+            kinds |= self._kinds[access.tensor]
+        return kinds
+
+    # --- what was done ---
+
+    def _note(
+        self, program: Builder, tensor: int, rule: str, before: str, after: Kernel | str
+    ) -> None:
+        if self.applied is not None:
+            definition = program[tensor]
+            after = after if isinstance(after, str) else formula_text(program, after)
+            rewrite = Rewrite(rule, definition.label.name, definition.origin, before, after)
+            self.applied.append((tensor, rewrite))
+
+
+def explained(applied: Sequence[Rewrite]) -> str:
+    """Every rewrite, grouped by rule: model line, tensor, before → after."""
+    if not applied:
+        return "No rule applies: everything is computed as it is written.\n"
+    groups = [
+        described(name) + "\n" + "".join(_entry(one) for one in distinct)
+        for name in NAMES
+        if (distinct := dict.fromkeys(one for one in applied if one.rule == name))
+    ]
+    return "\n".join(groups)
+
+
+def _entry(one: Rewrite) -> str:
+    where = f"{one.origin}: {one.tensor}" if one.origin else one.tensor
+    line = f"{one.before}  →  {one.after}"
+    if len(line) <= 92:
+        return f"    {where}\n        {line}\n"
+    return f"    {where}\n        {one.before}\n      → {one.after}\n"
+
+
+def _done(body: sp.Expr, steps: Sequence[Step]) -> tuple[list[str], int]:
+    """Which rules were taken, and how many branches there are then."""
+    branches = sum(type(part).__name__ == "where" for part in sp.preorder_traversal(body))
+    return [step.rule for step in steps], branches if steps else 0
+
+
+def _merging(program: Builder, wide: list[Kernel]) -> int:
+    """How far to read for SymPy to merge exponentials: exp(x)·exp(y) is exp(x + y); 0 if never."""
+    for depth in range(1, len(wide)):
+        before, after = wide[depth - 1], wide[depth]
+        joined = sum(
+            isinstance(source := program[access.tensor].value, Kernel)
+            and isinstance(source.body, sp.exp)
+            and access not in after.accesses
+            for access in before.accesses
         )
-    return None
+        if joined and _exponentials(after.body) < _exponentials(before.body) + joined:
+            return depth
+    return 0
 
 
-def _log_of_determinant(program: Builder, value: Kernel) -> Kernel | None:
-    """log-determinant: log(det(A)) from the factors of A, where det(A) itself would overflow."""
-    for position, access in enumerate(value.accesses):
-        source = program[access.tensor].value
-        logarithm = log(slot(position))
-        if isinstance(source, Determinant) and value.body.has(logarithm):
-            label = Label(f"{program[access.tensor].label.name}_log")
-            tensor = program.add(LogDeterminant(source.source, size=False), label)
-            body = value.body.xreplace({logarithm: slot(len(value.accesses))})
-            accesses = [*value.accesses, Access(tensor, access.indices)]
-            return kernel(value.output, value.sizes, body, accesses)
-    return None
+def _exponentials(body: sp.Expr) -> int:
+    return len(body.atoms(sp.exp))
 
 
-def _norm(program: Builder, value: Kernel) -> Kernel | None:
-    """norm: √(x² + y²) and √(Σ x²) get the gradient 0 at 0, where the chain rule gives 0 · ∞."""
-    roots = {
-        part: root_of_squares(part.base)
-        for part in value.body.atoms(sp.Pow)
-        if part.exp == sp.Rational(1, 2) and _sums_squares(program, value, part.base)
-    }
-    if not roots:
-        return None
-    body = value.body.xreplace(roots)
-    return kernel(value.output, value.sizes, body, value.accesses)
-
-
-def _sums_squares(program: Builder, value: Kernel, expression: sp.Expr) -> bool:
-    """Whether an expression can be 0 only where all that it adds up is 0, with slope 0."""
-    if isinstance(expression, sp.Symbol):
-        for number in slots_of(expression):
-            source = program[value.accesses[number].tensor].value
-            if isinstance(source, Kernel) and source.reduction == "sum" and source.accesses:
-                return _sums_squares(program, source, source.body)
-        return False
-    if isinstance(expression, sp.Add):
-        return all(_sums_squares(program, value, term) for term in expression.args)
-    if isinstance(expression, sp.Mul):
-        factors = expression.args
-        return all(one.is_positive or _sums_squares(program, value, one) for one in factors)
-    if isinstance(expression, sp.Pow):
-        return bool(expression.exp.is_Integer and expression.exp.is_even and expression.exp > 0)
-    return bool(expression.is_nonnegative and not slots_of(expression))
-
-
-def _exponent_of(body: sp.Expr, anywhere: bool = False) -> sp.Expr | None:
-    """x, where the body is exp(x) times what has no operand, or (anywhere) times anything."""
-    exponents = [part.args[0] for part in sp.Mul.make_args(body) if type(part) is sp.exp]
-    rest = [part for part in sp.Mul.make_args(body) if type(part) is not sp.exp]
-    if len(exponents) != 1 or (not anywhere and any(slots_of(part) for part in rest)):
-        return None
-    return exponents[0]
-
-
-def _around_peak(
-    program: Builder, total: Kernel, exponent: sp.Expr, definition: Definition
-) -> tuple[int, int]:
-    """Σ c·exp(x - m) and m, for a kernel Σ c·exp(x)."""
-    name = definition.label.name
-    space = _exponent(program, total, exponent, name)
-    peak = program.add(
-        kernel(total.output, total.sizes, slot(0), [space], "max"),
-        Label(f"{name}_max"),
-        definition.origin,
-    )
-    peak = program.add(StopGradient(peak), Label(f"{name}_max"), definition.origin)
-    coefficient = sp.Mul(*(one for one in sp.Mul.make_args(total.body) if type(one) is not sp.exp))
-    shifted = kernel(
-        total.output,
-        total.sizes,
-        coefficient * exp(slot(0) - slot(1)),
-        [space, Access(peak, total.output)],
-    )
-    return program.add(shifted, Label(f"{name}_total"), definition.origin), peak
-
-
-def _is_shifted(program: Builder, total: Kernel) -> bool:
-    """Whether a maximum is subtracted already inside a sum of exponentials."""
-    for access in total.accesses:
-        source = program[access.tensor].value
-        while isinstance(source, StopGradient):
-            source = program[source.source].value
-        if isinstance(source, Kernel) and source.reduction == "max":
-            return True
-    return False
-
-
-def _exponent(program: Builder, total: Kernel, exponent: sp.Expr, name: str) -> Access:
-    """What is exponentiated, as one tensor over all indices of the sum."""
-    everything = tuple(range(len(total.sizes)))
-    if isinstance(exponent, sp.Symbol):
-        access = total.accesses[slots_of(exponent)[0]]
-        if set(access.indices) >= set(everything):
-            return access
-    tensor = program.add(
-        kernel(everything, total.sizes, exponent, total.accesses), Label(f"{name}_exponent")
-    )
-    return Access(tensor, everything)
+def formula_text(program: Builder, value: Kernel, part: sp.Expr | None = None) -> str:
+    """A part of a kernel's body as a person writes it."""
+    names = letters(len(value.sizes), [str(size) for size in value.sizes])
+    part = value.body if part is None else part
+    replacements: dict[sp.Symbol, sp.Symbol] = {}
+    for number in slots_of(part):
+        access = value.accesses[number]
+        called = at(program[access.tensor].label.name, subscripts(access.indices, names))
+        replacements[slot(number)] = sp.Symbol(called)
+    return plain_text(part.xreplace(replacements))

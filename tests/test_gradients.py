@@ -411,3 +411,11 @@ def test_random_graphs(seed: int) -> None:
     assert_allclose(value, reference(*values), rtol=1e-11)
     for at, slope in enumerate(slopes):
         assert_allclose(slope, complex_step(reference, values, at), rtol=1e-9, atol=1e-10)
+
+
+def test_what_only_a_condition_reads_gets_no_share() -> None:
+    """|x| is floating point, but nothing passes through the comparison that reads it."""
+    x = sf.placeholder(sf.float64, (2,))
+    y = sf.reduce_sum(sf.where(sf.abs(x) > 1.0, x * x, 0.0))
+    (slope,) = evaluate(sf.gradients(y, [x]), {x: [3.0, 0.5]})
+    assert_allclose(slope, [6.0, 0.0])

@@ -1,0 +1,197 @@
+"""Where a pattern with Wild symbols stands in an expression, up to the order of sums and products.
+
+SymPy's own matcher is for whole expressions. Here a sum matches inside a longer sum, and times a
+common factor: `1 - cos(x)` is found in `a + 3·y - 3·y·cos(b)`, with the factor 3·y; a product
+matches inside a longer product. A Wild symbol that is a term or a factor by itself takes all that
+the rest of the pattern leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import sympy as sp
+
+from symflow.program import ONE
+
+Bindings = Mapping[sp.Wild, sp.Expr]
+
+
+@dataclass(frozen=True)
+class Match:
+    """What Wild symbols stand for; the expression is factor · pattern + rest."""
+
+    bindings: Bindings
+    factor: sp.Expr = ONE
+    rest: sp.Expr = sp.S.Zero
+
+    def put_back(self, replacement: sp.Expr) -> sp.Expr:
+        return self.factor * replacement + self.rest
+
+
+def occurrences(pattern: sp.Expr, node: sp.Expr) -> Iterator[Match]:
+    """All ways in which a pattern is a node, or some of its terms or factors."""
+    if isinstance(pattern, sp.Add):
+        if isinstance(node, sp.Add):
+            yield from _terms(pattern, node)
+    elif isinstance(pattern, sp.Mul):
+        if isinstance(node, sp.Mul):
+            number, factors = _split(pattern)
+            for bindings, left in _factors(factors, _split(node)[1], {}):
+                yield Match(bindings, sp.Mul(_split(node)[0] / number, *left))
+    elif isinstance(pattern, sp.Pow):
+        if isinstance(node, sp.Pow):
+            for bindings, left in _power(pattern, node, {}):
+                yield Match(bindings, left)
+    elif not isinstance(node, sp.Number):
+        for bindings in _whole(pattern, node, {}):
+            yield Match(bindings)
+
+
+def _whole(pattern: sp.Expr, node: sp.Expr, bound: Bindings) -> Iterator[Bindings]:
+    """All ways in which a pattern is exactly a node."""
+    if isinstance(pattern, sp.Wild):
+        if pattern in bound:
+            if bound[pattern] == node:
+                yield bound
+        elif pattern.matches(node) is not None:
+            yield {**bound, pattern: node}
+        return
+    if not pattern.has(sp.Wild):
+        if pattern == node:
+            yield bound
+        return
+    if isinstance(pattern, sp.Mul):
+        number, factors = _split(pattern)
+        if number != 1:
+            yield from _whole(sp.Mul(*factors), node / number, bound)
+            return
+    if isinstance(pattern, sp.Pow) and pattern.exp == 2:
+        root = _square_root(node)
+        if root is not None:
+            yield from _whole(pattern.base, root, bound)
+        return
+    if node.func != pattern.func:
+        return
+    if isinstance(pattern, (sp.Add, sp.Mul)):
+        yield from _bag(_specific_first(pattern.args), node.args, pattern.func, bound)
+    elif len(pattern.args) == len(node.args):
+        yield from _sequence(pattern.args, node.args, bound)
+
+
+def _sequence(
+    patterns: Sequence[sp.Expr], nodes: Sequence[sp.Expr], bound: Bindings
+) -> Iterator[Bindings]:
+    if not patterns:
+        yield bound
+        return
+    for found in _whole(patterns[0], nodes[0], bound):
+        yield from _sequence(patterns[1:], nodes[1:], found)
+
+
+def _bag(
+    patterns: Sequence[sp.Expr], nodes: Sequence[sp.Expr], function: type, bound: Bindings
+) -> Iterator[Bindings]:
+    """Patterns for all of some terms or factors, whatever their order."""
+    if not patterns or not nodes:
+        if not patterns and not nodes:
+            yield bound
+        return
+    first, *others = patterns
+    if isinstance(first, sp.Wild) and not others:
+        yield from _whole(first, function(*nodes), bound)
+        return
+    for at, node in enumerate(nodes):
+        for found in _whole(first, node, bound):
+            yield from _bag(others, [*nodes[:at], *nodes[at + 1 :]], function, found)
+
+
+def _terms(pattern: sp.Add, node: sp.Add) -> Iterator[Match]:
+    """Some terms of a sum, each a common factor times a term of the pattern."""
+    first, *others = _specific_first(pattern.args)
+    number, factors = _split(first)
+    for at, term in enumerate(node.args):
+        coefficient, parts = _split(term)
+        for bindings, left in _factors(factors, parts, {}):
+            common = sp.Mul(coefficient / number, *left)
+            rest = [*node.args[:at], *node.args[at + 1 :]]
+            for found, remaining in _other_terms(others, rest, common, bindings):
+                yield Match(found, common, sp.Add(*remaining))
+
+
+def _other_terms(
+    patterns: Sequence[sp.Expr], terms: Sequence[sp.Expr], common: sp.Expr, bound: Bindings
+) -> Iterator[tuple[Bindings, Sequence[sp.Expr]]]:
+    if not patterns:
+        yield bound, terms
+        return
+    first, *others = patterns
+    for at, term in enumerate(terms):
+        rest = [*terms[:at], *terms[at + 1 :]]
+        for found in _whole(first, term / common, bound):
+            yield from _other_terms(others, rest, common, found)
+
+
+def _factors(
+    patterns: Sequence[sp.Expr], nodes: Sequence[sp.Expr], bound: Bindings
+) -> Iterator[tuple[Bindings, Sequence[sp.Expr]]]:
+    """Some factors of a product, and those that are left over."""
+    if not patterns:
+        yield bound, nodes
+        return
+    first, *others = patterns
+    if isinstance(first, sp.Wild):
+        if first in bound:
+            for at, node in enumerate(nodes):
+                if node == bound[first]:
+                    yield from _factors(others, [*nodes[:at], *nodes[at + 1 :]], bound)
+        elif nodes:
+            for found in _whole(first, sp.Mul(*nodes), bound):
+                yield from _factors(others, [], found)
+        return
+    for at, node in enumerate(nodes):
+        rest = [*nodes[:at], *nodes[at + 1 :]]
+        for found, left in _power(first, node, bound):
+            yield from _factors(others, rest if left == 1 else [*rest, left], found)
+
+
+def _power(pattern: sp.Expr, node: sp.Expr, bound: Bindings) -> Iterator[tuple[Bindings, sp.Expr]]:
+    """One factor: `f(x)` is found once in `f(x)³`, where `f(x)²` is left over."""
+    for found in _whole(pattern, node, bound):
+        yield found, sp.Integer(1)
+    base, power = node.args if isinstance(node, sp.Pow) else (node, sp.Integer(1))
+    wanted, by = pattern.args if isinstance(pattern, sp.Pow) else (pattern, sp.Integer(1))
+    whole = bool(power.is_Integer and by.is_Integer) and not isinstance(wanted, sp.Wild)
+    if whole and power * by > 0 and abs(power) > abs(by):
+        for found in _whole(wanted, base, bound):
+            yield found, sp.Pow(base, power - by)
+
+
+@lru_cache(maxsize=65536)
+def _split(product: sp.Expr) -> tuple[sp.Expr, Sequence[sp.Expr]]:
+    """The number in front of a product, and its other factors, the most specific first."""
+    number, rest = product.as_coeff_Mul()
+    factors = [one for one in sp.Mul.make_args(rest) if one != 1]
+    return number, _specific_first(tuple(factors))
+
+
+@lru_cache(maxsize=65536)
+def _specific_first(parts: tuple[sp.Expr, ...]) -> list[sp.Expr]:
+    """Functions before numbers before Wild symbols that take what is left."""
+
+    def rank(part: sp.Expr) -> tuple[bool, bool, int]:
+        return isinstance(part, sp.Wild), not part.has(sp.Wild), -part.count_ops()
+
+    return sorted(parts, key=rank) if any(part.has(sp.Wild) for part in parts) else list(parts)
+
+
+def _square_root(node: sp.Expr) -> sp.Expr | None:
+    """x, where a node is written as x² or is the square of a rational number."""
+    if isinstance(node, sp.Pow) and node.exp.is_Integer and node.exp.is_even:
+        return node.base ** (node.exp / 2)
+    if node.is_Rational and node.is_positive:
+        root = sp.sqrt(node)
+        return root if root.is_Rational else None
+    return None

@@ -1,0 +1,234 @@
+"""Rules that look at several kernels at once: sums of exponentials, determinants, norms, variances.
+
+Each takes a kernel and gives what computes it better, or None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from symflow.program import (
+    Access,
+    Builder,
+    Definition,
+    Kernel,
+    Label,
+    kernel,
+    slot,
+    slots_of,
+)
+from symflow.rows import abs_, exp, greater, less, log, root_of_squares, where
+from symflow.solvers import Determinant, LogDeterminant
+from symflow.substitution import read_through
+from symflow.views import StopGradient
+
+
+@dataclass(frozen=True)
+class Restructured:
+    """By which rule, from which kernel, to which."""
+
+    rule: str
+    before: Kernel
+    after: Kernel
+
+
+def shifted_exponentials(
+    program: Builder, value: Kernel, definition: Definition, without: frozenset[str]
+) -> Restructured | None:
+    """log-sum-exp: log Σ c·exp(x) → m + log Σ c·exp(x - m) with m = max x;
+    softmax: exp(x) / Σ exp(x) → exp(x - m) / Σ exp(x - m).
+
+    m is a constant for derivatives, which is exact: neither side depends on it. Where all x are
+    -∞ the value is -∞ and the gradient 0.
+    """
+    for position, access in enumerate(value.accesses):
+        total = program[access.tensor].value
+        if not isinstance(total, Kernel) or total.elementwise or program.kept(access.tensor):
+            continue
+        wide = read_through(program, total)
+        exponent = _exponent_of(wide.body)
+        if exponent is None or total.reduction != "sum" or _is_shifted(program, wide):
+            continue
+        logarithm = log(slot(position))
+        if value.body.has(logarithm):
+            rule, reader = "log-sum-exp", value
+        elif value.body.has(1 / slot(position)):
+            rule, reader = "softmax", read_through(program, value, 1)
+            if access not in reader.accesses or _exponent_of(reader.body, True) is None:
+                continue
+        else:
+            continue
+        if rule in without:
+            continue
+        shifted, peak, finite = _around_peak(program, wide, exponent, definition)
+        accesses = [*reader.accesses, *(Access(one, access.indices) for one in (shifted, peak))]
+        sum_, top = slot(len(accesses) - 2), slot(len(accesses) - 1)
+        old = slot(reader.accesses.index(access))
+        if rule == "log-sum-exp":
+            body = value.body.xreplace({logarithm: top + log(where(greater(sum_, 0), sum_, 1))})
+        else:
+            accesses[-1] = Access(finite, access.indices)
+            numerator = _exponent_of(reader.body, True)
+            body = reader.body.xreplace({exp(numerator): exp(numerator - top), old: sum_})
+        return Restructured(rule, value, kernel(value.output, value.sizes, body, accesses))
+    return None
+
+
+def log_of_determinant(program: Builder, value: Kernel) -> Restructured | None:
+    """log-determinant: log(det(A)) from the factors of A, where det(A) itself would overflow."""
+    for position, access in enumerate(value.accesses):
+        source = program[access.tensor].value
+        logarithm = log(slot(position))
+        if isinstance(source, Determinant) and value.body.has(logarithm):
+            label = Label(f"{program[access.tensor].label.name}_log")
+            tensor = program.add(LogDeterminant(source.source, size=False), label)
+            body = value.body.xreplace({logarithm: slot(len(value.accesses))})
+            accesses = [*value.accesses, Access(tensor, access.indices)]
+            after = kernel(value.output, value.sizes, body, accesses)
+            return Restructured("log-determinant", value, after)
+    return None
+
+
+def norm(program: Builder, value: Kernel) -> Restructured | None:
+    """norm: √(x² + y²) and √(Σ x²) get the gradient 0 at 0, where the chain rule gives 0 · ∞."""
+    roots = {
+        part: root_of_squares(part.base)
+        for part in value.body.atoms(sp.Pow)
+        if part.exp == sp.Rational(1, 2) and _sums_squares(program, value, part.base)
+    }
+    if not roots:
+        return None
+    body = value.body.xreplace(roots)
+    return Restructured("norm", value, kernel(value.output, value.sizes, body, value.accesses))
+
+
+def variance(program: Builder, value: Kernel) -> Restructured | None:
+    """variance: mean(x²) - mean(x)² → mean((x - mean(x))²)."""
+    means = [
+        position
+        for position, access in enumerate(value.accesses)
+        if isinstance(source := program[access.tensor].value, Kernel) and not source.elementwise
+    ]
+    if not means or not isinstance(value.body, sp.Add):
+        return None
+    value = read_through(program, value)
+    for term in value.body.args if isinstance(value.body, sp.Add) else ():
+        for square in slots_of(term):
+            factor = term / slot(square)
+            for mean in range(len(value.accesses)):
+                subtracted = -factor * slot(mean) ** 2
+                if slots_of(factor) or mean == square or subtracted not in value.body.args:
+                    continue
+                centred = _centred(program, value.accesses[square], value.accesses[mean])
+                if centred is not None:
+                    rest = value.body - term - subtracted
+                    accesses = [*value.accesses, Access(centred, value.accesses[mean].indices)]
+                    body = rest + factor * slot(len(accesses) - 1)
+                    after = kernel(value.output, value.sizes, body, accesses)
+                    return Restructured("variance", value, after)
+    return None
+
+
+def _centred(program: Builder, square: Access, mean: Access) -> int | None:
+    """The mean of (x - m)², where one tensor is the mean of x², and m another, that of x."""
+    squares, means = (program[access.tensor].value for access in (square, mean))
+    kinds = isinstance(squares, Kernel) and isinstance(means, Kernel)
+    if not kinds or square.indices != mean.indices or program.kept(square.tensor):
+        return None
+    assert isinstance(squares, Kernel)
+    assert isinstance(means, Kernel)
+    if squares.reduction != "sum" or means.reduction != "sum" or means.elementwise:
+        return None
+    squares, means = read_through(program, squares), read_through(program, means)
+    factors = sp.Mul.make_args(means.body)
+    share = sp.Mul(*(factor for factor in factors if not slots_of(factor)))
+    x = means.body / share
+    if sp.Mul(share, *(means.sizes[index] for index in means.reduced)) != 1:
+        return None
+    if kernel(means.output, means.sizes, share * x**2, means.accesses) != squares:
+        return None
+    accesses = [*means.accesses, Access(mean.tensor, means.output)]
+    body = share * (x - slot(len(accesses) - 1)) ** 2
+    centred = kernel(means.output, means.sizes, body, accesses)
+    definition = program[square.tensor]
+    return program.add(centred, Label(f"{definition.label.name}_centred"), definition.origin)
+
+
+def _sums_squares(program: Builder, value: Kernel, expression: sp.Expr) -> bool:
+    """Whether an expression can be 0 only where all that it adds up is 0, with slope 0."""
+    if isinstance(expression, sp.Symbol):
+        for number in slots_of(expression):
+            source = program[value.accesses[number].tensor].value
+            if isinstance(source, Kernel) and source.reduction == "sum" and source.accesses:
+                return _sums_squares(program, source, source.body)
+        return False
+    if isinstance(expression, sp.Add):
+        return not expression.is_positive and all(
+            _sums_squares(program, value, term) for term in expression.args
+        )
+    if isinstance(expression, sp.Mul):
+        factors = expression.args
+        return all(one.is_positive or _sums_squares(program, value, one) for one in factors)
+    if isinstance(expression, sp.Pow):
+        return bool(expression.exp.is_Integer and expression.exp.is_even and expression.exp > 0)
+    return bool(expression.is_nonnegative and not slots_of(expression))
+
+
+def _exponent_of(body: sp.Expr, anywhere: bool = False) -> sp.Expr | None:
+    """x, where the body is exp(x) times what has no operand, or (anywhere) times anything."""
+    exponents = [part.args[0] for part in sp.Mul.make_args(body) if type(part) is sp.exp]
+    rest = [part for part in sp.Mul.make_args(body) if type(part) is not sp.exp]
+    if len(exponents) != 1 or (not anywhere and any(slots_of(part) for part in rest)):
+        return None
+    return exponents[0]
+
+
+def _around_peak(
+    program: Builder, total: Kernel, exponent: sp.Expr, definition: Definition
+) -> tuple[int, int, int]:
+    """Σ c·exp(x - m), and m, and the m that is subtracted, which is 0 where m is not finite."""
+    name = definition.label.name
+    space = _exponent(program, total, exponent, name)
+    peak = program.add(
+        kernel(total.output, total.sizes, slot(0), [space], "max"),
+        Label(f"{name}_max"),
+        definition.origin,
+    )
+    peak = program.add(StopGradient(peak), Label(f"{name}_max"), definition.origin)
+    finite = program.elementwise(
+        where(less(abs_(slot(0)), sp.oo), slot(0), 0), [peak], Label(f"{name}_shift")
+    )
+    coefficient = sp.Mul(*(one for one in sp.Mul.make_args(total.body) if type(one) is not sp.exp))
+    shifted = kernel(
+        total.output,
+        total.sizes,
+        coefficient * exp(slot(0) - slot(1)),
+        [space, Access(finite, total.output)],
+    )
+    return program.add(shifted, Label(f"{name}_total"), definition.origin), peak, finite
+
+
+def _is_shifted(program: Builder, total: Kernel) -> bool:
+    """Whether a maximum is subtracted already inside a sum of exponentials."""
+    for access in total.accesses:
+        source = program[access.tensor].value
+        while isinstance(source, StopGradient):
+            source = program[source.source].value
+        if isinstance(source, Kernel) and source.reduction == "max":
+            return True
+    return False
+
+
+def _exponent(program: Builder, total: Kernel, exponent: sp.Expr, name: str) -> Access:
+    """What is exponentiated, as one tensor over all indices of the sum."""
+    everything = tuple(range(len(total.sizes)))
+    if isinstance(exponent, sp.Symbol):
+        access = total.accesses[slots_of(exponent)[0]]
+        if set(access.indices) >= set(everything):
+            return access
+    tensor = program.add(
+        kernel(everything, total.sizes, exponent, total.accesses), Label(f"{name}_exponent")
+    )
+    return Access(tensor, everything)
