@@ -90,7 +90,7 @@ def _edges(program: Builder, loss: int, by: Iterable[int]) -> dict[int, int]:
     """For every tensor between `by` and `loss`: how many edges lead from it towards the loss."""
     ancestors = {loss}
     for tensor in range(loss, -1, -1):
-        if tensor in ancestors:
+        if tensor in ancestors and program[tensor].type.dtype == "float":
             ancestors.update(program[tensor].value.operands)
     between: set[int] = set()
     targets = set(by)

@@ -70,6 +70,14 @@ def test_a_consumer_outside_the_loss_is_no_part_of_it() -> None:
     assert_allclose([value, slope], [3 * np.exp(9.0), np.exp(9.0) * 19])
 
 
+def test_a_consumer_that_only_a_comparison_reads_delivers_nothing() -> None:
+    x = sf.placeholder(sf.float64, (3,))
+    limit = sf.square(x) * 2
+    loss = sf.reduce_sum(x * sf.to_float(limit <= 3) + sf.where(sf.sin(x) > 0, x, 5.0))
+    gradient = evaluate(sf.gradients(loss, x)[0], {x: [1.0, 2.0, -1.0]})
+    assert_array_equal(gradient, [2, 1, 1])
+
+
 def test_a_variable_used_in_three_layers() -> None:
     start = 0.3 * np.random.default_rng(0).normal(size=(3, 3))
     data = np.random.default_rng(1).normal(size=(4, 3))
