@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import independent_windows  # noqa: F401  (its operations are part of the table)
 import numpy as np
 from abstract_models import PREDICATES, Leaf, Model, Step, operands, result, without_dead
 from independent_numbers import FLOAT, Array
@@ -22,6 +23,7 @@ from symflow.rows import ROWS as SYMFLOW_ROWS
 
 Dim = tuple[int, int]
 
+COMPARISONS = ["greater", "less", "greater_equal", "less_equal", "equal", "not_equal"]
 LARGEST = 50.0
 STEEPEST = 500.0
 MARGIN = 2e-3
@@ -249,7 +251,7 @@ class Drawing:
                         left
                         if left is None
                         else self.step(
-                            self.one_of(["greater", "less", "greater_equal", "less_equal"]),
+                            self.one_of(COMPARISONS),
                             left,
                             self.literal(-1, 1),
                         )
@@ -290,7 +292,7 @@ ROW_WEIGHTS = {name: 0.3 if name in PREDICATES else 1.0 for name in ROWS}
 
 def available(name: str) -> bool:
     """Whether this symflow offers the operation."""
-    return name in SYMFLOW_ROWS or name == "slice" or hasattr(sf, name)
+    return name in SYMFLOW_ROWS or name == "slice" or hasattr(sf, name) or hasattr(sf.nn, name)
 
 
 def chosen_operation(rng: np.random.Generator, wanted: Sequence[str] | None = None) -> str:
