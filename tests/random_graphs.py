@@ -256,11 +256,23 @@ class Drawing:
                             self.literal(-1, 1),
                         )
                     )
+                    found = found and self._combined(found)
                 if found is None:
                     return None
             shapes.append(self.dims(found))
             chosen.append(self._guarded(found, low, high) if kind == "float" else found)
         return chosen, {}
+
+    def _combined(self, condition: int) -> int:
+        """The condition, or a logical function of it."""
+        if self.coin():
+            return condition
+        if self.coin(0.4):
+            return self.step("logical_not", condition)
+        compared = self.nodes[condition]
+        assert isinstance(compared, Step)
+        other = self.step("less", compared.operands[0], self.literal(0, 2))
+        return self.step(self.one_of(["logical_and", "logical_or"]), condition, other)
 
     def _literal_operand(self, name: str, low: float, high: float) -> float:
         if name == "pow" and self.coin():

@@ -77,6 +77,8 @@ def _candidates(model: Model) -> Iterator[Model]:
     for number, node in reversed(list(enumerate(model.nodes))):
         if isinstance(node, Leaf):
             continue
+        if number != model.loss and values[0][number].dtype.kind == "f":
+            yield _ended(model, number, values[0][number].ndim)
         for source in node.sources:  # also where the loss is then an earlier node
             if values[0][source].shape == values[0][number].shape:
                 yield _bypassed(model, number, source)
@@ -124,8 +126,26 @@ def _cut(model: Model, number: int, values: tuple[np.ndarray, np.ndarray]) -> It
     for kind in ("constant", "Variable", "placeholder"):
         if kind == "placeholder" or "n" not in shape:
             both = (first, second if kind == "placeholder" else first)
-            leaf = Leaf(kind, tuple(shape), both)
-            yield without_dead(_replaced(model, number, leaf))
+            cut = _replaced(model, number, Leaf(kind, tuple(shape), both))
+            yield without_dead(cut)
+            if kind != "constant" and first.dtype.kind == "f":
+                yield without_dead(replace(cut, by=(*_others(cut, number), number)))
+
+
+def _others(model: Model, number: int) -> tuple[int, ...]:
+    """What is still differentiated by where a node has become a leaf."""
+    reached = model.reached()
+    return tuple(one for one in model.by if one != number and one in reached)
+
+
+def _ended(model: Model, number: int, rank: int) -> Model:
+    """The sum of an earlier node as the loss."""
+    nodes = model.nodes[: number + 1]
+    if rank:
+        nodes = (*nodes, Step("reduce_sum", (number,), {"axis": None, "keepdims": False}))
+    moved = {at: at for at in range(number + 1)}
+    ended = renumbered(model, moved, nodes)
+    return without_dead(replace(ended, by=_others(ended, -1)))
 
 
 def _narrower(model: Model) -> Iterator[Model]:
