@@ -111,6 +111,7 @@ PREDICATES = {
     "not_equal",
     "logical_and",
     "logical_or",
+    "logical_xor",
     "logical_not",
 }
 

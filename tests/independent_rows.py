@@ -234,6 +234,7 @@ for _name, _symbol, _function in (
     )
 row("logical_and", lambda m, x, y: x & y, _nothing, _nothing)
 row("logical_or", lambda m, x, y: x | y, _nothing, _nothing)
+row("logical_xor", lambda m, x, y: x ^ y, _nothing, _nothing)
 row("logical_not", lambda m, x: ~x, _nothing)
 row(
     "floor",

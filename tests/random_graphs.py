@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import independent_windows  # noqa: F401  (its operations are part of the table)
+import independent_arrays  # noqa: F401  (its operations are part of the table)
+import independent_windows  # noqa: F401
 import numpy as np
 from abstract_models import PREDICATES, Leaf, Model, Step, operands, result, without_dead
 from independent_numbers import FLOAT, Array
@@ -159,6 +160,9 @@ class Drawing:
         kind = "constant" if self.coin() else "placeholder"
         return self.put(Leaf(kind, shape, (rows, rows)))
 
+    def whole_numbers(self, values: Array) -> int:
+        return self.put(Leaf("constant", values.shape, (values, values)))
+
     # --- steps ---
 
     def step(self, operation: str, *operands: Any, **how: Any) -> int:
@@ -227,7 +231,7 @@ class Drawing:
 
     def operands_of_row(self, name: str) -> Any:
         domain = SYMFLOW_ROWS[name].domain
-        if name in ("logical_and", "logical_or", "logical_not", "to_float"):
+        if name in ("logical_and", "logical_or", "logical_xor", "logical_not", "to_float"):
             kinds = ["bool"] * len(domain)
         else:
             kinds = [
@@ -272,7 +276,9 @@ class Drawing:
         compared = self.nodes[condition]
         assert isinstance(compared, Step)
         other = self.step("less", compared.operands[0], self.literal(0, 2))
-        return self.step(self.one_of(["logical_and", "logical_or"]), condition, other)
+        return self.step(
+            self.one_of(["logical_and", "logical_or", "logical_xor"]), condition, other
+        )
 
     def _literal_operand(self, name: str, low: float, high: float) -> float:
         if name == "pow" and self.coin():
