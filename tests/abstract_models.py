@@ -79,7 +79,7 @@ class Model:
         found = {self.loss if loss is None else loss}
         for number in range(max(found), -1, -1):
             node = self.nodes[number]
-            if number in found and isinstance(node, Step) and node.operation != "stop_gradient":
+            if number in found and isinstance(node, Step) and node.operation not in STOPS:
                 found.update(one for one in node.sources if floats[one])
         return sorted(found)
 
@@ -101,6 +101,9 @@ class Model:
                 found.update(node.sources)
         return sorted(found)
 
+
+STOPS = {"stop_gradient", "argmax"}
+"""Floats behind which nothing is differentiated."""
 
 PREDICATES = {
     "greater",

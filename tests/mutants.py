@@ -426,6 +426,7 @@ def all_mutants() -> list[Mutant]:
 
 
 WITHOUT_SLOPE = PREDICATES | {"one_hot", "argmax"}
+"""Operations that alone lead no derivative anywhere."""
 
 
 def aimed_models(per_operation: int = 3) -> list[Model]:
