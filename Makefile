@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: test lint demo generated docs bench-compile clean
+.PHONY: test lint demo generated docs fuzz mutants bench-compile clean
 
 test: lint
 	$(BIN)/pytest
@@ -21,6 +21,15 @@ generated: $(READY)
 
 docs: $(READY)
 	$(BIN)/python tests/accuracy.py
+
+# Random graphs, as many as N, from the one of number SEED.
+N ?= 100000
+SEED ?= 0
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz.py $(N) --seed $(SEED)
+
+mutants: $(READY)
+	$(BIN)/python tests/mutants.py
 
 bench-compile: $(READY)
 	$(BIN)/python benchmarks/compile_time.py

@@ -169,7 +169,8 @@ def _fitted(text: Text, value: Kernel) -> Text:
 def _contraction(value: Kernel, operand: Operand) -> Text:
     texts = _operands(value, operand)
     left, right = texts if len(texts) == 2 else texts * 2
-    out = tuple(index for index in value.output if index is not None)
+    carried = value.carried(value.body)  # an index of the output alone is broadcast afterwards
+    out = tuple(index for index in value.output if index in carried)
     if not out and left.axes == right.axes:
         if len(left.axes) == 1:
             return Text(f"{left.within(PRODUCT)} @ {_right(right)}", PRODUCT, ())

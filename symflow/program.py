@@ -541,7 +541,7 @@ def without_dead_code(program: Program) -> Program:
             live[tensor] = True  # sizes are read off placeholders
     if all(live):
         return program
-    builder = Builder()
+    builder = Builder(merge=False)  # what is equal here is meant to be two
     moved: dict[int, int] = {}
     for tensor, definition in enumerate(program.definitions):
         if live[tensor]:

@@ -250,7 +250,7 @@ def _key_text(key: Sequence[int | tuple[object, object, int]]) -> list[str]:
             parts.append(":")
         else:
             start, stop, step = (_end_text(end) for end in part)
-            start = "" if start == "0" else start
+            start = "" if start == "0" and part[2] > 0 else start
             colon = " : " if " " in start + stop else ":"  # as a formatter leaves them
             text = f"{start}{colon}{stop}" + (f"{colon}{step}" if step != "1" else "")
             parts.append(text.strip())

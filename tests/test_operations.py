@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 from reference import complex_step, evaluate
 
@@ -154,6 +154,7 @@ EINSUMS = [
     einsum("ijk,kl,lm->ijm", ("n", 2, 3), (3, 4), (4, 2)),
     einsum("ijk,ik->ij", ("n", 2, 3), ("n", 3)),
     einsum("iij->ij", (3, 3, 2)),
+    einsum("ijj,ijj,klmn->lmij", (1, 3, 3), (1, 3, 3), (1, 3, 4, 2)),
     einsum("iji->j", (3, 2, 3)),
     einsum("iii->i", (3, 3, 3)),
     einsum("iijj->ij", (2, 2, 3, 3)),
@@ -190,6 +191,8 @@ INDICES = [
     index("::2", "n", 3),
     index("1::2", "n", 3),
     index("::-1", "n", 3),
+    index("0::-1", 3, 4),
+    index("1:, 0:-5:-2", 3, 4),
     index("3:0:-2", 5, 2),
     index(":, 1", "n", 3),
     index(":, -1", "n", 3),
@@ -532,6 +535,13 @@ def test_gather_is_differentiated_twice() -> None:
     (second,) = sf.gradients(sf.reduce_sum(gradient), x)
     data = np.array([1.0, 2, 3])
     assert_allclose(evaluate(second, {x: data}), 6 * data * np.bincount(ROWS_TWICE))
+
+
+def test_the_slope_of_one_entry_is_one() -> None:
+    """The upstream that is scattered is a number, not an array."""
+    x = sf.placeholder(sf.float64, (3,))
+    loss = sf.gather(x, 1) + sf.gather(x, 0)
+    assert_array_equal(evaluate(sf.gradients(loss, x)[0], {x: [1.0, 2, 3]}), [1, 1, 0])
 
 
 def test_negative_rows_count_from_the_end() -> None:
