@@ -37,6 +37,10 @@ _HARMLESS: dict[str, tuple[int, int]] = {
 """The argument for which a function may fail or overflow, and a value for which it does not."""
 
 
+LARGEST_CONDITION = 10
+"""Operations in a condition beyond which nothing is guarded: every guard repeats it."""
+
+
 @lru_cache(maxsize=65536)
 def guarded(body: sp.Expr) -> sp.Expr:
     """The body with the arguments of what may fail in a branch replaced where it is not taken."""
@@ -45,7 +49,7 @@ def guarded(body: sp.Expr) -> sp.Expr:
     arguments = [guarded(argument) if argument.args else argument for argument in body.args]
     if isinstance(body, Opaque) and body.row.name == "where":
         condition, yes, no = arguments
-        if slots_of(condition):
+        if slots_of(condition) and condition.count_ops() <= LARGEST_CONDITION:
             yes = _within(yes, condition, taken=True)
             no = _within(no, condition, taken=False)
         arguments = [condition, yes, no]
@@ -56,7 +60,11 @@ def _within(branch: sp.Expr, condition: sp.Expr, taken: bool) -> sp.Expr:
     """A branch in which nothing fails where the condition says that it is not taken."""
     if not branch.args:
         return branch
-    arguments = [_within(argument, condition, taken) for argument in branch.args]
+    first = 1 if isinstance(branch, Opaque) and branch.row.name == "where" else 0
+    arguments = [
+        argument if at < first else _within(argument, condition, taken)
+        for at, argument in enumerate(branch.args)
+    ]
     found = _may_fail(branch)
     if found is not None:
         at, harmless = found

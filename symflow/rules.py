@@ -159,7 +159,7 @@ def _is_power(value: sp.Expr) -> bool:
 def _of_either_sign(bound: Bindings, body: sp.Expr) -> bool:
     b = bound[_b]
     known = b.is_nonpositive or not slots_of(b) or "root" in kinds_of(b)
-    return not known and not body.has(greater(b, 0))
+    return not known and not body.has(greater(b, 0), greater(-b, 0))
 
 
 def _vary(*names: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:

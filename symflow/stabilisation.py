@@ -123,7 +123,8 @@ class Stabiliser:
         """
         depth = DEPTH if value.elementwise else 0
         kinds = self._reachable(program, value, depth)
-        merges = "exp" in kinds and self._on("exp-product") and value.body.has(sp.Mul, sp.log)
+        merges = self.phase == "written" and self._on("exp-product") and "exp" in kinds
+        merges = merges and value.body.has(sp.Mul, sp.log)
         if not merges and not applicable(kinds, self.phase):
             return value, value.body, (), False
         wide = [value]
@@ -210,7 +211,7 @@ def _merging(program: Builder, wide: list[Kernel]) -> int:
 
 
 def _exponentials(body: sp.Expr) -> int:
-    return len(body.atoms(sp.exp))
+    return sum(isinstance(part, sp.exp) for part in sp.preorder_traversal(body))
 
 
 def formula_text(program: Builder, value: Kernel, part: sp.Expr | None = None) -> str:

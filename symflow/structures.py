@@ -165,9 +165,8 @@ def _sums_squares(program: Builder, value: Kernel, expression: sp.Expr) -> bool:
                 return _sums_squares(program, source, source.body)
         return False
     if isinstance(expression, sp.Add):
-        return not expression.is_positive and all(
-            _sums_squares(program, value, term) for term in expression.args
-        )
+        never = any(term.is_positive for term in expression.args)  # 1 + x² is never 0
+        return not never and all(_sums_squares(program, value, one) for one in expression.args)
     if isinstance(expression, sp.Mul):
         factors = expression.args
         return all(one.is_positive or _sums_squares(program, value, one) for one in factors)

@@ -413,9 +413,12 @@ def test_every_primitive_in_fifty_digits(model: Callable[[str], Path]) -> None:
 
 
 def test_a_module_that_rounds_badly_is_measured(model: Callable[[str], Path]) -> None:
-    """expm1 written as it should not be: near 0, half of the digits are lost, and said to be."""
-    text = HEAD + "w = sf.Variable([1.0, 1.0])\nloss = sf.reduce_sum(sf.square(sf.exp(w) - 1))\n"
-    _, w = check_gradients(model(text), at={"w": np.array([1e-8, 1.0])}, exact=True)
+    """Near 1, half of the digits of exp(w) - e are lost, and said to be."""
+    text = HEAD + (
+        "w = sf.Variable([1.0, 1.0])\n"
+        "loss = sf.reduce_sum(sf.square(sf.exp(w) - 2.718281828459045))\n"
+    )
+    _, w = check_gradients(model(text), at={"w": np.array([1.0 + 1e-8, 2.0])}, exact=True)
     assert w.ulp is not None
     assert w.ulp_where == (0,)
     assert 1e6 < w.ulp[0] < 1e9
