@@ -6,7 +6,7 @@ READY := .venv/ready
 .PHONY: test lint demo generated docs fuzz mutants bench-compile clean
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -21,6 +21,7 @@ generated: $(READY)
 
 docs: $(READY)
 	$(BIN)/python tests/accuracy.py
+	$(BIN)/pytest tests/test_stability.py -k documented --update-generated
 
 # Random graphs, as many as N, from the one of number SEED.
 N ?= 100000
