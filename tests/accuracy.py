@@ -201,11 +201,11 @@ This page is made by `make docs` from the table of operations, and tested agains
 
 Every elementwise operation was compiled, with its first and second derivatives by all operands,
 and compared with its definition in 50 digits. The figures are the largest errors in ulp (units in
-the last place of the exact result) at 100 random points of the usual domain, and at 300 points of all
-magnitudes, from 1e-51 to 1e51 in float64 and from 4e-7 to 2e6 in float32, and close to one, where
-operation and result exist and are normal numbers. Near a zero of a derivative only the absolute
-error means something: there the unit is that of a hundredth of the largest result among the
-points (of 0.01 if that is more). 0.5 is as exact as a number can be.
+the last place of the exact result) at 100 random points of the usual domain, and at 300 points of
+all magnitudes, from 1e-51 to 1e51 in float64 and from 4e-7 to 2e6 in float32, and close to one,
+where operation and result exist and are normal numbers. Near a zero of a derivative only the
+absolute error means something: there the unit is that of a hundredth of the largest result among
+the points (of 0.01 if that is more). 0.5 is as exact as a number can be.
 
 Derivatives that re-use the stored result, as 1 - tanh² does, are exact to an ulp of one, and so
 lose relative digits where they vanish; every framework computes them so, because the result is
