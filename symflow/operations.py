@@ -100,6 +100,17 @@ def _reduction(operation: Reduction, mean: bool = False) -> Callable[..., Value]
     return define
 
 
+def _product(operands: Sequence[Type]) -> sp.Expr:
+    """All operands multiplied; beside floats, whole numbers become floats of their precision."""
+    floating = any(operand.dtype == "float" for operand in operands)
+    return sp.Mul(
+        *(
+            to_float(slot(at)) if floating and operand.dtype != "float" else slot(at)
+            for at, operand in enumerate(operands)
+        )
+    )
+
+
 def _matmul(operands: Sequence[Type], sizes: Sizes) -> Value:
     """NumPy's matmul: a 1-D operand is a row on the left, a column on the right."""
     left, right = (operand.shape for operand in operands)
@@ -137,7 +148,7 @@ def _matmul(operands: Sequence[Type], sizes: Sizes) -> Value:
             ),
         ),
     ]
-    return kernel(output, extents, slot(0) * slot(1), accesses)
+    return kernel(output, extents, _product(operands), accesses)
 
 
 def _einsum(operands: Sequence[Type], sizes: Sizes, inputs: Sequence[str], output: str) -> Value:
@@ -161,7 +172,7 @@ def _einsum(operands: Sequence[Type], sizes: Sizes, inputs: Sequence[str], outpu
         Access(at, tuple(numbers[letter] for letter in subscripts))
         for at, subscripts in enumerate(inputs)
     ]
-    body = sp.Mul(*(slot(at) for at in range(len(accesses))))
+    body = _product(operands)
     return kernel([numbers[letter] for letter in output], extents, body, accesses)
 
 

@@ -680,3 +680,17 @@ def test_one_tensor_is_stacked_and_joined() -> None:
     stacked, joined = evaluate([sf.stack([x]), sf.concat([x], 0)], {x: [1.0, 2, 3]})
     assert stacked.tolist() == [[1, 2, 3]]
     assert joined.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("other", [sf.int64, sf.bool])
+def test_products_of_single_precision_and_whole_numbers_stay_single(
+    other: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sf.Session, "_typed", lambda session, result, tensor: result)
+    x, k = sf.placeholder(sf.float32, (2, 3)), sf.placeholder(other, (3, 2))
+    products = [x @ k, sf.einsum("ij,jk->ik", x, k), sf.tensordot(x, k, 1)]
+    (slope,) = sf.gradients(sf.reduce_sum(products[0]), x)
+    given = {x: np.ones((2, 3)), k: np.ones((3, 2), other)}
+    for result, right in zip(evaluate([*products, slope], given), [3, 3, 3, 2], strict=True):
+        assert result.dtype == np.float32
+        assert np.all(result == right)
