@@ -21,7 +21,6 @@ from symflow.layout import (
     Function,
     Helpers,
     array_lines,
-    call,
     docstring,
     paragraphs,
     render,
@@ -36,7 +35,7 @@ from symflow.program import Constant, Input, Kernel, Program
 from symflow.recurrence import Scan
 from symflow.schedule import block
 from symflow.shapes import Shape, show
-from symflow.statements import INDENT, WIDTH, Block, assignment
+from symflow.statements import INDENT, WIDTH, Block, assignment, call
 from symflow.text import shape_text
 from symflow.views import Reshape, Slice
 

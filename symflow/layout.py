@@ -96,17 +96,6 @@ def signature(name: str, arguments: Sequence[str], returns: str) -> tuple[str, .
     return (f"def {name}(", *(f"    {argument}," for argument in arguments), f") -> {returns}:")
 
 
-def call(opening: str, parts: Sequence[str], closing: str, indent: int = 4) -> list[str]:
-    """`opening(parts)closing` on one line if it fits, else one part per line."""
-    line = f"{opening}({', '.join(parts)}){closing}"
-    if indent + len(line) <= WIDTH:
-        return [line]
-    inner = f"    {', '.join(parts)}"
-    if indent + len(inner) <= WIDTH:
-        return [f"{opening}(", inner, f"){closing}"]
-    return [f"{opening}(", *(f"    {part}," for part in parts), f"){closing}"]
-
-
 def array_lines(name: str, array: NDArray[Any], more: Sequence[str], indent: int) -> list[str]:
     """`name = np.array(..., more)` broken as a formatter would; ends in a comma within a call."""
     equals, end = ("=", ",") if indent else (" = ", "")

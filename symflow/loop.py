@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from symflow.layout import Function, call, docstring, signature
+from symflow.layout import Function, docstring, signature
 from symflow.lowering import Adjustment
 from symflow.printing import kernel_text
 from symflow.program import Access, Type, kernel
-from symflow.statements import WIDTH
+from symflow.statements import WIDTH, call
 from symflow.text import Text
 from symflow.train import LineSearch, Optimizer, Rate, Schedule
 

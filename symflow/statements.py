@@ -216,10 +216,10 @@ class ForLoop:
         opening, first = f"for {', '.join(targets)} in zip", []
         if self.indent + len(opening) + 1 > WIDTH:
             opening, first = ") in zip", ["for (", *(f"    {target}," for target in targets)]
-        return [*first, *broken(opening, arguments, ":", self.indent)]
+        return [*first, *call(opening, arguments, ":", self.indent)]
 
 
-def broken(opening: str, parts: Sequence[str], closing: str, indent: int) -> list[str]:
+def call(opening: str, parts: Sequence[str], closing: str, indent: int = INDENT) -> list[str]:
     """`opening(parts)closing` on one line if it fits, else on three, else one part per line."""
     line = f"{opening}({', '.join(parts)}){closing}"
     if indent + len(line) <= WIDTH:
