@@ -16,7 +16,7 @@ import symflow.matrices as matrices
 import symflow.picking as picking
 import symflow.running as running
 import symflow.tiling as tiling
-from symflow.axes import axes_of as _axes
+from symflow.axes import axes_of
 from symflow.elementwise import align
 from symflow.errors import SymflowError
 from symflow.program import (
@@ -83,7 +83,7 @@ def _reduction(operation: Reduction, mean: bool = False) -> Callable[..., Value]
         keepdims: bool = False,
     ) -> Value:
         (operand,) = operands
-        axes = _axes(operand, axis)
+        axes = axes_of(operand, axis)
         if operation in ("any", "all") and operand.dtype != "bool":
             raise SymflowError(f"booleans are wanted, not {operand.dtype}s; compare first: x > 0")
         indices, extents = indices_of(operand.shape)
@@ -189,7 +189,7 @@ def _tensordot(
             )
         pairs = [(ranks[0] - axes + at, at) for at in range(axes)]
     else:
-        first, second = _axes(left, axes[0]), _axes(right, axes[1])
+        first, second = axes_of(left, axes[0]), axes_of(right, axes[1])
         if len(first) != len(second):
             raise SymflowError(f"axes {axes} pairs {len(first)} axes with {len(second)}")
         pairs = list(zip(first, second, strict=True))
@@ -210,7 +210,7 @@ def _tensordot(
 def _transpose(operands: Sequence[Type], sizes: Sizes, perm: Sequence[int] | None = None) -> Value:
     (operand,) = operands
     rank = len(operand.shape)
-    order = list(range(rank))[::-1] if perm is None else _axes(operand, perm)
+    order = list(range(rank))[::-1] if perm is None else axes_of(operand, perm)
     if len(order) != rank:
         raise SymflowError(f"perm {tuple(order)} does not name every axis of {show(operand.shape)}")
     indices, extents = indices_of(operand.shape)
@@ -243,7 +243,7 @@ def _squeeze(
     if axis is None:
         axes = [number for number, size in enumerate(operand.shape) if size == ONE]
     else:
-        axes = _axes(operand, axis)
+        axes = axes_of(operand, axis)
     for number in axes:
         if operand.shape[number] != ONE:
             raise SymflowError(f"axis {number} of {show(operand.shape)} is not of size 1")
@@ -276,7 +276,7 @@ def _reshape(operands: Sequence[Type], sizes: Sizes, shape: Sequence[sp.Expr]) -
 
 def _concat(operands: Sequence[Type], sizes: Sizes, axis: int) -> Value:
     first = operands[0]
-    (at,) = _axes(first, axis)
+    (at,) = axes_of(first, axis)
     for operand in operands[1:]:
         same = len(operand.shape) == len(first.shape) and all(
             number == at or sizes.agree(size, other) is not None
@@ -309,7 +309,7 @@ def _slice(operands: Sequence[Type], sizes: Sizes, key: Sequence[int | Step]) ->
 def _gather(operands: Sequence[Type], sizes: Sizes, axis: int = 0) -> Value:
     source, rows = operands
     picking.whole_numbers(rows)
-    return Gather(0, 1, _axes(source, axis)[0])
+    return Gather(0, 1, axes_of(source, axis)[0])
 
 
 def _filled(operands: Sequence[Type], sizes: Sizes, shape: Shape, value: float) -> Value:
