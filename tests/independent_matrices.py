@@ -1,7 +1,7 @@
 """Linear systems, inverses, determinants, Cholesky factors and norms once more, by hand.
 
-Matrices are drawn as x·xᵀ + 2 + K with a skew-symmetric K. Their inverses are no larger than ½,
-and elimination needs no pivots; so it runs in any arithmetic.
+Matrices are drawn as x·(1 + J)·xᵀ + 2 + K with skew-symmetric J and K. Their inverses are no
+larger than ½, and elimination needs no pivots; so it runs in any arithmetic.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def _eliminated(a: Any, b: Any) -> tuple[Any, Any]:
     a, b = a.astype(kind), np.array(np.broadcast_to(b, (*batch, *b.shape[-2:]))).astype(kind)
     pivots = []
     for at in range(a.shape[-1]):
-        pivots.append(a[..., at, at])
-        row, right = a[..., at : at + 1, :] / a[..., at, at][..., None, None], b[..., at : at + 1, :]
-        right = right / a[..., at, at][..., None, None]
+        pivot = a[..., at, at]
+        pivots.append(pivot)
+        row, right = (one[..., at : at + 1, :] / pivot[..., None, None] for one in (a, b))
         factor = np.array(a[..., :, at : at + 1])
         factor[..., at, :] = 0
         a, b = a - factor * row, b - factor * right
@@ -91,13 +91,19 @@ def _regular(drawing: Any, skew: bool = True) -> int | None:
     if x is None:
         size = drawing.integer(1, 4)
         x = drawing.leaf([(size, size), (size, size)], "Variable")
-    size = drawing.dims(x)[-2][0]
-    product = drawing.step("matmul", x, x, a=False, b=True)
-    added = 2 * np.eye(size)
+    rows, columns = (one[0] for one in drawing.dims(x)[-2:])
+    left = x
     if skew:
-        drawn = np.round(drawing.rng.normal(size=(size, size)) * 8) / 8
-        added = added + drawn - drawn.T
+        middle = drawing.constant(np.eye(columns) + _skew(drawing, columns))
+        left = drawing.step("matmul", x, middle, a=False, b=False)
+    product = drawing.step("matmul", left, x, a=False, b=True)
+    added = 2 * np.eye(rows) + (_skew(drawing, rows) if skew else 0)
     return int(drawing.step("add", product, drawing.constant(added)))
+
+
+def _skew(drawing: Any, size: int) -> Any:
+    drawn = np.round(drawing.rng.normal(size=(size, size)) * 8) / 8
+    return drawn - drawn.T
 
 
 def _draw_matrix(drawing: Any) -> Drawn:
@@ -173,15 +179,12 @@ def _system_tangent(x: Sequence[Any], t: Sequence[Any], y: Any, adjoint: bool) -
     vector = b.ndim == 2
     moved = np.zeros_like(y)
     if t[1] is not None:
-        moved = moved + (t[1] if not vector or y.ndim == 2 else _like_batch(t[1], y))
+        given = t[1].reshape(len(y), *[1] * (y.ndim - 2), -1) if vector else t[1]
+        moved = sum(aligned([moved, given]))
     if t[0] is not None:
         moved = moved - _applied(t[0], y, adjoint, vector)
     a = _transposed(a) if adjoint else a
     return _solved(a, moved[..., None])[..., 0] if vector else _solved(a, moved)
-
-
-def _like_batch(b: Any, y: Any) -> Any:
-    return b.reshape(b.shape[0], *[1] * (y.ndim - 2), b.shape[1])
 
 
 operation(
@@ -194,9 +197,7 @@ operation(
 operation(
     "matrix_triangular_solve",
     "sf.matrix_triangular_solve({0}, {1}, lower={lower}, adjoint={adjoint})",
-    lambda m, x, lower, adjoint: _system(
-        _part(x[0], "lower" if lower else "upper"), x[1], adjoint
-    ),
+    lambda m, x, lower, adjoint: _system(_part(x[0], "lower" if lower else "upper"), x[1], adjoint),
     _draw_triangular,
     lambda m, x, t, y, lower, adjoint: _system_tangent(
         [_part(x[0], "lower" if lower else "upper"), x[1]],
