@@ -137,7 +137,7 @@ def _static(dims: Sequence[Any]) -> bool:
 
 def _coordinates(drawing: Any, sizes: Sequence[int], count: int) -> int:
     rows = np.stack([drawing.rng.integers(0, size, count) for size in sizes], axis=-1)
-    found: int = drawing.whole_numbers(rows)
+    found: int = drawing.constant(rows)
     return found
 
 
@@ -211,6 +211,45 @@ operation(
     _scattered,
     _draw_scatter,
     lambda m, x, t, y, shape: _scattered(m, [x[0], t[1]], shape),
+)
+
+
+def _top(m: Any, x: Any, by: Any, k: int) -> Any:
+    return _sorted(m, x, by, -1, "DESCENDING")[..., :k]
+
+
+def _draw_top(drawing: Any) -> Drawn:
+    x = drawing.floating(lambda node: node.rank > 0 and _static(node.dims[-1:]))
+    return None if x is None else ([x], {"k": drawing.integer(1, drawing.dims(x)[-1][0] + 1)})
+
+
+def _draw_segments(drawing: Any) -> Drawn:
+    x = drawing.floating(lambda node: node.rank > 0 and _static(node.dims[:1]))
+    if x is None:
+        return None
+    count = drawing.integer(1, 4)
+    rows = drawing.rng.integers(0, count, drawing.dims(x)[0][0])
+    return [x, drawing.constant(rows)], {"count": count}
+
+
+def _segments(m: Any, x: Sequence[Any], count: int) -> Any:
+    return _scattered(m, [x[1][..., None], x[0]], (count, *x[0].shape[2:]))
+
+
+operation(
+    "top_k",
+    "sf.top_k({0}, {k}).values",
+    lambda m, x, k: _top(m, x[0], x[0], k),
+    _draw_top,
+    lambda m, x, t, y, k: _top(m, t[0], x[0], k),
+    lambda m, x, k: _neighbours(m, x, -1, "DESCENDING"),
+)
+operation(
+    "unsorted_segment_sum",
+    "sf.unsorted_segment_sum({0}, {1}, {count})",
+    _segments,
+    _draw_segments,
+    lambda m, x, t, y, count: _segments(m, [t[0], x[1]], count),
 )
 
 

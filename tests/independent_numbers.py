@@ -6,6 +6,7 @@ in all three; comparisons look at the real part only, so that the complex step p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import mpmath
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 Array = NDArray[Any]
 
@@ -41,10 +43,29 @@ class Arithmetic:
 _IN_NUMPY = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "asinh": "arcsinh"}
 _IN_NUMPY |= {"acosh": "arccosh", "atanh": "arctanh"}
 _NAMES = ["exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "floor", *_IN_NUMPY]
+_SPECIAL = ["erf", "erfc", "loggamma", "digamma"]
+_BERNOULLI = [1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6]
+
+
+def _polygamma(order: int, z: Array) -> Array:
+    """The asymptotic series beyond 20 (Abramowitz and Stegun, 6.4.11), and a sum up to there.
+
+    SciPy has none for complex numbers.
+    """
+    found, far = sum(1 / (z + at) ** (order + 1) for at in range(20)), z + 20
+    found = math.factorial(order) * (found + 1 / (2 * far ** (order + 1)))
+    found = found + math.factorial(order - 1) / far**order
+    for at, bernoulli in enumerate(_BERNOULLI, 1):
+        ratio = math.factorial(2 * at + order - 1) / math.factorial(2 * at)
+        found = found + bernoulli * ratio / far ** (2 * at + order)
+    return -found if order % 2 == 0 else found
+
 
 FLOAT = Arithmetic(
     "float",
-    {name: getattr(np, _IN_NUMPY.get(name, name)) for name in _NAMES},
+    {name: getattr(np, _IN_NUMPY.get(name, name)) for name in _NAMES}
+    | {name: getattr(special, name) for name in _SPECIAL}
+    | {"polygamma": _polygamma},
     lambda values: np.asarray(values, complex if np.iscomplexobj(values) else float),
     np.real,
     np.imag,
@@ -56,7 +77,8 @@ FLOAT = Arithmetic(
 with mpmath.workdps(_WORKING):
     EXACT = Arithmetic(
         "exact",
-        {name: np.frompyfunc(getattr(mpmath, name), 1, 1) for name in _NAMES},
+        {name: np.frompyfunc(getattr(mpmath, name), 1, 1) for name in [*_NAMES, *_SPECIAL]}
+        | {"polygamma": np.frompyfunc(mpmath.psi, 2, 1)},
         np.frompyfunc(mpmath.mpmathify, 1, 1),
         np.frompyfunc(lambda value: mpmath.mpmathify(value).real, 1, 1),
         np.frompyfunc(lambda value: mpmath.mpmathify(value).imag, 1, 1),

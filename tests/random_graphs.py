@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import independent_arrays  # noqa: F401  (its operations are part of the table)
+import independent_loops  # noqa: F401
+import independent_matrices  # noqa: F401
+import independent_special  # noqa: F401
+import independent_views  # noqa: F401
 import independent_windows  # noqa: F401
 import numpy as np
 from abstract_models import PREDICATES, Leaf, Model, Step, operands, result, without_dead
@@ -160,7 +164,7 @@ class Drawing:
         kind = "constant" if self.coin() else "placeholder"
         return self.put(Leaf(kind, shape, (rows, rows)))
 
-    def whole_numbers(self, values: Array) -> int:
+    def constant(self, values: Array) -> int:
         return self.put(Leaf("constant", values.shape, (values, values)))
 
     # --- steps ---
@@ -264,7 +268,7 @@ class Drawing:
                 if found is None:
                     return None
             shapes.append(self.dims(found))
-            chosen.append(self._guarded(found, low, high) if kind == "float" else found)
+            chosen.append(self.within(found, low, high) if kind == "float" else found)
         return chosen, {}
 
     def _combined(self, condition: int) -> int:
@@ -285,7 +289,7 @@ class Drawing:
             return float(self.one_of([2, 3, -1, 0.5, -0.5, 1.5, 1]))
         return self.literal(low, high)
 
-    def _guarded(self, number: int, low: float, high: float) -> int:
+    def within(self, number: int, low: float, high: float) -> int:
         """The node itself where it lies in the domain, or something of it that does."""
         values = self.value(number)
         if np.all((values >= low) & (values <= high)):
@@ -310,7 +314,9 @@ ROW_WEIGHTS = {name: 0.3 if name in PREDICATES else 1.0 for name in ROWS}
 
 def available(name: str) -> bool:
     """Whether this symflow offers the operation."""
-    return name in SYMFLOW_ROWS or name == "slice" or hasattr(sf, name) or hasattr(sf.nn, name)
+    if name in SYMFLOW_ROWS or name == "slice":
+        return True
+    return any(hasattr(module, name) for module in (sf, sf.nn, sf.linalg))
 
 
 def chosen_operation(rng: np.random.Generator, wanted: Sequence[str] | None = None) -> str:

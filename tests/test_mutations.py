@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from mutants import Judges, aimed_models, all_mutants, judged, met, primitives
+from aimed_models import aimed_models
+from broken_derivatives import primitives
+from mutants import Judges, all_mutants, judged, met
 
 from symflow.rows import ROWS
 from symflow.rules import RULES

@@ -179,8 +179,8 @@ def test_simplification_changes_nothing(seed: int, monkeypatch: pytest.MonkeyPat
     """Only literals are folded into their readers, since the printer counts on that."""
     model = random_model(seed)
     wanted = computed(model)
-    monkeypatch.setitem(STAGES, "simplify", lambda program: _walk(program, _folded))
-    monkeypatch.setitem(STAGES, "stabilise", lambda program: program)
+    monkeypatch.setitem(STAGES, "simplify", lambda program, rules: _walk(program, _folded))
+    monkeypatch.setitem(STAGES, "stabilise", lambda program, rules: program)
     found = computed(model)
     assert compared(model, found) is None, text(model)
     agree(model, found, wanted)
