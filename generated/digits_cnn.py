@@ -389,7 +389,7 @@ def _windows(
     source: Array,
     size: tuple[int, ...],
     *,
-    axes: tuple[int, ...],
+    axes: Any,  # a tuple; the types of NumPy 2.2 know only one axis
     strides: tuple[int, ...] = (1, 1, 1),
     dilations: tuple[int, ...] = (1, 1, 1),
     at: int = 0,

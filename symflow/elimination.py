@@ -43,7 +43,8 @@ def solved(matrix: Array, right: Array) -> Array:
         for other in range(size):
             if other != at:
                 rows[other] = rows[other] - rows[other, at] * rows[at]
-    return rows[:, size:].reshape(right.shape)
+    result: Array = rows[:, size:].reshape(right.shape)
+    return result
 
 
 def inverse(matrix: Array) -> Array:
