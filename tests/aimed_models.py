@@ -31,7 +31,22 @@ def aimed_models(per_operation: int = 2) -> list[Model]:
         if available(name) and name not in WITHOUT_SLOPE:
             found += [random_model(seed, 1, [name]) for seed in range(per_operation)]
             found += [random_model(seed, 2, [name]) for seed in range(per_operation // 2)]
+            if name in OFTEN_SYMMETRIC:
+                seeds = range(per_operation, 6 * per_operation)
+                found += [random_model(seed, order, [name]) for seed in seeds for order in (1, 2)]
     return found
+
+
+OFTEN_SYMMETRIC = (
+    "gather_nd",
+    "scatter_nd",
+    "reduce_prod",
+    "matrix_inverse",
+    "matrix_determinant",
+    "cholesky",
+    "scan",
+)
+"""Of which few models notice entries that are turned round: axes of one entry, equal entries."""
 
 
 _VALUES = np.array([0.7, 1.3, 0.4])
@@ -212,8 +227,11 @@ def further_models() -> list[Model]:
         [Step("matrix_inverse", (0,)), Step("sin", (0,)), Step("matmul", (2, 1), plain)],
     ):
         end = Step("sin", (len(steps),))
-        total_of_all = Step("reduce_sum", (len(steps) + 1,), total)
-        models.append(Model((regular, *steps, end, total_of_all), (1, 1), (0,)))
+        weighted = Step("multiply", (len(steps) + 1, 0))
+        total_of_all = Step("reduce_sum", (len(steps) + 2,), total)
+        models.append(Model((regular, *steps, end, weighted, total_of_all), (1, 1), (0,)))
+    determinant = Step("matrix_determinant", (0,))
+    models.append(Model((regular, determinant, Step("sin", (1,))), (1, 1), (0,), order=2))
     return models
 
 

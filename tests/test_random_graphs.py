@@ -99,7 +99,8 @@ def test_a_failure_shrinks_to_the_operation_that_is_wrong(monkeypatch: pytest.Mo
     assert "tanh" in steps
     assert len(steps) <= 3
     assert "sf.tanh" in text(smaller)
-    assert sum(leaf.values[0].size for leaf in smaller.nodes if isinstance(leaf, Leaf)) == 1
+    # one entry, and one beside it to differentiate by where that was a constant
+    assert sum(leaf.values[0].size for leaf in smaller.nodes if isinstance(leaf, Leaf)) <= 2
 
 
 def test_the_three_other_ways_agree_with_50_digits() -> None:
