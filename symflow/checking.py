@@ -211,6 +211,12 @@ class _Check:
                 break
         return confirmed
 
+    @property
+    def _more_digits(self) -> str:
+        if self.about.compilation is None:
+            return "check the model file, which can be evaluated in 50 digits"
+        return "--exact compares with 50 digits"
+
     def _reason(self, name: str, number: int, entry: tuple[int, ...], found: Slope) -> str:
         given = float(self.gradients[number][entry])
         which = f"{name}[{', '.join(map(str, entry))}]" if entry else name
@@ -222,8 +228,7 @@ class _Check:
         if abs(given - expected) <= 4.0 * found.noise:
             return (
                 f"undecided: {which} is {given:.10g}, and the numeric derivative {expected:.10g} "
-                f"is known to {found.noise:.1g} only{beside}; check the model file, which can be "
-                "evaluated in 50 digits"
+                f"is known to {found.noise:.1g} only{beside}; {self._more_digits}"
             )
         wrong = f"wrong derivative: {which} is {given:.10g}, not {expected:.10g}"
         located = diagnosis.first_wrong(self.about, self.point)

@@ -161,7 +161,7 @@ def _parsed(shapes: tuple[str, ...]) -> dict[str, Shape]:
 @click.option("--seed", default=0, show_default=True, help="Of the point that is tested.")
 @click.option(
     "--tolerance",
-    type=float,
+    type=click.FloatRange(min=0.0),
     help="Largest relative error that passes.  [default: 1e-6, or 1e-3 in float32]",
 )
 @click.option(

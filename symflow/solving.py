@@ -17,6 +17,7 @@ from symflow.program import (
     Kernel,
     Label,
     Program,
+    Value,
     kernel,
     slot,
     without_dead_code,
@@ -45,23 +46,28 @@ def solve_for_products(program: Program, rules: Rules) -> Program:
     builder = Builder()
     moved: dict[int, int] = {}
     for tensor, definition in enumerate(program.definitions):
-        value = definition.value
+        value = definition.value.rebind(moved.__getitem__)
         solved = None
-        if isinstance(value, Kernel) and tensor not in kept:
-            for position, access in enumerate(value.accesses):
-                if access.tensor in inverses:
-                    rebound = value.rebind(moved.__getitem__)
-                    assert isinstance(rebound, Kernel)
-                    solved = solved or _solution(builder, rebound, position, definition)
-                    if solved is not None and rules.applied is not None:
-                        rules.applied.append(_explained(program, definition, position))
+        for position in _inverses_in(definition.value, inverses) if tensor not in kept else ():
+            assert isinstance(value, Kernel)
+            solved = _solution(builder, value, position, definition)
+            if solved is not None:
+                if rules.applied is not None:
+                    rules.applied.append(_explained(program, definition, position))
+                break
         if solved is None:
-            value = value.rebind(moved.__getitem__)
             alone = tensor in kept
             solved = builder.add(value, definition.label, definition.origin, alone=alone)
         moved[tensor] = solved
     outputs = {name: moved[tensor] for name, tensor in program.outputs.items()}
     return without_dead_code(builder.program(outputs))
+
+
+def _inverses_in(value: Value, inverses: set[int]) -> list[int]:
+    """The accesses of a kernel that read an inverse."""
+    if not isinstance(value, Kernel):
+        return []
+    return [at for at, access in enumerate(value.accesses) if access.tensor in inverses]
 
 
 def _explained(program: Program, definition: Definition, position: int) -> Rewrite:

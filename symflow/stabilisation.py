@@ -183,6 +183,8 @@ def explained(applied: Sequence[Rewrite]) -> str:
 
 def _entry(one: Rewrite) -> str:
     where = f"{one.origin}: {one.tensor}" if one.origin else one.tensor
+    if one.before == one.after:  # the same number, with another derivative at a point
+        return f"    {where}\n        {one.before}\n"
     line = f"{one.before}  →  {one.after}"
     if len(line) <= 92:
         return f"    {where}\n        {line}\n"

@@ -213,6 +213,7 @@ def test_dump(model: Callable[[str], Path], out: Path, stage: str) -> None:
         ("check", "model.py", "--most", "some"),
         ("check", "model.py", "--most", "0"),
         ("check", "model.py", "--dtype", "float32"),
+        ("check", "model.py", "--tolerance", "-1"),
     ],
 )
 def test_usage_errors(arguments: tuple[str, ...], model: Callable[[str], Path]) -> None:

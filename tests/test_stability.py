@@ -388,6 +388,20 @@ def test_explained(tmp_path: Path) -> None:
     assert text == "No rule applies: everything is computed as it is written.\n"
 
 
+def test_explained_once(tmp_path: Path) -> None:
+    """A product of two inverses is one linear system, and a norm stays the number that it is."""
+    model = tmp_path / "model.py"
+    model.write_text(
+        "import numpy as np\nimport symflow as sf\n"
+        "a, b = (sf.Variable(np.eye(2) + number) for number in (1.0, 2.0))\n"
+        "product = sf.matrix_inverse(a) @ sf.matrix_inverse(b)\n"
+        "loss = sf.reduce_sum(product) + sf.sqrt(sf.reduce_sum(a**2))\n"
+    )
+    text = compilation(model, {}).explain()
+    assert text.count("→  solve(") == 1
+    assert text.count("→  √(") == 0
+
+
 def test_switched_off(tmp_path: Path) -> None:
     model = tmp_path / "model.py"
     model.write_text(MODEL)
