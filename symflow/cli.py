@@ -80,6 +80,13 @@ def main() -> None:
     metavar="RULE",
     help="Leave a rule out; `symflow rules` lists them. Repeat for several.",
 )
+@click.option(
+    "--style",
+    type=click.Choice(["fast", "plain"]),
+    default="fast",
+    show_default=True,
+    help="Loss and gradients in blocks and in place, or as one would write them down.",
+)
 def compile_command(
     model: Path,
     output: Path,
@@ -89,6 +96,7 @@ def compile_command(
     dump: str | None,
     explain: bool,
     without: tuple[str, ...],
+    style: str,
 ) -> None:
     """Compile MODEL, a Python file that builds a graph, into OUTPUT/<model>.py.
 
@@ -108,7 +116,9 @@ def compile_command(
     if explain:
         click.echo(compilation(model, given, dtype, without).explain(), nl=False)
         return
-    files = compile_files(model, output, given, dtype, without)
+    files = compile_files(
+        model, output, given, dtype, without, "plain" if style == "plain" else "fast"
+    )
     if check_only:
         stale = [path for path, content in files.items() if not is_current(path, content)]
         for path in stale:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import sympy as sp
@@ -69,12 +70,16 @@ LOCALS = frozenset(
 """What generated functions call their own arguments and variables, beside `RESERVED`."""
 
 
+Style = Literal["fast", "plain"]
+
+
 class Compilation:
     """A model, and the choices of one run.
 
     shapes  for placeholders, by name, in place of the ones in the file
     dtype   "float32" or "float64"; the model's own precision if None
     without names of rules that are left out
+    style   "fast" for loss and gradients in blocks, through a workspace; "plain" to be read
     """
 
     def __init__(
@@ -83,8 +88,10 @@ class Compilation:
         shapes: Mapping[str, Shape] | None = None,
         dtype: str | None = None,
         without: Sequence[str] = (),
+        style: Style = "fast",
     ) -> None:
         self.model = model
+        self.style = style
         self.without = known_rules(without)
         self.dtype = dtype or np.dtype(model.graph.dtype).name
         roots = [*model.exports.values(), *([model.loss] if model.loss is not None else [])]
@@ -103,6 +110,8 @@ class Compilation:
         if dtype is not None:
             self.command += f" --dtype {dtype}"
         self.command += "".join(f" --without {name}" for name in self.without)
+        if style == "plain":
+            self.command += " --style plain"
         self.request = self._request(self._by_identity(given))
 
     def _trainable(self) -> list[Variable]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import symflow
 from symflow.compilation import Compilation
+from symflow.cores import Core, Interface, core
 from symflow.graph import Tensor
 from symflow.initial import initial_lines
 from symflow.layout import (
@@ -80,6 +81,8 @@ class Module:
     functions: tuple[Function, ...]
     gradients: tuple[Function, ...]
     training: Loop | None
+    core: Core | None
+    abc_imports: str
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,26 @@ class _Emitter:
         self.arrays: dict[str, NDArray[Any]] = {}
         self.constants, self.constant_lines = self._constants()
         self.taken = [*self.sizes, *self.arguments]
+        self.core = self._fast_core()
+
+    def _fast_core(self) -> Core | None:
+        """The functions of the fast style, if that is asked for and there is a gradient."""
+        if self.compilation.style != "fast" or self.model.loss is None or not self.parameters:
+            return None
+        return core(
+            Interface(
+                self.program,
+                self.parameters,
+                self._gradient_inputs(),
+                self.constants,
+                self._gradient,
+            )
+        )
+
+    def _gradient_inputs(self) -> list[str]:
+        """The inputs of the loss and its gradient."""
+        wanted = ["loss", *(f"d_{one}" for one in self.parameters)]
+        return self._used(self.program.outputs[name] for name in wanted)
 
     def source(self) -> Source:
         functions = tuple(self._exported(name, node) for name, node in self.model.exports.items())
@@ -172,11 +195,19 @@ class _Emitter:
             functions=functions,
             gradients=gradients,
             training=training,
+            core=self.core,
+            abc_imports=self._abc_imports(training),
         )
         text = render("module.py.j2", module=module, helpers=Helpers(), scipy=False)
         helpers, scipy = Helpers.of(text), uses_scipy(text)
         text = render("module.py.j2", module=module, helpers=helpers, scipy=scipy)
         return Source(text, self.arrays)
+
+    def _abc_imports(self, training: Loop | None) -> str:
+        names = set(training.abc_imports) if training is not None else set()
+        if self.core is not None:
+            names |= {"Callable", "Sequence"} if self.core.rows else {"Sequence"}
+        return ", ".join(sorted(names))
 
     # --- shared ---
 
@@ -299,7 +330,69 @@ class _Emitter:
         doc = paragraphs(docstring(f"{name}, {shape}{of}."))
         return Function(signature(name, self._parameters(used), "Array"), doc, tuple(lines))
 
+    def _fast_functions(self, fast: Core) -> tuple[Function, ...]:
+        """The public functions around a core with a workspace."""
+        used = self._gradient_inputs()
+        threads = ["*", "threads: int = 1"] if fast.rows else []
+        passed = ", ".join(["p", *used])
+        entry = [*self._entry(used)]
+        count = "threads" if fast.rows else "1"
+        note = (
+            ("", "threads  that work on blocks of rows side by side; their sums are added in order")
+            if fast.rows
+            else ()
+        )
+
+        def public(name: str, doc: str, returns: str, result: str) -> Function:
+            arguments = [*self._parameters(used), *threads]
+            return Function(signature(name, arguments, returns), (doc, *note), (*entry, result))
+
+        borrowed = call("works = _borrowed", [count, *fast.lengths, "p[0].dtype"], "")
+        arguments = ["threads: int"] if fast.rows else []
+        arguments += ["p: Parameters", *(f"{one}: Array" for one in used)]
+        evaluated = Function(
+            signature("_loss_and_gradients", arguments, "tuple[float, Parameters]"),
+            ("The loss and its gradient, in arrays of their own.",),
+            (
+                *borrowed,
+                f"value, d = _evaluate(works, {passed}, True)",
+                "d = Parameters(*(np.array(one) for one in d))",
+                "_give_back(works)",
+                "return value, d",
+            ),
+        )
+        own = f"{'threads, ' if fast.rows else ''}{passed}"
+        loss = public("loss", "The loss, a scalar: what training makes small.", "float", "")
+        return (
+            Function(
+                loss.signature,
+                loss.doc,
+                (
+                    *entry,
+                    *borrowed,
+                    f"value, _ = _evaluate(works, {passed}, False)",
+                    "_give_back(works)",
+                    "return value",
+                ),
+            ),
+            public(
+                "gradients",
+                "The exact derivative of the loss by every parameter.",
+                "Parameters",
+                f"return _loss_and_gradients({own})[1]",
+            ),
+            public(
+                "loss_and_gradients",
+                "The loss, and its exact derivative by every parameter.",
+                "tuple[float, Parameters]",
+                f"return _loss_and_gradients({own})",
+            ),
+            evaluated,
+        )
+
     def _gradient_functions(self) -> tuple[Function, ...]:
+        if self.core is not None:
+            return self._fast_functions(self.core)
         loss = self.program.outputs["loss"]
         used_loss = self._used([loss])
         arguments = ["p", *used_loss] if self.parameters else list(used_loss)
@@ -378,7 +471,7 @@ class _Emitter:
         values = [definition.value for definition in self.program.definitions]
         steps = {value.steps for value in values if isinstance(value, Scan)}
         optimizer = self.model.training.optimizer
-        return training_loop(optimizer, inputs, self._used([loss]), steps)
+        return training_loop(optimizer, inputs, self._used([loss]), steps, self.core)
 
     # --- initial values ---
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from symflow.compilation import Compilation
+from symflow.compilation import Compilation, Style
 from symflow.emission import emit
 from symflow.errors import SymflowError
 from symflow.model import load
@@ -25,12 +25,14 @@ def compile_files(
     shapes: Mapping[str, Shape],
     dtype: str | None,
     without: Sequence[str] = (),
+    style: Style = "fast",
 ) -> Files:
     """The module of a model, and the arrays that stand beside it if there are any.
 
     without  names of rules that are left out; see `symflow rules`
+    style    "fast", or "plain" to be read
     """
-    source = emit(compilation(model, shapes, dtype, without))
+    source = emit(compilation(model, shapes, dtype, without, style))
     return {
         output / f"{model.stem}.npz": source.archive(),
         output / f"{model.stem}.py": source.text.encode(),
@@ -42,10 +44,11 @@ def compilation(
     shapes: Mapping[str, Shape],
     dtype: str | None = None,
     without: Sequence[str] = (),
+    style: Style = "fast",
 ) -> Compilation:
     if not is_identifier(model.stem):
         raise SymflowError(f"{model}: {model.stem!r} is no name for a Python module")
-    return Compilation(load(model), shapes, dtype, without)
+    return Compilation(load(model), shapes, dtype, without, style)
 
 
 def is_current(path: Path, content: bytes | None) -> bool:

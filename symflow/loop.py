@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from symflow.cores import Core
 from symflow.layout import Function, docstring, signature
 from symflow.lowering import Adjustment
 from symflow.printing import kernel_text
-from symflow.program import Access, Type, kernel
+from symflow.program import Access, Type, kernel, slot
 from symflow.statements import WIDTH, call
 from symflow.text import Text
 from symflow.train import LineSearch, Optimizer, Rate, Schedule
@@ -49,7 +50,9 @@ class Loop:
     batches: bool
     count: str
     search: bool
-    abc_imports: str
+    abc_imports: tuple[str, ...]
+    works: str
+    in_place: bool
 
 
 def training_loop(
@@ -57,12 +60,14 @@ def training_loop(
     inputs: Mapping[str, Type],
     loss_inputs: Sequence[str],
     steps: Collection[sp.Expr] = (),
+    core: Core | None = None,
 ) -> Loop:
     """The loop for an optimizer.
 
     inputs       what the loss and its gradients read, in order
     loss_inputs  those of them that the loss reads
     steps        how many steps the loops of the loss have
+    core         of the fast style
     """
     rate = optimizer.learning_rate
     batch = _batch_axes(inputs, steps)
@@ -72,10 +77,11 @@ def training_loop(
         default = "_learning_rate"
     else:
         default = repr(rate.initial if isinstance(rate, LineSearch) else rate)
-    after = [*_corrected_rate(optimizer), *_updates(optimizer)]
+    in_place = core is not None and _is_plain(optimizer)
+    after = [*_corrected_rate(optimizer), *([] if in_place else _updates(optimizer))]
     after += [*_adjustments(optimizer.adjustment), _SQUARED_NORM]
     if isinstance(rate, LineSearch):
-        after.append(_line_search(rate, list(inputs), loss_inputs))
+        after.append(_line_search(rate, list(inputs), loss_inputs, core is not None))
     arguments = [
         "parameters: Parameters",
         *(f"{name}: ArrayLike" for name in inputs),
@@ -84,6 +90,7 @@ def training_loop(
         "steps: int = 1000",
         "tolerance: float = 0.0",
         *(["batch_size: int | None = None", "seed: int = 0"] if batch else []),
+        *(["threads: int = 1"] if core is not None and core.rows else []),
         "on_step: Callable[[int, float, Parameters], bool | None] | None = None",
     ]
     states = tuple(
@@ -91,6 +98,12 @@ def training_loop(
         for name, initial in optimizer.state.items()
     )
     names = ", ".join(inputs)
+    works = ""
+    if core is not None:
+        lengths = list(core.lengths)
+        if batch and core.rows:
+            lengths[0] = "min(batch_size or n, BLOCK)"
+        works = ", ".join(["threads" if core.rows else "1", *lengths, "p[0].dtype"])
     return Loop(
         train=Function(
             signature("train", arguments, "TrainingResult"), _doc(optimizer, bool(batch))
@@ -99,7 +112,7 @@ def training_loop(
         after=tuple(after),
         states=states,
         adjusted=() if optimizer.adjustment.penalised is None else ("d = _penalised(p, d)",),
-        moved=tuple(_moves(optimizer, [state.name for state in states])),
+        moved=tuple(_moves(optimizer, [state.name for state in states], in_place)),
         arguments=names,
         batch_arguments="".join(
             f", {name}[{':, ' * batch[name]}rows]" if name in batch else f", {name}"
@@ -110,7 +123,9 @@ def training_loop(
         batches=bool(batch),
         count=next((f"{name}.shape[{axis}]" for name, axis in batch.items()), ""),
         search=isinstance(rate, LineSearch),
-        abc_imports="Callable, Iterator" if batch else "Callable",
+        abc_imports=("Callable", "Iterator") if batch else ("Callable",),
+        works=works,
+        in_place=in_place,
     )
 
 
@@ -144,13 +159,20 @@ _SQUARED_NORM = Function(
 )
 
 
+def _is_plain(optimizer: Optimizer) -> bool:
+    """Whether a parameter moves by -rate · gradient, which can be done in place."""
+    value, gradient, rate, _ = map(slot, range(4))
+    fixed = not isinstance(optimizer.learning_rate, LineSearch)
+    return fixed and list(optimizer.formulas) == [value - rate * gradient]
+
+
 def _free(name: str, taken: Mapping[str, Type]) -> str:
     while name in taken:
         name += "_"
     return name
 
 
-def _moves(optimizer: Optimizer, states: Sequence[str]) -> list[str]:
+def _moves(optimizer: Optimizer, states: Sequence[str], in_place: bool) -> list[str]:
     """The statements in the loop that follow the choice of a rate."""
     adjustment = optimizer.adjustment
     lines: list[str] = []
@@ -161,6 +183,12 @@ def _moves(optimizer: Optimizer, states: Sequence[str]) -> list[str]:
     if states:
         targets = ", ".join(["p", *states])
         lines += call(f"{targets} = _moved", ["p", "d", *states, "rate", "step"], "", 8)
+    elif in_place:
+        lines += [
+            "for value_of, gradient in zip(p, d, strict=True):",
+            "    np.multiply(gradient, rate, gradient)",
+            "    np.subtract(value_of, gradient, value_of)",
+        ]
     else:
         lines.append("p = _moved(p, d, rate, step)")
     return lines
@@ -297,10 +325,18 @@ def _schedule(rate: Schedule) -> Function:
     )
 
 
-def _line_search(rate: LineSearch, inputs: Sequence[str], loss_inputs: Sequence[str]) -> Function:
+def _line_search(
+    rate: LineSearch, inputs: Sequence[str], loss_inputs: Sequence[str], fast: bool
+) -> Function:
     arguments = ["rate: float", "value: float", "p: Parameters", "d: Parameters"]
     arguments += [f"{name}: Array" for name in inputs]
-    passed = ", ".join(["_moved(p, d, rate, 0)", *loss_inputs])
+    if fast:
+        arguments.insert(0, "works: Sequence[_Workspace]")
+        passed = ", ".join(["works", "_moved(p, d, rate, 0)", *inputs, "False"])
+        tried = f"_evaluate({passed})[0]"
+    else:
+        passed = ", ".join(["_moved(p, d, rate, 0)", *loss_inputs])
+        tried = f"float(_loss({passed}))"
     return Function(
         signature("_line_search", arguments, "float"),
         (
@@ -310,7 +346,7 @@ def _line_search(rate: LineSearch, inputs: Sequence[str], loss_inputs: Sequence[
         (
             f"enough = {rate.slope!r} * _squared_norm(d)",
             "for _ in range(100):",
-            f"    if float(_loss({passed})) <= value - rate * enough:",
+            f"    if {tried} <= value - rate * enough:",
             "        break",
             f"    rate *= {rate.shrink!r}",
             "return rate",

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import sympy as sp
 from numpy.typing import NDArray
 
 from symflow.program import Builder, Bundle, Label, Program, Type, Value
 from symflow.text import Text
+
+Along = int | Literal["sum"] | None
+"""See `Primitive.along`."""
 
 
 class Evaluation(Protocol):
@@ -69,6 +72,17 @@ class Primitive:
             self.adjoint(program, position, upstream, label)
             for position, label in zip(positions, labels, strict=True)
         ]
+
+    def along(self, axes: Sequence[int | None], types: Sequence[Type]) -> Along:
+        """Where the entries along an axis go, if the primitive treats each apart from the others.
+
+        axes   of each operand, the axis that the entries are along; None if it has none of them
+        types  of the operands
+
+        The axis of the result that they are along; "sum" if the result is a sum over them; None,
+        the default, if it is neither.
+        """
+        return None
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         """The NumPy expression, given those of the operands; its axes are those of the result."""

@@ -7,7 +7,7 @@ once; the rest are written where they are read, as long as a line stays short en
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import sympy as sp
 
@@ -47,6 +47,7 @@ def block(
     width: int = WIDTH,
     indent: int = INDENT,
     carries: Mapping[str, str] | None = None,
+    apart: Callable[[Program, Mapping[str, int]], set[int]] | None = None,
 ) -> Block:
     """The statements that compute `roots`.
 
@@ -56,12 +57,15 @@ def block(
     width      of a line, beyond which a statement is taken apart
     indent     of the statements
     carries    for one step of a loop: the results that inputs become, with the inputs' names
+    apart      which tensors of a program must have a statement of their own
     """
     if any(isinstance(one.value, Scan) for one in program.definitions):
         program = tidied(Program(program.definitions, roots))
         roots = program.outputs
     while True:
         scheduler = _Scheduler(program, roots, inputs, constants, taken, width, indent, carries)
+        if apart is not None:
+            scheduler.state(apart(program, roots))
         found = scheduler.block()
         split = scheduler.split()
         if split is None:
@@ -140,6 +144,10 @@ class _Scheduler:
             weight[tensor] = 0 if tensor in unnamed else total
         return stated
 
+    def state(self, tensors: set[int]) -> None:
+        """Give tensors a statement, unless they are written otherwise."""
+        self.stated |= {one for one in tensors if self.live[one] and one not in self.written}
+
     def _around_loops(self) -> tuple[set[int], set[int]]:
         """What must have a statement: loops, what each step reads, the results of a step; and
         what has none: the last carries of a loop, and lists that only other loops go through."""
@@ -171,7 +179,7 @@ class _Scheduler:
             self.stated |= more
         self.long = self._too_long(statements)
         results = {name: self._text(tensor).source for name, tensor in self.roots.items()}
-        return Block(tuple(statements.values()), results)
+        return Block(tuple(statements.values()), results, self.program, self.roots)
 
     def _too_long(self, statements: Mapping[int, Statement | ForLoop]) -> list[int]:
         found: list[int] = []
@@ -226,7 +234,7 @@ class _Scheduler:
             if name in (self.carries or {}).values():
                 typed = False  # it is declared before the loop
             statements[tensor] = Statement(
-                name, expression, formula, shown, comment, typed, self.indent
+                name, expression, formula, shown, comment, typed, self.indent, tensor
             )
         return statements
 
@@ -309,6 +317,7 @@ class _Scheduler:
             step=step,
             carries=tuple(carries),
             indent=self.indent,
+            tensor=tensor,
         )
 
     @staticmethod

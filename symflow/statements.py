@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from symflow.program import Program
+
 WIDTH = 100
 INDENT = 4
 
@@ -39,7 +41,7 @@ BUILTINS = frozenset(
 
 RESERVED = frozenset(
     {"np", "os", "special", "p", "d", "dtype", "parameters", "rate", "step", "value", "gradient"}
-    | {"rows", "Array", "Parameters"}
+    | {"rows", "Array", "Parameters", "work", "works", "sums", "rest", "threads"}
     | set(keyword.kwlist)
     | BUILTINS
 )
@@ -52,6 +54,7 @@ class Statement:
 
     formula  the same in index notation, "" where there is none
     shown    whether it says more than the NumPy expression, which hides indices
+    tensor   which one of the program it computes
     """
 
     name: str
@@ -61,6 +64,7 @@ class Statement:
     comment: str
     typed: bool = False  # NumPy 1.26 leaves the type of a difference open
     indent: int = INDENT
+    tensor: int = -1  # of the program that it is part of
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -106,10 +110,16 @@ def assignment(target: str, expression: str, indent: int = INDENT) -> list[str]:
 
 @dataclass(frozen=True)
 class Block:
-    """The statements of a function, and the expressions of its results in terms of them."""
+    """The statements of a function, and the expressions of its results in terms of them.
+
+    program  the one that is scheduled, with parts of long bodies as tensors of their own
+    roots    its tensors that are the results
+    """
 
     statements: tuple[Statement | ForLoop, ...]
     results: Mapping[str, str]
+    program: Program
+    roots: Mapping[str, int]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -169,6 +179,7 @@ class ForLoop:
     carries: tuple[str, ...]
     indent: int
     formula: str = ""
+    tensor: int = -1
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import sympy as sp
 
 from symflow.axes import axes_of, axis_of
 from symflow.errors import SymflowError
-from symflow.primitives import Primitive
+from symflow.primitives import Along, Primitive
 from symflow.program import Access, Builder, Label, Type, Value, indices_of, kernel, slot
 from symflow.shapes import Sizes, show
 from symflow.text import Text, literal_text
@@ -36,6 +36,10 @@ class Pad(Primitive):
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
         key = tuple((before, -behind or None, 1) for before, behind in self.widths)
         return program.add(Slice(upstream, key), label)
+
+    def along(self, axes: Sequence[int | None], types: Sequence[Type]) -> Along:
+        (axis,) = axes
+        return axis if axis is not None and self.widths[axis] == (0, 0) else None
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         value = f", constant_values={literal_text(self.value)}" if self.value else ""

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import sympy as sp
 
-from symflow.primitives import Primitive
+from symflow.primitives import Along, Primitive
 from symflow.program import (
     Builder,
     Label,
@@ -47,6 +47,14 @@ class Reshape(Primitive):
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
         return program.add(Reshape(upstream, program[self.source].type.shape), label)
 
+    def along(self, axes: Sequence[int | None], types: Sequence[Type]) -> Along:
+        """The axis of that size before which the other axes have as many entries as before."""
+        (axis,), shape = axes, types[0].shape
+        assert axis is not None
+        before = sp.Mul(*shape[:axis])
+        places = [at for at, size in enumerate(self.shape) if size == shape[axis]]
+        return next((at for at in places if sp.Mul(*self.shape[:at]) == before), None)
+
     def numpy(self, operands: Sequence[Text]) -> Text:
         return Text(f"np.reshape({operands[0].source}, {shape_text(self.shape)})")
 
@@ -72,6 +80,12 @@ class Slice(Primitive):
             return program.add(Slice(upstream, self.key), label)
         return program.add(Place(upstream, self.key, program[self.source].type.shape), label)
 
+    def along(self, axes: Sequence[int | None], types: Sequence[Type]) -> Along:
+        (axis,) = axes
+        assert axis is not None
+        dropped = sum(isinstance(part, int) for part in self.key[:axis])
+        return axis - dropped if takes_all(self.key[axis]) else None
+
     def numpy(self, operands: Sequence[Text]) -> Text:
         return operands[0].indexed(_key_text(self.key), ())
 
@@ -89,6 +103,12 @@ class Place(Primitive):
 
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
         return program.add(Slice(upstream, self.key), label)
+
+    def along(self, axes: Sequence[int | None], types: Sequence[Type]) -> Along:
+        (axis,) = axes
+        kept = [at for at, part in enumerate(self.key) if not isinstance(part, int)]
+        assert axis is not None
+        return kept[axis] if takes_all(self.key[kept[axis]]) else None
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         key = ", ".join(_key_text(self.key))
@@ -112,6 +132,10 @@ class Concat(Primitive):
         key: list[int | Step] = [WHOLE] * len(program[upstream].type.shape)
         key[self.axis] = (start, stop, 1)
         return program.add(Slice(upstream, tuple(key)), label)
+
+    def along(self, axes: Sequence[int | None], types: Sequence[Type]) -> Along:
+        alike = all(axis == axes[0] for axis in axes)
+        return axes[0] if alike and axes[0] != self.axis else None
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         parts = ", ".join(operand.source for operand in operands)
@@ -173,6 +197,14 @@ class Gather(Primitive):
         shape = program[self.source].type.shape
         return program.add(ScatterAdd(upstream, self.rows, self.axis, shape), label)
 
+    def along(self, axes: Sequence[int | None], types: Sequence[Type]) -> Along:
+        source, rows = axes
+        if source is None:
+            return None if rows is None else self.axis + rows
+        if rows is not None or source == self.axis:
+            return None
+        return source if source < self.axis else source + len(types[1].shape) - 1
+
     def numpy(self, operands: Sequence[Text]) -> Text:
         source, rows = operands
         if self.axis == 0:
@@ -195,6 +227,10 @@ class ScatterAdd(Primitive):
 
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
         return None if position else program.add(Gather(upstream, self.rows, self.axis), label)
+
+    def along(self, axes: Sequence[int | None], types: Sequence[Type]) -> Along:
+        source, rows = axes
+        return "sum" if rows is not None and source == self.axis + rows else None
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         source, rows = operands

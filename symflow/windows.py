@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from symflow.errors import SymflowError
-from symflow.primitives import Primitive
+from symflow.primitives import Along, Primitive
 from symflow.program import Access, Builder, Label, Type, indices_of, kernel, slot
 from symflow.shapes import Shape
 from symflow.text import Text, shape_text
@@ -114,6 +114,12 @@ class Windows(Primitive):
         shape = program[self.source].type.shape
         return program.add(OverlapAdd(upstream, self.sliding, shape), label)
 
+    def along(self, axes: Sequence[int | None], types: Sequence[Type]) -> Along:
+        (axis,) = axes
+        if axis is None or axis in self.sliding.axes:
+            return None
+        return axis if axis < self.at else axis + len(self.sliding.size)
+
     def numpy(self, operands: Sequence[Text]) -> Text:
         return Text(
             f"_windows({operands[0].source}, {self.sliding.size}, {self.sliding.text()}"
@@ -141,6 +147,12 @@ class OverlapAdd(Primitive):
 
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
         return program.add(Windows(upstream, self.sliding, 0), label)
+
+    def along(self, axes: Sequence[int | None], types: Sequence[Type]) -> Along:
+        (axis,), inside = axes, len(self.sliding.size)
+        if axis is None or axis < inside or axis - inside in self.sliding.axes:
+            return None
+        return axis - inside
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         shape = shape_text(self.shape)

@@ -13,7 +13,7 @@ import symflow
 PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
-    ("errors", "continuation", "elimination"),
+    ("errors", "continuation", "elimination", "machine"),
     ("shapes", "initializers"),
     ("program",),
     ("elementwise", "text", "statements"),
@@ -41,6 +41,7 @@ ORDER = (
     ("sliding", "normalization"),
     ("convolution", "pooling"),
     ("linalg", "nn", "scanning", "losses", "train", "compiler", "initial", "memory"),
+    ("cores",),
     ("model", "loop", "session"),
     ("compilation",),
     ("emission",),

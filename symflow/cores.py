@@ -1,0 +1,412 @@
+"""The fast style of a module: loss and gradients through a workspace, block by block.
+
+    _block     rows → sums       the share of a block of rows, written to buffers
+    _evaluate  all rows → loss   what rows share, the sums of all blocks, what follows from them
+
+Both hold the statements of the plain style, in its order and under its formulas, taken apart into
+calls that write to buffers (`calls.py`, `storage.py`). A model without a batch (`batching.py`) has
+only the second function. With `gradients=False` both stop where the loss is known.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import sympy as sp
+
+from symflow.batching import Batch, Place, batched, places
+from symflow.calls import Call, Calls
+from symflow.contraction import NOMINAL_SIZE
+from symflow.layout import Function, signature, sizes_of
+from symflow.machine import BLOCK_BYTES, LEAST_BLOCK, MOST_BLOCK, NUMBER_BYTES
+from symflow.program import Constant, Input, Kernel, Program, Type
+from symflow.schedule import block
+from symflow.shapes import Shape
+from symflow.statements import INDENT, WIDTH, ForLoop, Names, Statement, call
+from symflow.storage import Buffer, Group, stored
+from symflow.text import shape_text
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a core is told of its module.
+
+    parameters  names of the Variables that are trained
+    arguments   names of the inputs of loss and gradients, in the model's order
+    constants   how each array constant is written, by its digest
+    gradient    the expression of a parameter's gradient as an array of its own
+    """
+
+    program: Program
+    parameters: Sequence[str]
+    arguments: Sequence[str]
+    constants: Mapping[str, str]
+    gradient: Callable[[str, str], str]
+
+
+@dataclass(frozen=True)
+class Core:
+    """The functions, and what the workspace holds.
+
+    rows       rows of a block at most; 0 where there are no blocks
+    count      what the number of rows is called
+    sizes      what the workspace is made for, beside the precision
+    lengths    the same as they are read off the inputs
+    workspace  the lines of its constructor
+    """
+
+    functions: tuple[Function, ...]
+    rows: int
+    count: str
+    sizes: tuple[str, ...]
+    lengths: tuple[str, ...]
+    workspace: tuple[str, ...]
+
+    @property
+    def parameters(self) -> str:
+        """The arguments of the workspace's constructor."""
+        return ", ".join(["self", *(f"{size}: int" for size in self.sizes), "dtype: Any"])
+
+    @property
+    def key(self) -> str:
+        """What tells workspaces apart."""
+        return ", ".join([*self.sizes, "dtype"]) + ("" if self.sizes else ",")
+
+    @property
+    def rest(self) -> str:
+        """The arguments of a workspace like this one for other rows."""
+        others = [f"self.key[{at}]" for at in range(1, len(self.sizes))]
+        return ", ".join([self.count, *others, "self.dtype"])
+
+
+def core(interface: Interface) -> Core:
+    """The functions of the fast style for the loss and gradients of a program."""
+    return _Core(interface).made()
+
+
+class _Core:
+    def __init__(self, interface: Interface) -> None:
+        self.interface = interface
+        outputs = interface.program.outputs
+        roots = {"loss": outputs["loss"]}
+        roots |= {f"d_{name}": outputs[f"d_{name}"] for name in interface.parameters}
+        self.batch: Batch | None = batched(interface.program, list(roots.values()))
+        program = self.batch.program if self.batch else interface.program
+        self.types = {
+            one.value.name: one.value.type
+            for one in program.definitions
+            if isinstance(one.value, Input)
+        }
+        self.written = {name: self._written(name) for name in self.types}
+        shapes = {self.written[name]: self.types[name].shape for name in self.written}
+        self.lengths = sizes_of(shapes)
+        if self.batch:
+            self.lengths[str(self.batch.total)] = self.lengths[str(self.batch.rows)]
+        taken = [*self.lengths, *interface.arguments, *interface.parameters]
+        self.constants = {
+            digest: _in_workspace(text) for digest, text in interface.constants.items()
+        }
+        self.code = block(program, roots, self.written, self.constants, taken, apart=self._apart)
+        self.names = Names([*taken, *self.code.names])
+        self.program = self.code.program
+        self.places = self._places(self.program, self.code.roots)
+        self.forward = self.program.live([self.code.roots["loss"]])
+        known = {text: self.types[name] for name, text in self.written.items()}
+        known |= {size: Type(()) for size in self.lengths}
+        known |= {
+            self.constants[one.value.digest]: one.type
+            for one in program.definitions
+            if isinstance(one.value, Constant) and one.value.digest in self.constants
+        }
+        self.calls = Calls(known, self.names.give)
+        self.buffers: list[Buffer] = []
+        self.outside = {
+            one.name: f"out_{one.name}"
+            for one in self.code.statements
+            if isinstance(one, Statement)
+            and self.places[one.tensor] == "row"
+            and one.tensor in self.code.roots.values()
+        }
+
+    def _written(self, name: str) -> str:
+        """An input as the functions write it: rows of a parameter are an argument."""
+        if name in self.interface.arguments or (self.batch and name in self.batch.axes):
+            return name
+        return f"p.{name}"
+
+    def _places(self, program: Program, roots: Mapping[str, int]) -> tuple[Place, ...]:
+        if self.batch is None:
+            everywhere: Place = "after"
+            return (everywhere,) * len(program.definitions)
+        return places(self.batch, program, list(roots.values()))
+
+    def _apart(self, program: Program, roots: Mapping[str, int]) -> set[int]:
+        """Sums and results are statements, and so is what all rows share, if it is an array."""
+        found = self._places(program, roots)
+        live = program.live(roots.values())
+        apart = {one for one in roots.values() if not isinstance(program[one].value, Input)}
+        for tensor, definition in enumerate(program.definitions):
+            if not live[tensor]:
+                continue
+            if found[tensor] == "sum":
+                apart.add(tensor)
+            if found[tensor] == "row":
+                apart |= {
+                    one
+                    for one in definition.value.operands
+                    if found[one] == "free" and _takes_work(program, one)
+                }
+        return apart
+
+    # --- functions ---
+
+    def made(self) -> Core:
+        functions: list[Function] = []
+        if self.batch is not None:
+            functions.append(self._block())
+        functions.append(self._evaluate())
+        count = str(self.batch.rows) if self.batch else ""
+        sizes = [count] if count else []
+        sizes += [
+            size
+            for size in self.lengths
+            if size != count and any(_has(one.type, size) for one in self.buffers)
+        ]
+        lengths = [self.lengths[size] for size in sizes]
+        if count:
+            lengths[0] = f"min({lengths[0]}, BLOCK)"
+        rows = self._rows() if count else 0
+        return Core(tuple(functions), rows, count, tuple(sizes), tuple(lengths), self._workspace())
+
+    def _statements(self, *wanted: Place) -> list[Statement | ForLoop]:
+        """The statements of some places; those that the loss needs come first."""
+        found = [one for one in self.code.statements if self.places[one.tensor] in wanted]
+        return sorted(found, key=lambda one: not self.forward[one.tensor])
+
+    def _group(self, one: Statement | ForLoop) -> Group:
+        if isinstance(one, ForLoop):
+            reads = _names("\n".join(one.lines))
+            own = tuple(Call(name, "", (), reads) for name in one.names)
+            return Group(None, own, tuple(one.lines))
+        type_ = self.program[one.tensor].type
+        calls = self.calls.group(one, type_)
+        out = self.outside.get(one.name)
+        lines = () if out is None or calls[-1].type else (f"np.copyto({out}, {one.name})",)
+        return Group(one, tuple(calls), behind=lines)
+
+    def _scalars(self) -> dict[str, bool]:
+        return {
+            one.name: not self.program[one.tensor].type.shape
+            for one in self.code.statements
+            if isinstance(one, Statement)
+        }
+
+    def _block(self) -> Function:
+        assert self.batch is not None
+        statements = self._statements("row", "sum")
+        forward = [one for one in statements if self.forward[one.tensor]]
+        groups = [self._group(one) for one in forward]
+        first = [name for one in forward if self._is_sum(one) for name in one.names]
+        groups.append(Group(None, (), _returned(first, "if not gradients:")))
+        groups += [self._group(one) for one in statements[len(forward) :]]
+        sums = [name for one in statements if self._is_sum(one) for name in one.names]
+        found = stored(groups, sums, self._scalars(), self.outside)
+        self.buffers += found.buffers
+        self.sums = first, sums[len(first) :]
+        lines = [line for group in found.lines for line in group]
+        lines += _returned(sums)
+        read = _names("\n".join(lines))
+        passed = self._passed(read)
+        size, length = str(self.batch.rows), self.lengths[str(self.batch.rows)]
+        prelude = [f"{size} = {length}"] if size in read else []
+        prelude += self._sizes(read, {size, str(self.batch.total)})
+        prelude += ["dtype = work.dtype"] if "dtype" in read else []
+        arguments = ["work: _Workspace", *(f"{name}: {kind}" for name, kind in passed.items())]
+        arguments += [f"{out}: Array" for out in self.outside.values()] + ["gradients: bool"]
+        self.passed = list(passed)
+        doc = (
+            "What a block of rows adds to the sums: those of the loss, then those of its gradient.",
+        )
+        return Function(signature("_block", arguments, "tuple[Any, ...]"), doc, (*prelude, *lines))
+
+    def _is_sum(self, one: Statement | ForLoop) -> bool:
+        return self.places[one.tensor] == "sum"
+
+    def _passed(self, read: Sequence[str]) -> dict[str, str]:
+        """What the block reads: parameters, inputs, what all rows share, the number of rows."""
+        assert self.batch is not None
+        free = {name for one in self._statements("free") for name in one.names}
+        passed = {"p": "Parameters"} if "p" in read else {}
+        inputs = [*self.interface.arguments, *self.interface.parameters]
+        needed = set(read) | {self.lengths[str(self.batch.rows)].partition(".")[0]}
+        passed |= {name: "Array" for name in inputs if name in needed}
+        passed |= {name: "Any" for name in self.code.names if name in free and name in read}
+        return passed | ({str(self.batch.total): "int"} if str(self.batch.total) in read else {})
+
+    def _evaluate(self) -> Function:
+        groups = [self._group(one) for one in self._statements("free")] if self.batch else []
+        if self.batch is not None:
+            groups += self._blocks()
+        statements = self._statements("after")
+        forward = [one for one in statements if self.forward[one.tensor]]
+        groups += [self._group(one) for one in forward]
+        loss = self.code.results["loss"]
+        stop = ["if not gradients:", f"    return float({loss}), None"]
+        if self.batch is not None and self.sums[1]:
+            stop.append(f"{_targets(self.sums[1])} = rest")
+        groups.append(Group(None, (), tuple(stop)))
+        groups += [self._group(one) for one in statements[len(forward) :]]
+        results = self.code.results
+        fields = [
+            f"{name}={self.interface.gradient(name, results[f'd_{name}'])}"
+            for name in self.interface.parameters
+        ]
+        last = call("return float(" + loss + "), Parameters", fields, "")
+        found = stored(groups, _names("\n".join(last)), self._scalars(), {})
+        self.buffers += found.buffers
+        lines = [line for group in found.lines for line in group]
+        read = _names("\n".join([*lines, *last]))
+        prelude = ["work = works[0]"] if "work" in read else []
+        prelude += self._sizes(read, set())
+        prelude += ["dtype = works[0].dtype"] if "dtype" in read else []
+        arguments = ["works: Sequence[_Workspace]", "p: Parameters"]
+        arguments += [f"{name}: Array" for name in self.interface.arguments]
+        arguments += ["gradients: bool"]
+        return Function(
+            signature("_evaluate", arguments, "tuple[float, Any]"),
+            ("The loss and, unless only that is wanted, its gradient, in the workspace.",),
+            (*prelude, *lines, *last),
+        )
+
+    def _sizes(self, read: Sequence[str], but: set[str]) -> list[str]:
+        return [f"{n} = {text}" for n, text in self.lengths.items() if n in read and n not in but]
+
+    def _blocks(self) -> list[Group]:
+        """The statements that add up the blocks."""
+        assert self.batch is not None
+        total = str(self.batch.total)
+        outs = {name: one for one in self.outside for name in [one]}
+        lines = [f"{name} = np.empty({self._whole(name)}, dtype)" for name in outs]
+        whole = [self._argument(name, "") for name in self.passed] + [*outs]
+        parts = [self._argument(name, "rows") for name in self.passed]
+        parts += [f"{name}[{self._key(name)}]" for name in outs]
+        inside = call("sums = _block", ["work", *whole, "gradients"], "", 8)
+        each = call("_block", ["work", *parts, "gradients"], "", 12)
+        lines += [f"if {total} <= BLOCK:", *(f"    {line}" for line in inside), "else:"]
+        lines += [
+            "    sums = _summed(",
+            "        works,",
+            f"        {total},",
+            f"        lambda work, rows: {each[0]}",
+            *(f"        {line}" for line in each[1:]),
+        ]
+        lines[-1] += ","
+        lines.append("    )")
+        first, rest = self.sums
+        if not rest:
+            lines.append(f"{_targets(first)} = sums")
+        else:
+            lines.append(f"{', '.join([*first, '*rest'])} = sums")
+        reads = tuple(name for name in _names("\n".join(lines)))
+        own = tuple(Call(name, "", (), reads) for name in (*first, *rest))
+        return [Group(None, own, tuple(lines))]
+
+    def _argument(self, name: str, rows: str) -> str:
+        """An argument of the block, of all rows or of some."""
+        assert self.batch is not None
+        text = name if name not in self.interface.parameters else f"p.{name}"
+        axis = self.batch.axes.get(name)
+        return text if axis is None or not rows else f"{text}[{':, ' * axis}{rows}]"
+
+    def _tensor(self, name: str) -> int:
+        return next(
+            one.tensor
+            for one in self.code.statements
+            if isinstance(one, Statement) and one.name == name
+        )
+
+    def _key(self, name: str) -> str:
+        assert self.batch is not None
+        shape = self.program[self._tensor(name)].type.shape
+        return ":, " * shape.index(self.batch.rows) + "rows"
+
+    def _whole(self, name: str) -> str:
+        """The shape of a result with all rows."""
+        assert self.batch is not None
+        shape = self.program[self._tensor(name)].type.shape
+        return shape_text(
+            tuple(self.batch.total if size == self.batch.rows else size for size in shape)
+        )
+
+    # --- the workspace ---
+
+    def _workspace(self) -> tuple[str, ...]:
+        lines = [
+            f"self.{self.constants[digest].removeprefix('work.')} = {text}"
+            for digest, text in self.interface.constants.items()
+            if self.constants[digest].startswith("work.")
+        ]
+        for buffer in self.buffers:
+            shape = shape_text(buffer.type.shape)
+            kind = "bool" if buffer.type.dtype == "bool" else "dtype"
+            lines.append(f"self.{buffer.name}: Array = np.empty({shape}, {kind})")
+        return tuple(lines)
+
+    def _rows(self) -> int:
+        """Rows of a block such that what it reads and writes stays in the cache."""
+        assert self.batch is not None
+        shapes = [one.type.shape for one in self.buffers]
+        shapes += [self.types[name].shape for name in self.batch.axes]
+        each = sum(_elements(one, self.batch.rows) for one in shapes if self.batch.rows in one)
+        fits = BLOCK_BYTES / (NUMBER_BYTES * max(each, 1))
+        power = 1
+        while power * 3 <= fits * 2:  # the nearest power of two
+            power *= 2
+        return max(LEAST_BLOCK, min(MOST_BLOCK, power))
+
+
+def _elements(shape: Shape, rows: sp.Symbol) -> int:
+    """Entries per row."""
+    sizes = [size for size in shape if size != rows]
+    return int(sp.Mul(*(size if size.is_Integer else NOMINAL_SIZE for size in sizes)))
+
+
+def _has(type_: Type, size: str) -> bool:
+    return any(str(symbol) == size for part in type_.shape for symbol in part.free_symbols)
+
+
+def _in_workspace(text: str) -> str:
+    """Where a constant of floats is kept in the precision of the workspace."""
+    inside = text.removeprefix("np.asarray(").partition(",")[0]
+    return f"work.{inside.strip('_')}" if text.startswith("np.asarray(") else text
+
+
+def _takes_work(program: Program, tensor: int) -> bool:
+    """Whether something is better computed once than for every block."""
+    definition = program[tensor]
+    value = definition.value
+    if not definition.type.shape or not value.operands:
+        return False
+    return not (isinstance(value, Kernel) and (value.is_index_map or value.is_literal))
+
+
+def _names(source: str) -> tuple[str, ...]:
+    """The names that a source mentions."""
+    wrapped = "def f():\n" + "\n".join(f"    {line}" for line in source.splitlines())
+    nodes = ast.walk(ast.parse(wrapped + "\n    pass"))
+    return tuple(dict.fromkeys(one.id for one in nodes if isinstance(one, ast.Name)))
+
+
+def _targets(names: Sequence[str]) -> str:
+    return f"({names[0]},)" if len(names) == 1 else ", ".join(names)
+
+
+def _returned(names: Sequence[str], condition: str = "") -> tuple[str, ...]:
+    inside = INDENT + (INDENT if condition else 0)
+    line = f"return {_targets(names)}"
+    lines = [line] if inside + len(line) <= WIDTH else call("return ", list(names), "", inside)
+    if not condition:
+        return tuple(lines)
+    return (condition, *(f"    {line}" for line in lines))

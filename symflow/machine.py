@@ -1,0 +1,15 @@
+"""What the schedule assumes of the machine: measured figures, as named defaults in one place."""
+
+from __future__ import annotations
+
+BLOCK_BYTES = 1 << 20
+"""What one block of rows may take, inputs and buffers together: it should stay in the L2 cache."""
+
+LEAST_BLOCK = 128
+"""Rows below which a matrix product runs at a fraction of its speed, whatever the cache holds."""
+
+MOST_BLOCK = 16384
+"""Rows beyond which nothing is gained: by then a call is a small part of its own work."""
+
+NUMBER_BYTES = 8
+"""Of a number in an estimate: models are compiled for both precisions, and this is the larger."""

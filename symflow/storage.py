@@ -1,0 +1,184 @@
+"""Calls → lines with places: which buffer of the workspace each result is written to.
+
+A result needs its place from the call that writes it first to the last one that reads it, or
+reads a view of it. A result may be written over an operand that is not needed afterwards, if the
+call goes through both entry by entry; else it gets a buffer that is free again, or a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from symflow.calls import Call
+from symflow.program import Type
+from symflow.statements import INDENT, WIDTH, Statement, assignment, call
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """An array of the workspace."""
+
+    name: str
+    type: Type
+
+
+@dataclass(frozen=True)
+class Group:
+    """A statement and the calls that compute it; lines before and behind stand as they are.
+
+    A call without a function stands for what the lines do.
+    """
+
+    statement: Statement | None
+    calls: tuple[Call, ...]
+    lines: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The source of some groups, and the buffers that they write to."""
+
+    lines: tuple[tuple[str, ...], ...]
+    buffers: tuple[Buffer, ...]
+
+
+def stored(
+    groups: Sequence[Group],
+    results: Sequence[str],
+    scalars: Mapping[str, bool],
+    outside: Mapping[str, str],
+    indent: int = INDENT,
+) -> Stored:
+    """Find a place for every result.
+
+    results  names that are read after the last call
+    scalars  names that are no arrays, and so no views
+    outside  for results that are written to an array which is given, how it is written
+    """
+    places = _Places(groups, results, scalars, outside)
+    lines = tuple(tuple(_lines(group, places, indent)) for group in groups)
+    return Stored(lines, tuple(places.buffers))
+
+
+class _Places:
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        results: Sequence[str],
+        scalars: Mapping[str, bool],
+        outside: Mapping[str, str],
+    ) -> None:
+        self.calls = [one for group in groups for one in group.calls]
+        self.buffers: list[Buffer] = []
+        self.outs: list[str] = []  # of each call: where it writes, "" if NumPy finds the place
+        self._place: dict[str, str] = dict(outside)
+        self._types: dict[str, Type] = {}
+        self._outside = outside
+        self._last = self._last_reads(results, scalars)
+        self._dying: dict[int, list[str]] = {}
+        for name, at in self._last.items():
+            self._dying.setdefault(at, []).append(name)
+        self._free: dict[Type, list[str]] = {}
+        self._next = 0
+        for at, one in enumerate(self.calls):
+            self.outs.append(self._out(at, one))
+
+    def _last_reads(self, results: Sequence[str], scalars: Mapping[str, bool]) -> dict[str, int]:
+        """The last call that needs what is in the place of a name."""
+        behind: dict[str, tuple[str, ...]] = {}  # the results that a view looks at
+        last: dict[str, int] = {}
+
+        def read(name: str, at: int) -> None:
+            for base in behind.get(name, (name,)):
+                last[base] = max(last.get(base, 0), at)
+
+        for at, one in enumerate(self.calls):
+            for name in one.reads:
+                read(name, at)
+            last.setdefault(one.target, at)
+            if one.type is None and one.function != "np.copyto":
+                bases = (base for name in one.reads for base in behind.get(name, (name,)))
+                behind[one.target] = () if scalars.get(one.target) else tuple(dict.fromkeys(bases))
+        for name in results:
+            read(name, len(self.calls))
+        return last
+
+    def _out(self, at: int, one: Call) -> str:
+        if one.type is None:
+            self._release(at)
+            return ""
+        if one.target in self._types:
+            self._release(at)
+            return one.target
+        self._types[one.target] = one.type
+        if one.target in self._outside:
+            self._release(at)
+            return self._outside[one.target]
+        over = next((name for name in one.aligned if self._gives_way(name, at, one.type)), None)
+        if over is not None:
+            self._place[one.target] = self._place[over]
+            self._release(at, over)
+            return over
+        free = self._free.get(one.type)
+        if free:
+            place = free.pop()
+        else:
+            place = one.target
+            self.buffers.append(Buffer(place, one.type))
+        self._place[one.target] = place
+        self._release(at)
+        return f"work.{place}"
+
+    def _gives_way(self, name: str, at: int, type_: Type) -> bool:
+        return (
+            self._types.get(name) == type_ and self._last[name] == at and name not in self._outside
+        )
+
+    def _release(self, at: int, over: str | None = None) -> None:
+        """The places that nothing needs after this call are free again."""
+        for name in self._dying.get(at, ()):
+            if name in self._place and name != over and name not in self._outside:
+                self._free.setdefault(self._types[name], []).append(self._place.pop(name))
+        if over is not None:
+            self._place.pop(over, None)
+
+    def next_out(self) -> str:
+        self._next += 1
+        return self.outs[self._next - 1]
+
+
+def _lines(group: Group, places: _Places, indent: int) -> list[str]:
+    """The source of a group, under its formula and the model line it comes from."""
+    lines = [*group.lines]
+    statement = group.statement
+    if statement is not None:
+        lines += _comments(statement, indent)
+    for one in group.calls:
+        out = places.next_out()
+        if one.function:
+            lines += _call_lines(one, out, indent)
+    return [*lines, *group.behind]
+
+
+def _comments(statement: Statement, indent: int) -> list[str]:
+    about = statement.comment.removeprefix("# ")
+    if not statement.formula:
+        return [f"# {statement.name}: {about}"]
+    line = f"# {statement.formula}  {about}"
+    if indent + len(line) <= WIDTH:
+        return [line]
+    if indent + 2 + len(statement.formula) <= WIDTH:
+        return [f"# {statement.formula}", f"# {about}"]
+    return [f"# {statement.name}: {about}"]
+
+
+def _call_lines(one: Call, out: str, indent: int) -> list[str]:
+    if one.function == "np.copyto":
+        return call("np.copyto", list(one.arguments), "", indent)
+    if one.type is None:
+        return assignment(one.target, one.function, indent)
+    place = f"out={out}" if one.keyword else out
+    opening = one.function if out == one.target else f"{one.target} = {one.function}"
+    return call(opening, [*one.arguments, place], "", indent)
