@@ -6,7 +6,7 @@ import ast
 import importlib.util
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +19,7 @@ from symflow.derivatives import dependencies
 from symflow.emission import emit
 from symflow.errors import SymflowError
 from symflow.files import compilation, write
+from symflow.functional import functional
 from symflow.graph import Tensor
 from symflow.model import Model
 from symflow.shapes import Shape
@@ -31,14 +32,23 @@ Array = NDArray[Any]
 class Subject:
     """A generated module, and the run of the compiler that made it where that is known.
 
-    name    what it is called in messages
-    source  the module's text
+    name        what it is called in messages
+    source      the module's text
+    tree        the module as Python reads it, functions without places (`functional.py`)
+    functional  the module with those functions
     """
 
     name: str
     module: ModuleType
     source: str
     compilation: Compilation | None = None
+    tree: ast.Module = field(default_factory=lambda: ast.Module([], []))
+    functional: ModuleType | None = None
+
+    @property
+    def pure(self) -> ModuleType:
+        """The module with functions that take any kind of number."""
+        return self.module if self.functional is None else self.functional
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -55,7 +65,7 @@ class Subject:
 
     def loss(self, parameters: Sequence[Any], inputs: Mapping[str, Any]) -> Any:
         """The loss, of any kind of number: arguments are not checked, nor the result converted."""
-        function = self.module._loss
+        function = self.pure._loss
         names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
         return function(self.module.Parameters(*parameters), *(inputs[name] for name in names))
 
@@ -68,7 +78,7 @@ def subject(
         return _compiled("the graph", Compilation(_model(of), shapes or {}))
     if isinstance(of, ModuleType):
         file = getattr(of, "__file__", None)
-        if hasattr(of, "_loss") and file is not None and not shapes:
+        if hasattr(of, "initial_parameters") and file is not None and not shapes:
             return _with_gradients(Subject(of.__name__, of, _text(Path(file))))
         if file is None:
             raise SymflowError(f"{of.__name__}: a module without gradients and without a file")
@@ -136,11 +146,12 @@ def _imported(path: Path) -> ModuleType:
 
 
 def _with_gradients(found: Subject) -> Subject:
-    needed = ("gradients", "_loss", "initial_parameters")
+    needed = ("gradients", "loss", "initial_parameters")
     missing = [name for name in needed if not hasattr(found.module, name)]
     if missing:
         raise SymflowError(f"{found.name}: a module without gradients: no {', '.join(missing)}")
-    return found
+    module, tree = functional(found.module, ast.parse(found.source))
+    return replace(found, functional=module, tree=tree)
 
 
 # --- points --------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import CodeType
 from typing import Any
 
@@ -53,10 +53,11 @@ class Trace:
         self.subject = of
         self.statements: list[Statement] = []
         self._codes: list[CodeType] = []
+        self._nodes: list[list[ast.stmt]] = []
         self.arguments: list[str] = []
         self.loss: CodeType | None = None
         self._lines = of.source.splitlines()
-        for node in ast.parse(of.source).body:
+        for node in of.tree.body:
             if isinstance(node, ast.FunctionDef) and node.name == "_loss_and_gradients":
                 self.arguments = [one.arg for one in node.args.args]
                 self._read(node)
@@ -70,8 +71,26 @@ class Trace:
                         loss = loss.args[0]
                     self.loss = compile(ast.Expression(loss), "<loss>", "eval")
             elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
-                self.statements.append(self._statement(node))
-                self._codes.append(compile(ast.Module([node], []), "<module>", "exec"))
+                self._add(node)
+
+    def _add(self, node: ast.stmt) -> None:
+        """Add a statement; what goes on to compute the same name is part of it."""
+        statement, nodes = self._statement(node), [node]
+        if self.statements and statement.name and self.statements[-1].name == statement.name:
+            first = self.statements.pop()
+            self._codes.pop()
+            nodes = [*self._nodes.pop(), node]
+            statement = replace(
+                first,
+                text=f"{first.text}; {statement.text}",
+                reads=(*first.reads, *statement.reads),
+            )
+        elif statement.origin is None and self.subject.pure is not self.subject.module:
+            above = self.statements[-1].origin if self.statements else None
+            statement = replace(statement, origin=above)  # one comment stands above all its calls
+        self.statements.append(statement)
+        self._nodes.append(nodes)
+        self._codes.append(compile(ast.Module(nodes, []), "<module>", "exec"))
 
     def _statement(self, node: ast.stmt) -> Statement:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
@@ -97,7 +116,7 @@ class Trace:
     def at_line(self, line: int) -> Statement | None:
         """The statement of either function that computes the loss, at a line of the module."""
         kinds = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return)
-        for function in ast.walk(ast.parse(self.subject.source)):
+        for function in ast.walk(self.subject.tree):
             if isinstance(function, ast.FunctionDef):
                 for node in function.body:
                     if node.lineno <= line <= (node.end_lineno or 0) and isinstance(node, kinds):
@@ -123,7 +142,7 @@ class Trace:
         self, point: Point, changes: Mapping[str, Change] | None = None
     ) -> Iterator[tuple[Statement, dict[str, Any]]]:
         """Run it; after each statement, it and all names. `changes` are made when assigned."""
-        names: dict[str, Any] = dict(vars(self.subject.module))
+        names: dict[str, Any] = dict(vars(self.subject.pure))
         names |= {self.arguments[0]: point.parameters, **point.inputs}
         with np.errstate(all="ignore"):
             for statement, code in zip(self.statements, self._codes, strict=True):

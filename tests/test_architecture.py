@@ -13,7 +13,7 @@ import symflow
 PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
-    ("errors", "continuation", "elimination", "machine"),
+    ("errors", "continuation", "elimination", "functional", "machine"),
     ("shapes", "initializers"),
     ("program",),
     ("elementwise", "text", "statements"),

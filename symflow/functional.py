@@ -1,0 +1,187 @@
+"""A module of the fast style as functions that write to no place.
+
+Buffers hold real numbers, and are written again and again. A derivative by the complex step wants
+complex ones, and a diagnosis wants to see what each statement has computed. So `_loss` and
+`_loss_and_gradients` are made anew from what the module does: `np.add(x, b, x)` is read as
+`x = np.add(x, b)`, and a block of rows is all rows. Nothing else is changed, and every statement
+keeps its line.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from types import ModuleType
+
+import numpy as np
+
+
+def functional(module: ModuleType, tree: ast.Module) -> tuple[ModuleType, ast.Module]:
+    """The module and its tree without places; the same two if it writes to none."""
+    functions = {one.name: one for one in tree.body if isinstance(one, ast.FunctionDef)}
+    if "_evaluate" not in functions:
+        return module, tree
+    body = _spliced(functions)
+    evaluate = functions["_evaluate"]
+    arguments = copy.deepcopy(evaluate.args)
+    arguments.args = arguments.args[1:-1]  # no workspaces, and no choice
+    made = [
+        _function("_loss", arguments, _until_loss(body)),
+        _function("_loss_and_gradients", arguments, _to_the_end(body)),
+    ]
+    changed = ast.Module([*(one for one in tree.body if not _is_remade(one)), *made], [])
+    ast.fix_missing_locations(changed)
+    result = ModuleType(module.__name__)
+    result.__file__ = module.__file__
+    result.__dict__.update(vars(module))
+    exec(compile(ast.Module(list(made), []), module.__file__ or "", "exec"), result.__dict__)
+    return result, changed
+
+
+def _is_remade(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name in ("_loss", "_loss_and_gradients")
+
+
+def _function(name: str, arguments: ast.arguments, body: list[ast.stmt]) -> ast.FunctionDef:
+    made = ast.parse(f"def {name}(): pass").body[0]
+    assert isinstance(made, ast.FunctionDef)
+    made.args, made.body = arguments, body
+    return ast.fix_missing_locations(made)
+
+
+def _spliced(functions: dict[str, ast.FunctionDef]) -> list[ast.stmt]:
+    """The statements of `_evaluate`, with those of `_block` where it is called."""
+    borrowed = copy.deepcopy(functions["_loss_and_gradients"].body[1])
+    assert isinstance(borrowed, ast.Assign)
+    assert isinstance(borrowed.value, ast.Call)
+    borrowed.value.args[0] = ast.Constant(1)
+    body: list[ast.stmt] = [borrowed]
+    for statement in functions["_evaluate"].body[1:]:
+        if isinstance(statement, ast.If) and "BLOCK" in _names(statement.test):
+            body += _block(functions["_block"], statement)
+        else:
+            body += _without_place(statement)
+    return body
+
+
+def _block(function: ast.FunctionDef, branch: ast.If) -> list[ast.stmt]:
+    """The statements of the block for all rows, under the names that it gives its arguments."""
+    (called,) = branch.body
+    assert isinstance(called, ast.Assign)
+    assert isinstance(called.value, ast.Call)
+    body: list[ast.stmt] = []
+    for argument, value in zip(function.args.args, called.value.args, strict=True):
+        if argument.arg != ast.unparse(value) and argument.arg != "gradients":
+            body.append(ast.Assign([ast.Name(argument.arg, ast.Store())], value, lineno=0))
+    for statement in function.body[1:]:
+        if isinstance(statement, ast.Return):
+            body.append(_sums(statement))
+        elif _is_stop(statement):
+            stop = copy.copy(statement)
+            assert isinstance(stop, ast.If)
+            (given,) = stop.body
+            assert isinstance(given, ast.Return)
+            stop.body = [_sums(given)]
+            body.append(stop)
+        else:
+            body += _without_place(statement)
+    return body
+
+
+def _sums(given: ast.Return) -> ast.Assign:
+    assert given.value is not None
+    return ast.copy_location(ast.Assign([ast.Name("sums", ast.Store())], given.value), given)
+
+
+def _is_stop(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.If) and "gradients" in _names(statement.test)
+
+
+def _until_loss(body: list[ast.stmt]) -> list[ast.stmt]:
+    """What is done where only the loss is wanted; the loss stays the number that it is."""
+    found: list[ast.stmt] = []
+    skipping = False
+    for statement in body:
+        if _is_stop(statement):
+            assert isinstance(statement, ast.If)
+            (given,) = statement.body
+            if isinstance(given, ast.Return):
+                return [*found, _loss_of(given)]
+            found.append(given)
+            skipping = True  # the rest of the block
+        elif isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            skipping = skipping and statement.targets[0].id != "sums"
+            if not skipping and statement.targets[0].id != "sums":
+                found.append(statement)
+        elif not skipping:
+            found.append(statement)
+    raise AssertionError("a function that does not say where the loss is known")
+
+
+def _loss_of(given: ast.Return) -> ast.Return:
+    """`return loss` of `return float(loss), None`."""
+    assert isinstance(given.value, ast.Tuple)
+    loss = given.value.elts[0]
+    assert isinstance(loss, ast.Call)
+    return ast.copy_location(ast.Return(loss.args[0]), given)
+
+
+def _to_the_end(body: list[ast.stmt]) -> list[ast.stmt]:
+    return [statement for statement in body if not _is_stop(statement)]
+
+
+# --- places --------------------------------------------------------------------------------------
+
+
+def _without_place(statement: ast.stmt) -> list[ast.stmt]:
+    """The statement with the result of its call bound to a name rather than written somewhere."""
+    call = getattr(statement, "value", None)
+    if not isinstance(call, ast.Call):
+        return [statement]
+    function = ast.unparse(call.func)
+    if function == "np.copyto":
+        return _copied(statement, call)
+    place = _place(call, function)
+    if place is None:
+        return [statement]
+    if isinstance(place, ast.Name) and place.id.startswith("out_"):
+        return [statement]  # a row of a gradient, which nothing reads
+    bare = copy.copy(call)
+    bare.args = [one for one in call.args if one is not place]
+    bare.keywords = [one for one in call.keywords if one.value is not place]
+    if isinstance(statement, ast.Assign):
+        changed = ast.Assign(statement.targets, bare)
+    else:
+        assert isinstance(place, ast.Name)
+        changed = ast.Assign([ast.Name(place.id, ast.Store())], bare)
+    return [ast.fix_missing_locations(ast.copy_location(changed, statement))]
+
+
+def _place(call: ast.Call, function: str) -> ast.expr | None:
+    """The argument that says where the result is written."""
+    for keyword in call.keywords:
+        if keyword.arg == "out":
+            return keyword.value
+    if function.endswith(".dot") and len(call.args) == 2:
+        return call.args[1]
+    ufunc = getattr(np, function.removeprefix("np."), None)
+    if isinstance(ufunc, np.ufunc) and len(call.args) == ufunc.nin + 1:
+        return call.args[-1]
+    return None
+
+
+def _copied(statement: ast.stmt, call: ast.Call) -> list[ast.stmt]:
+    """`np.copyto(x, y, where=c)` as `x = np.where(c, y, x)`."""
+    target, source = call.args
+    assert isinstance(target, ast.Name)
+    if not call.keywords:
+        return [statement]
+    chosen = ast.parse("np.where()", mode="eval").body
+    assert isinstance(chosen, ast.Call)
+    chosen.args = [call.keywords[0].value, source, ast.Name(target.id, ast.Load())]
+    changed = ast.Assign([ast.Name(target.id, ast.Store())], chosen)
+    return [ast.fix_missing_locations(ast.copy_location(changed, statement))]
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
