@@ -22,7 +22,7 @@ This file belongs to whoever compiled it. It needs NumPy and nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
@@ -103,114 +103,266 @@ def probability(parameters: Parameters, pixels: ArrayLike) -> Array:
 # --- gradients -----------------------------------------------------------------------------------
 
 
-def loss(parameters: Parameters, pixels: ArrayLike, digit: ArrayLike) -> float:
-    """The loss, a scalar: what training makes small."""
+def loss(parameters: Parameters, pixels: ArrayLike, digit: ArrayLike, *, threads: int = 1) -> float:
+    """The loss, a scalar: what training makes small.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     pixels, digit = _checked_inputs(p[0].dtype, pixels=pixels, digit=digit)
-    return float(_loss(p, pixels, digit))
+    works = _borrowed(threads, min(pixels.shape[0], BLOCK), p[0].dtype)
+    value, _ = _evaluate(works, p, pixels, digit, False)
+    _give_back(works)
+    return value
 
 
-def gradients(parameters: Parameters, pixels: ArrayLike, digit: ArrayLike) -> Parameters:
-    """The exact derivative of the loss by every parameter."""
+def gradients(
+    parameters: Parameters,
+    pixels: ArrayLike,
+    digit: ArrayLike,
+    *,
+    threads: int = 1,
+) -> Parameters:
+    """The exact derivative of the loss by every parameter.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     pixels, digit = _checked_inputs(p[0].dtype, pixels=pixels, digit=digit)
-    return _loss_and_gradients(p, pixels, digit)[1]
+    return _loss_and_gradients(threads, p, pixels, digit)[1]
 
 
 def loss_and_gradients(
-    parameters: Parameters, pixels: ArrayLike, digit: ArrayLike
+    parameters: Parameters,
+    pixels: ArrayLike,
+    digit: ArrayLike,
+    *,
+    threads: int = 1,
 ) -> tuple[float, Parameters]:
-    """The loss, and its exact derivative by every parameter."""
+    """The loss, and its exact derivative by every parameter.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     pixels, digit = _checked_inputs(p[0].dtype, pixels=pixels, digit=digit)
-    return _loss_and_gradients(p, pixels, digit)
+    return _loss_and_gradients(threads, p, pixels, digit)
 
 
-def _loss(p: Parameters, pixels: Array, digit: Array) -> Any:
-    """The loss, for arguments that are checked already."""
+def _loss_and_gradients(
+    threads: int, p: Parameters, pixels: Array, digit: Array
+) -> tuple[float, Parameters]:
+    """The loss and its gradient, in arrays of their own."""
+    works = _borrowed(threads, min(pixels.shape[0], BLOCK), p[0].dtype)
+    value, d = _evaluate(works, p, pixels, digit, True)
+    d = Parameters(*(np.array(one) for one in d))
+    _give_back(works)
+    return value, d
+
+
+# --- workspace -----------------------------------------------------------------------------------
+
+BLOCK = 128  # rows at a time: what they need stays in the cache
+
+
+class _Workspace:
+    """Buffers for a block of rows, written again and again; never used by two threads at once."""
+
+    def __init__(self, n: int, dtype: Any) -> None:
+        self.key = (n, dtype)
+        self.dtype = dtype
+        self.pooled: Array = np.empty((n, 4, 4, 16), dtype)
+        self.logits: Array = np.empty((n, 10), dtype)
+        self.probability_shifted_part: Array = np.empty((n, 1), dtype)
+        self.probability_exp: Array = np.empty((n, 10), dtype)
+        self.cross_entropy_one_hot_part: Array = np.empty((n, 10), bool)
+        self.cross_entropy_one_hot: Array = np.empty((n, 10), dtype)
+        self.cross_entropy_terms_part: Array = np.empty((n, 1), dtype)
+        self.cross_entropy: Array = np.empty((n,), dtype)
+        self.d_b2: Array = np.empty((10,), dtype)
+        self.d_w2: Array = np.empty((256, 10), dtype)
+        self.pooled_ties_part: Array = np.empty((2, 2, n, 4, 4, 16), bool)
+        self.pooled_ties: Array = np.empty((2, 2, n, 4, 4, 16), dtype)
+        self.d_features_sum_part: Array = np.empty((n, 8, 8, 16), bool)
+        self.d_features_sum: Array = np.empty((n, 8, 8, 16), dtype)
+        self.d_b1: Array = np.empty((16,), dtype)
+        self.rest: _Workspace | None = None
+
+    def of(self, n: int) -> _Workspace:
+        """A workspace for so many rows: this one, or the one for the last block."""
+        if n == self.key[0]:
+            return self
+        if self.rest is None or self.rest.key[0] != n:
+            self.rest = _Workspace(n, self.dtype)
+        return self.rest
+
+
+_idle: dict[Any, list[_Workspace]] = {}  # workspaces that no call uses now
+
+
+def _borrowed(threads: int, *key: Any) -> list[_Workspace]:
+    """A workspace for each thread, of those that are idle as long as there are any."""
+    if threads < 1:
+        raise ValueError(f"threads: expected 1 or more, got {threads}")
+    works: list[_Workspace] = []
+    for _ in range(threads):
+        try:
+            works.append(_idle[key].pop())  # one step, also where threads meet
+        except LookupError:
+            works.append(_Workspace(*key))
+    return works
+
+
+def _give_back(works: Sequence[_Workspace]) -> None:
+    """Keep workspaces for the next call; those for sizes that are not met again go."""
+    if len(_idle) > 8:
+        _idle.clear()
+    _idle.setdefault(works[0].key, []).extend(works)
+
+
+def _summed(
+    works: Sequence[_Workspace], n: int, block: Callable[[_Workspace, slice], Sequence[Any]]
+) -> Sequence[Any]:
+    """The sums of all blocks, added in the order of the rows; each workspace has a thread."""
+    blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    share = -(-len(blocks) // len(works))
+
+    def added(number: int) -> list[Any]:
+        sums: list[Any] = []
+        for rows in blocks[number * share : (number + 1) * share]:
+            part = block(works[number].of(rows.stop - rows.start), rows)
+            if not sums:
+                sums = [np.array(one) for one in part]
+            else:
+                for whole, one in zip(sums, part, strict=True):
+                    np.add(whole, one, whole)
+        return sums
+
+    if len(works) == 1:
+        return added(0)
+    from concurrent.futures import ThreadPoolExecutor  # slow to import
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        first, *others = (sums for sums in pool.map(added, range(len(works))) if sums)
+    for other in others:
+        for whole, one in zip(first, other, strict=True):
+            np.add(whole, one, whole)
+    return first
+
+
+def _block(
+    work: _Workspace, p: Parameters, pixels: Array, digit: Array, total_n: int, gradients: bool
+) -> Sequence[Any]:
+    """What a block of rows adds to the sums: those of the loss, then those of its gradient."""
     n = pixels.shape[0]
-    dtype = p[0].dtype
-    # (n, 10, 10, 1)  digits_cnn.py:13
+    # features_padded: (n, 10, 10, 1)  digits_cnn.py:13
     features_padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    # (n, 8, 8, 3, 3, 1)  digits_cnn.py:13
+    # features_windows: (n, 8, 8, 3, 3, 1)  digits_cnn.py:13
     features_windows = _windows(features_padded, (3, 3), axes=(1, 2), at=3)
-    # features_convolution[i, j, k, l] = Σ_pq features_windows[i, j, k, p, q, 0]·filters[p, q, 0, l]
-    # (n, 8, 8, 16)  digits_cnn.py:13
-    features_convolution = np.tensordot(features_windows, p.filters, axes=3)
-    features = np.maximum(features_convolution + p.b1, 0.0)  # (n, 8, 8, 16)  digits_cnn.py:13
-    # (n, 4, 4, 16)  digits_cnn.py:14
-    pooled = np.max(_windows(features, (2, 2), axes=(1, 2), strides=(2, 2)), axis=(0, 1))
-    # logits[i, j] = Σ_k np.reshape(pooled, (n, 256))[i, k]·w2[k, j] + b2[j]
-    logits = np.reshape(pooled, (n, 256)) @ p.w2 + p.b2  # (n, 10)  digits_cnn.py:15
-    # probability_shifted[i, j] = logits[i, j] - max_k logits[i, k]  (n, 10)  digits_cnn.py:16
-    probability_shifted: Array = logits - np.max(logits, axis=1, keepdims=True)
-    # probability_total[i, 0] = Σ_j exp(probability_shifted[i, j])  (n, 1)  digits_cnn.py:16
-    probability_total = np.sum(np.exp(probability_shifted), axis=1, keepdims=True)
-    # (n, 10)  digits_cnn.py:18
-    cross_entropy_one_hot = (digit[:, None] == np.arange(10)).astype(dtype)
-    # (n, 10)  digits_cnn.py:18
-    cross_entropy_terms = cross_entropy_one_hot * (probability_shifted - np.log(probability_total))
-    # cross_entropy[i] = -(Σ_j cross_entropy_terms[i, j])
-    cross_entropy = -np.sum(cross_entropy_terms, axis=1)  # (n,)  digits_cnn.py:18
-    # loss = (Σ_i cross_entropy[i]) / n
-    return np.sum(cross_entropy) / n  # scalar  digits_cnn.py:19
-
-
-def _loss_and_gradients(p: Parameters, pixels: Array, digit: Array) -> tuple[float, Parameters]:
-    """The loss and its gradient, for arguments that are checked already."""
-    n = pixels.shape[0]
-    dtype = p[0].dtype
-    # (n, 10, 10, 1)  digits_cnn.py:13
-    features_padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    # (n, 8, 8, 3, 3, 1)  digits_cnn.py:13
-    features_windows = _windows(features_padded, (3, 3), axes=(1, 2), at=3)
-    # (n, 8, 8, 16)  digits_cnn.py:13
+    # features: (n, 8, 8, 16)  digits_cnn.py:13
     features = np.maximum(np.tensordot(features_windows, p.filters, axes=3) + p.b1, 0.0)
-    # (2, 2, n, 4, 4, 16)  digits_cnn.py:14
+    # pooled_windows: (2, 2, n, 4, 4, 16)  digits_cnn.py:14
     pooled_windows = _windows(features, (2, 2), axes=(1, 2), strides=(2, 2))
-    # pooled[i, j, k, l] = max_pq pooled_windows[p, q, i, j, k, l]
-    pooled = np.max(pooled_windows, axis=(0, 1))  # (n, 4, 4, 16)  digits_cnn.py:14
-    logits_reshape = np.reshape(pooled, (n, 256))  # (n, 256)  digits_cnn.py:15
-    # logits[i, j] = Σ_k logits_reshape[i, k]·w2[k, j] + b2[j]
-    logits = logits_reshape @ p.w2 + p.b2  # (n, 10)  digits_cnn.py:15
+    # pooled[i, j, k, l] = max_pq pooled_windows[p, q, i, j, k, l]  (n, 4, 4, 16)  digits_cnn.py:14
+    pooled = np.maximum.reduce(pooled_windows, axis=(0, 1), out=work.pooled)
+    # logits_reshape: (n, 256)  digits_cnn.py:15
+    logits_reshape = np.reshape(pooled, (n, 256))
+    # logits[i, j] = Σ_k logits_reshape[i, k]·w2[k, j] + b2[j]  (n, 10)  digits_cnn.py:15
+    logits = logits_reshape.dot(p.w2, work.logits)
+    np.add(logits, p.b2, logits)
     # probability_shifted[i, j] = logits[i, j] - max_k logits[i, k]  (n, 10)  digits_cnn.py:16
-    probability_shifted: Array = logits - np.max(logits, axis=1, keepdims=True)
-    probability_exp = np.exp(probability_shifted)  # (n, 10)  digits_cnn.py:16
-    # probability_total[i, 0] = Σ_j probability_exp[i, j]
-    probability_total = np.sum(probability_exp, axis=1, keepdims=True)  # (n, 1)  digits_cnn.py:16
+    probability_shifted_part = np.maximum.reduce(
+        logits, axis=1, keepdims=True, out=work.probability_shifted_part
+    )
+    probability_shifted = np.subtract(logits, probability_shifted_part, logits)
+    # probability_exp[i, j] = exp(probability_shifted[i, j])  (n, 10)  digits_cnn.py:16
+    probability_exp = np.exp(probability_shifted, work.probability_exp)
+    # probability_total[i, 0] = Σ_j probability_exp[i, j]  (n, 1)  digits_cnn.py:16
+    probability_total = np.add.reduce(
+        probability_exp, axis=1, keepdims=True, out=work.probability_shifted_part
+    )
+    # cross_entropy_one_hot[i, j] = (digit[i] == np.arange(10)[j])  (n, 10)  digits_cnn.py:18
+    cross_entropy_one_hot_part = np.equal(
+        digit[:, None], np.arange(10), work.cross_entropy_one_hot_part
+    )
+    cross_entropy_one_hot = np.multiply(cross_entropy_one_hot_part, 1.0, work.cross_entropy_one_hot)
+    # cross_entropy_terms: (n, 10)  digits_cnn.py:18
+    cross_entropy_terms_part = np.log(probability_total, work.cross_entropy_terms_part)
+    cross_entropy_terms = np.subtract(
+        probability_shifted, cross_entropy_terms_part, probability_shifted
+    )
+    np.multiply(cross_entropy_one_hot, cross_entropy_terms, cross_entropy_terms)
+    # cross_entropy[i] = -(Σ_j cross_entropy_terms[i, j])  (n,)  digits_cnn.py:18
+    cross_entropy = np.add.reduce(cross_entropy_terms, axis=1, out=work.cross_entropy)
+    np.negative(cross_entropy, cross_entropy)
+    # loss_2 = Σ_i cross_entropy[i]  scalar  digits_cnn.py:19
+    loss_2 = np.add.reduce(cross_entropy)
+    if not gradients:
+        return (loss_2,)
+    # d_cross_entropy_log_softmax[i, j] = -cross_entropy_one_hot[i, j] / total_n
     # (n, 10)  digits_cnn.py:18
-    cross_entropy_one_hot = (digit[:, None] == np.arange(10)).astype(dtype)
-    # (n, 10)  digits_cnn.py:18
-    cross_entropy_terms = cross_entropy_one_hot * (probability_shifted - np.log(probability_total))
-    # cross_entropy[i] = -(Σ_j cross_entropy_terms[i, j])
-    cross_entropy = -np.sum(cross_entropy_terms, axis=1)  # (n,)  digits_cnn.py:18
-    # loss = (Σ_i cross_entropy[i]) / n
-    loss = np.sum(cross_entropy) / n  # scalar  digits_cnn.py:19
-    d_cross_entropy_log_softmax = -1.0 / n * cross_entropy_one_hot  # (n, 10)  digits_cnn.py:18
-    # d_cross_entropy_log[i, 0] = -(Σ_j d_cross_entropy_log_softmax[i, j])
-    # (n, 1)  digits_cnn.py:18
-    d_cross_entropy_log = -np.sum(d_cross_entropy_log_softmax, axis=1, keepdims=True)
+    d_cross_entropy_log_softmax = np.multiply(
+        -1.0 / total_n, cross_entropy_one_hot, cross_entropy_one_hot
+    )
+    # d_cross_entropy_log[i, 0] = -(Σ_j d_cross_entropy_log_softmax[i, j])  (n, 1)  digits_cnn.py:18
+    d_cross_entropy_log = np.add.reduce(
+        d_cross_entropy_log_softmax, axis=1, keepdims=True, out=work.cross_entropy_terms_part
+    )
+    np.negative(d_cross_entropy_log, d_cross_entropy_log)
+    # d_logits_product: (n, 10)  digits_cnn.py:15
+    d_logits_product_part = np.divide(d_cross_entropy_log, probability_total, d_cross_entropy_log)
+    d_logits_product = np.multiply(d_logits_product_part, probability_exp, probability_exp)
+    # d_logits[i, j] = d_cross_entropy_log_softmax[i, j] + d_logits_product[i, j]
     # (n, 10)  digits_cnn.py:15
-    d_logits_product = d_cross_entropy_log / probability_total * probability_exp
-    d_logits = d_cross_entropy_log_softmax + d_logits_product  # (n, 10)  digits_cnn.py:15
-    # d_b2[i] = Σ_j d_logits[j, i]
-    d_b2 = np.sum(d_logits, axis=0)  # (10,)  digits_cnn.py:11
-    # d_w2[i, j] = Σ_k logits_reshape[k, i]·d_logits[k, j]
-    d_w2 = logits_reshape.T @ d_logits  # (256, 10)  digits_cnn.py:10
-    d_pooled = np.reshape(d_logits @ p.w2.T, (n, 4, 4, 16))  # (n, 4, 4, 16)  digits_cnn.py:14
-    pooled_ties = (pooled_windows == pooled).astype(dtype)  # (2, 2, n, 4, 4, 16)  digits_cnn.py:14
+    d_logits = np.add(d_cross_entropy_log_softmax, d_logits_product, d_cross_entropy_log_softmax)
+    # d_b2[i] = Σ_j d_logits[j, i]  (10,)  digits_cnn.py:11
+    d_b2 = np.add.reduce(d_logits, out=work.d_b2)
+    # d_w2[i, j] = Σ_k logits_reshape[k, i]·d_logits[k, j]  (256, 10)  digits_cnn.py:10
+    d_w2 = logits_reshape.T.dot(d_logits, work.d_w2)
+    # d_pooled: (n, 4, 4, 16)  digits_cnn.py:14
+    d_pooled = np.reshape(d_logits @ p.w2.T, (n, 4, 4, 16))
+    # pooled_ties[i, j, k, l, p, q] = (pooled_windows[i, j, k, l, p, q] == pooled[k, l, p, q])
     # (2, 2, n, 4, 4, 16)  digits_cnn.py:14
-    d_pooled_windows = d_pooled / np.sum(pooled_ties, axis=(0, 1)) * pooled_ties
-    # (n, 8, 8, 16)  digits_cnn.py:13
+    pooled_ties_part = np.equal(pooled_windows, pooled, work.pooled_ties_part)
+    pooled_ties = np.multiply(pooled_ties_part, 1.0, work.pooled_ties)
+    # d_pooled_windows: (2, 2, n, 4, 4, 16)  digits_cnn.py:14
+    d_pooled_windows_part = np.add.reduce(pooled_ties, axis=(0, 1), out=work.pooled)
+    np.divide(d_pooled, d_pooled_windows_part, d_pooled_windows_part)
+    d_pooled_windows = np.multiply(d_pooled_windows_part, pooled_ties, pooled_ties)
+    # d_features: (n, 8, 8, 16)  digits_cnn.py:13
     d_features = _overlap_added(d_pooled_windows, (n, 8, 8, 16), axes=(1, 2), strides=(2, 2))
-    d_features_sum = d_features * (features > 0.0)  # (n, 8, 8, 16)  digits_cnn.py:13
-    # d_b1[i] = Σ_jkl d_features_sum[j, k, l, i]
-    d_b1 = np.sum(d_features_sum, axis=(0, 1, 2))  # (16,)  digits_cnn.py:9
+    # d_features_sum[i, j, k, l] = d_features[i, j, k, l]·(features[i, j, k, l] > 0)
+    # (n, 8, 8, 16)  digits_cnn.py:13
+    d_features_sum_part = np.greater(features, 0.0, work.d_features_sum_part)
+    d_features_sum = np.multiply(d_features, d_features_sum_part, work.d_features_sum)
+    # d_b1[i] = Σ_jkl d_features_sum[j, k, l, i]  (16,)  digits_cnn.py:9
+    d_b1 = np.add.reduce(d_features_sum, axis=(0, 1, 2), out=work.d_b1)
     # d_filters[i, j, 0, k] = Σ_lpq features_windows[l, p, q, i, j, 0]·d_features_sum[l, p, q, k]
     # (3, 3, 1, 16)  digits_cnn.py:8
     d_filters = np.tensordot(features_windows, d_features_sum, axes=((0, 1, 2), (0, 1, 2)))
-    d = Parameters(filters=d_filters, b1=d_b1, w2=d_w2, b2=d_b2)
-    return float(loss), d
+    return loss_2, d_b2, d_w2, d_b1, d_filters
+
+
+def _evaluate(
+    works: Sequence[_Workspace], p: Parameters, pixels: Array, digit: Array, gradients: bool
+) -> tuple[float, Any]:
+    """The loss and, unless only that is wanted, its gradient, in the workspace."""
+    work = works[0]
+    total_n = pixels.shape[0]
+    if total_n <= BLOCK:
+        sums = _block(work, p, pixels, digit, total_n, gradients)
+    else:
+        sums = _summed(
+            works,
+            total_n,
+            lambda work, rows: _block(work, p, pixels[rows], digit[rows], total_n, gradients),
+        )
+    loss_2, *rest = sums
+    # loss = loss_2 / total_n  scalar  digits_cnn.py:19
+    loss = loss_2 / total_n
+    if not gradients:
+        return float(loss), None
+    d_b2, d_w2, d_b1, d_filters = rest
+    return float(loss), Parameters(filters=d_filters, b1=d_b1, w2=d_w2, b2=d_b2)
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -226,6 +378,7 @@ def train(
     tolerance: float = 0.0,
     batch_size: int | None = None,
     seed: int = 0,
+    threads: int = 1,
     on_step: Callable[[int, float, Parameters], bool | None] | None = None,
 ) -> TrainingResult:
     """Adam, from the given parameters.
@@ -249,10 +402,11 @@ def train(
     v_of = Parameters(*(np.full_like(value, 0.0) for value in p))
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
+    works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
     losses: list[float] = []
     for step in range(steps):
         rows = next(batches)
-        value, d = _loss_and_gradients(p, pixels[rows], digit[rows])
+        value, d = _evaluate(works, p, pixels[rows], digit[rows], True)
         losses.append(value)
         if not np.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")

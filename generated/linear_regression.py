@@ -15,7 +15,7 @@ This file belongs to whoever compiled it. It needs NumPy and nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
@@ -73,50 +73,179 @@ def y(parameters: Parameters, x: ArrayLike) -> Array:
 # --- gradients -----------------------------------------------------------------------------------
 
 
-def loss(parameters: Parameters, x: ArrayLike, y_: ArrayLike) -> float:
-    """The loss, a scalar: what training makes small."""
+def loss(parameters: Parameters, x: ArrayLike, y_: ArrayLike, *, threads: int = 1) -> float:
+    """The loss, a scalar: what training makes small.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     x, y_ = _checked_inputs(p[0].dtype, x=x, y_=y_)
-    return float(_loss(p, x, y_))
+    works = _borrowed(threads, min(x.shape[0], BLOCK), p[0].dtype)
+    value, _ = _evaluate(works, p, x, y_, False)
+    _give_back(works)
+    return value
 
 
-def gradients(parameters: Parameters, x: ArrayLike, y_: ArrayLike) -> Parameters:
-    """The exact derivative of the loss by every parameter."""
+def gradients(
+    parameters: Parameters,
+    x: ArrayLike,
+    y_: ArrayLike,
+    *,
+    threads: int = 1,
+) -> Parameters:
+    """The exact derivative of the loss by every parameter.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     x, y_ = _checked_inputs(p[0].dtype, x=x, y_=y_)
-    return _loss_and_gradients(p, x, y_)[1]
+    return _loss_and_gradients(threads, p, x, y_)[1]
 
 
 def loss_and_gradients(
-    parameters: Parameters, x: ArrayLike, y_: ArrayLike
+    parameters: Parameters,
+    x: ArrayLike,
+    y_: ArrayLike,
+    *,
+    threads: int = 1,
 ) -> tuple[float, Parameters]:
-    """The loss, and its exact derivative by every parameter."""
+    """The loss, and its exact derivative by every parameter.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     x, y_ = _checked_inputs(p[0].dtype, x=x, y_=y_)
-    return _loss_and_gradients(p, x, y_)
+    return _loss_and_gradients(threads, p, x, y_)
 
 
-def _loss(p: Parameters, x: Array, y_: Array) -> Any:
-    """The loss, for arguments that are checked already."""
-    y = p.w * x + p.b  # (1, n)  linear_regression.py:10
-    loss_difference: Array = y - y_  # (1, n)  linear_regression.py:11
-    # loss = Σ_i loss_difference[0, i]²
-    return np.vdot(loss_difference, loss_difference)  # scalar  linear_regression.py:11
+def _loss_and_gradients(
+    threads: int, p: Parameters, x: Array, y_: Array
+) -> tuple[float, Parameters]:
+    """The loss and its gradient, in arrays of their own."""
+    works = _borrowed(threads, min(x.shape[0], BLOCK), p[0].dtype)
+    value, d = _evaluate(works, p, x, y_, True)
+    d = Parameters(*(np.array(one) for one in d))
+    _give_back(works)
+    return value, d
 
 
-def _loss_and_gradients(p: Parameters, x: Array, y_: Array) -> tuple[float, Parameters]:
-    """The loss and its gradient, for arguments that are checked already."""
-    y = p.w * x + p.b  # (1, n)  linear_regression.py:10
-    loss_difference: Array = y - y_  # (1, n)  linear_regression.py:11
-    # loss = Σ_i loss_difference[0, i]²
-    loss = np.vdot(loss_difference, loss_difference)  # scalar  linear_regression.py:11
-    d_y = 2.0 * loss_difference  # (1, n)  linear_regression.py:10
-    # d_b = Σ_i d_y[0, i]
-    d_b = np.sum(d_y)  # scalar  linear_regression.py:8
-    # d_w[0, 0] = Σ_i d_y[0, i]·x[i]
-    d_w = np.sum(x * d_y, axis=1, keepdims=True)  # (1, 1)  linear_regression.py:7
-    d = Parameters(w=d_w, b=np.array(d_b, p.b.dtype))
-    return float(loss), d
+# --- workspace -----------------------------------------------------------------------------------
+
+BLOCK = 16384  # rows at a time: what they need stays in the cache
+
+
+class _Workspace:
+    """Buffers for a block of rows, written again and again; never used by two threads at once."""
+
+    def __init__(self, n: int, dtype: Any) -> None:
+        self.key = (n, dtype)
+        self.dtype = dtype
+        self.y: Array = np.empty((1, n), dtype)
+        self.d_w: Array = np.empty((1, 1), dtype)
+        self.rest: _Workspace | None = None
+
+    def of(self, n: int) -> _Workspace:
+        """A workspace for so many rows: this one, or the one for the last block."""
+        if n == self.key[0]:
+            return self
+        if self.rest is None or self.rest.key[0] != n:
+            self.rest = _Workspace(n, self.dtype)
+        return self.rest
+
+
+_idle: dict[Any, list[_Workspace]] = {}  # workspaces that no call uses now
+
+
+def _borrowed(threads: int, *key: Any) -> list[_Workspace]:
+    """A workspace for each thread, of those that are idle as long as there are any."""
+    if threads < 1:
+        raise ValueError(f"threads: expected 1 or more, got {threads}")
+    works: list[_Workspace] = []
+    for _ in range(threads):
+        try:
+            works.append(_idle[key].pop())  # one step, also where threads meet
+        except LookupError:
+            works.append(_Workspace(*key))
+    return works
+
+
+def _give_back(works: Sequence[_Workspace]) -> None:
+    """Keep workspaces for the next call; those for sizes that are not met again go."""
+    if len(_idle) > 8:
+        _idle.clear()
+    _idle.setdefault(works[0].key, []).extend(works)
+
+
+def _summed(
+    works: Sequence[_Workspace], n: int, block: Callable[[_Workspace, slice], Sequence[Any]]
+) -> Sequence[Any]:
+    """The sums of all blocks, added in the order of the rows; each workspace has a thread."""
+    blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    share = -(-len(blocks) // len(works))
+
+    def added(number: int) -> list[Any]:
+        sums: list[Any] = []
+        for rows in blocks[number * share : (number + 1) * share]:
+            part = block(works[number].of(rows.stop - rows.start), rows)
+            if not sums:
+                sums = [np.array(one) for one in part]
+            else:
+                for whole, one in zip(sums, part, strict=True):
+                    np.add(whole, one, whole)
+        return sums
+
+    if len(works) == 1:
+        return added(0)
+    from concurrent.futures import ThreadPoolExecutor  # slow to import
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        first, *others = (sums for sums in pool.map(added, range(len(works))) if sums)
+    for other in others:
+        for whole, one in zip(first, other, strict=True):
+            np.add(whole, one, whole)
+    return first
+
+
+def _block(work: _Workspace, p: Parameters, x: Array, y_: Array, gradients: bool) -> Sequence[Any]:
+    """What a block of rows adds to the sums: those of the loss, then those of its gradient."""
+    # y[0, i] = b + w[0, 0]·x[i]  (1, n)  linear_regression.py:10
+    y = np.multiply(p.w, x, work.y)
+    np.add(y, p.b, y)
+    # loss_difference[0, i] = y[0, i] - y_[i]  (1, n)  linear_regression.py:11
+    loss_difference = np.subtract(y, y_, y)
+    # loss = Σ_i loss_difference[0, i]²  scalar  linear_regression.py:11
+    loss = np.vdot(loss_difference, loss_difference)
+    if not gradients:
+        return (loss,)
+    # d_y[0, i] = 2·loss_difference[0, i]  (1, n)  linear_regression.py:10
+    d_y = np.multiply(2.0, loss_difference, loss_difference)
+    # d_b = Σ_i d_y[0, i]  scalar  linear_regression.py:8
+    d_b = np.add.reduce(d_y, axis=None)
+    # d_w[0, 0] = Σ_i d_y[0, i]·x[i]  (1, 1)  linear_regression.py:7
+    d_w_part = np.multiply(x, d_y, d_y)
+    d_w = np.add.reduce(d_w_part, axis=1, keepdims=True, out=work.d_w)
+    return loss, d_b, d_w
+
+
+def _evaluate(
+    works: Sequence[_Workspace], p: Parameters, x: Array, y_: Array, gradients: bool
+) -> tuple[float, Any]:
+    """The loss and, unless only that is wanted, its gradient, in the workspace."""
+    work = works[0]
+    total_n = x.shape[0]
+    if total_n <= BLOCK:
+        sums = _block(work, p, x, y_, gradients)
+    else:
+        sums = _summed(
+            works,
+            total_n,
+            lambda work, rows: _block(work, p, x[rows], y_[rows], gradients),
+        )
+    loss, *rest = sums
+    if not gradients:
+        return float(loss), None
+    d_b, d_w = rest
+    return float(loss), Parameters(w=d_w, b=np.array(d_b, p.b.dtype))
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -132,6 +261,7 @@ def train(
     tolerance: float = 0.0,
     batch_size: int | None = None,
     seed: int = 0,
+    threads: int = 1,
     on_step: Callable[[int, float, Parameters], bool | None] | None = None,
 ) -> TrainingResult:
     """Gradient descent, from the given parameters.
@@ -152,32 +282,24 @@ def train(
     batches = _batches(n, batch_size, seed)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
+    works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
+    p = Parameters(*(np.array(one) for one in p))  # moved in place
     losses: list[float] = []
     for step in range(steps):
         rows = next(batches)
-        value, d = _loss_and_gradients(p, x[rows], y_[rows])
+        value, d = _evaluate(works, p, x[rows], y_[rows], True)
         losses.append(value)
         if not np.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             return TrainingResult(p, losses, step, "tolerance")
-        if on_step is not None and on_step(step, value, p):
+        if on_step is not None and on_step(step, value, Parameters(*(np.array(one) for one in p))):
             return TrainingResult(p, losses, step, "stopped")
         rate = learning_rate(step) if callable(learning_rate) else learning_rate
-        p = _moved(p, d, rate, step)
+        for moved, gradient in zip(p, d, strict=True):
+            np.multiply(gradient, rate, gradient)
+            np.subtract(moved, gradient, moved)
     return TrainingResult(p, losses, steps, "steps")
-
-
-def _moved(p: Parameters, d: Parameters, rate: float, step: int) -> Parameters:
-    """Every parameter after one update."""
-    moved = (_updated(*entries, rate, step) for entries in zip(p, d, strict=True))
-    return Parameters(*(np.asarray(value, p[0].dtype) for value in moved))
-
-
-def _updated(value: Array, gradient: Array, rate: float, step: int) -> Array:
-    """One parameter after one update."""
-    new_value: Array = value - rate * gradient
-    return new_value
 
 
 def _squared_norm(d: Parameters) -> float:

@@ -16,7 +16,7 @@ This file belongs to whoever compiled it. It needs NumPy and nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
@@ -76,55 +76,190 @@ def probability(parameters: Parameters, x: ArrayLike) -> Array:
 # --- gradients -----------------------------------------------------------------------------------
 
 
-def loss(parameters: Parameters, x: ArrayLike, y: ArrayLike) -> float:
-    """The loss, a scalar: what training makes small."""
+def loss(parameters: Parameters, x: ArrayLike, y: ArrayLike, *, threads: int = 1) -> float:
+    """The loss, a scalar: what training makes small.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     x, y = _checked_inputs(p[0].dtype, x=x, y=y)
-    return float(_loss(p, x, y))
+    works = _borrowed(threads, min(x.shape[0], BLOCK), p[0].dtype)
+    value, _ = _evaluate(works, p, x, y, False)
+    _give_back(works)
+    return value
 
 
-def gradients(parameters: Parameters, x: ArrayLike, y: ArrayLike) -> Parameters:
-    """The exact derivative of the loss by every parameter."""
+def gradients(
+    parameters: Parameters,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    threads: int = 1,
+) -> Parameters:
+    """The exact derivative of the loss by every parameter.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     x, y = _checked_inputs(p[0].dtype, x=x, y=y)
-    return _loss_and_gradients(p, x, y)[1]
+    return _loss_and_gradients(threads, p, x, y)[1]
 
 
 def loss_and_gradients(
-    parameters: Parameters, x: ArrayLike, y: ArrayLike
+    parameters: Parameters,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    threads: int = 1,
 ) -> tuple[float, Parameters]:
-    """The loss, and its exact derivative by every parameter."""
+    """The loss, and its exact derivative by every parameter.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     x, y = _checked_inputs(p[0].dtype, x=x, y=y)
-    return _loss_and_gradients(p, x, y)
+    return _loss_and_gradients(threads, p, x, y)
 
 
-def _loss(p: Parameters, x: Array, y: Array) -> Any:
-    """The loss, for arguments that are checked already."""
-    n = x.shape[0]
-    # logits[i] = Σ_j x[i, j]·w[j] + b
-    logits = x @ p.w + p.b  # (n,)  logistic_regression.py:11
-    cross_entropy: Array = _softplus(logits) - y * logits  # (n,)  logistic_regression.py:14
-    # loss = (Σ_j w[j]²) / 200 + (Σ_i cross_entropy[i]) / n
-    return np.sum(cross_entropy) / n + 0.005 * (p.w @ p.w)  # scalar  logistic_regression.py:15
+def _loss_and_gradients(
+    threads: int, p: Parameters, x: Array, y: Array
+) -> tuple[float, Parameters]:
+    """The loss and its gradient, in arrays of their own."""
+    works = _borrowed(threads, min(x.shape[0], BLOCK), p[0].dtype)
+    value, d = _evaluate(works, p, x, y, True)
+    d = Parameters(*(np.array(one) for one in d))
+    _give_back(works)
+    return value, d
 
 
-def _loss_and_gradients(p: Parameters, x: Array, y: Array) -> tuple[float, Parameters]:
-    """The loss and its gradient, for arguments that are checked already."""
-    n = x.shape[0]
-    # logits[i] = Σ_j x[i, j]·w[j] + b
-    logits = x @ p.w + p.b  # (n,)  logistic_regression.py:11
-    probability = _sigmoid(logits)  # (n,)  logistic_regression.py:12
-    cross_entropy: Array = _softplus(logits) - y * logits  # (n,)  logistic_regression.py:14
-    # loss = (Σ_j w[j]²) / 200 + (Σ_i cross_entropy[i]) / n
-    loss = np.sum(cross_entropy) / n + 0.005 * (p.w @ p.w)  # scalar  logistic_regression.py:15
-    d_logits = (probability - y) / n  # (n,)  logistic_regression.py:11
-    # d_b = Σ_i d_logits[i]
-    d_b = np.sum(d_logits)  # scalar  logistic_regression.py:9
-    # d_w[i] = Σ_j x[j, i]·d_logits[j] + w[i] / 100
-    d_w = 0.01 * p.w + d_logits @ x  # (30,)  logistic_regression.py:8
-    d = Parameters(w=d_w, b=np.array(d_b, p.b.dtype))
-    return float(loss), d
+# --- workspace -----------------------------------------------------------------------------------
+
+BLOCK = 4096  # rows at a time: what they need stays in the cache
+
+
+class _Workspace:
+    """Buffers for a block of rows, written again and again; never used by two threads at once."""
+
+    def __init__(self, n: int, dtype: Any) -> None:
+        self.key = (n, dtype)
+        self.dtype = dtype
+        self.logits: Array = np.empty((n,), dtype)
+        self.d_logits: Array = np.empty((n,), dtype)
+        self.d_w_part: Array = np.empty((30,), dtype)
+        self.d_w: Array = np.empty((30,), dtype)
+        self.rest: _Workspace | None = None
+
+    def of(self, n: int) -> _Workspace:
+        """A workspace for so many rows: this one, or the one for the last block."""
+        if n == self.key[0]:
+            return self
+        if self.rest is None or self.rest.key[0] != n:
+            self.rest = _Workspace(n, self.dtype)
+        return self.rest
+
+
+_idle: dict[Any, list[_Workspace]] = {}  # workspaces that no call uses now
+
+
+def _borrowed(threads: int, *key: Any) -> list[_Workspace]:
+    """A workspace for each thread, of those that are idle as long as there are any."""
+    if threads < 1:
+        raise ValueError(f"threads: expected 1 or more, got {threads}")
+    works: list[_Workspace] = []
+    for _ in range(threads):
+        try:
+            works.append(_idle[key].pop())  # one step, also where threads meet
+        except LookupError:
+            works.append(_Workspace(*key))
+    return works
+
+
+def _give_back(works: Sequence[_Workspace]) -> None:
+    """Keep workspaces for the next call; those for sizes that are not met again go."""
+    if len(_idle) > 8:
+        _idle.clear()
+    _idle.setdefault(works[0].key, []).extend(works)
+
+
+def _summed(
+    works: Sequence[_Workspace], n: int, block: Callable[[_Workspace, slice], Sequence[Any]]
+) -> Sequence[Any]:
+    """The sums of all blocks, added in the order of the rows; each workspace has a thread."""
+    blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    share = -(-len(blocks) // len(works))
+
+    def added(number: int) -> list[Any]:
+        sums: list[Any] = []
+        for rows in blocks[number * share : (number + 1) * share]:
+            part = block(works[number].of(rows.stop - rows.start), rows)
+            if not sums:
+                sums = [np.array(one) for one in part]
+            else:
+                for whole, one in zip(sums, part, strict=True):
+                    np.add(whole, one, whole)
+        return sums
+
+    if len(works) == 1:
+        return added(0)
+    from concurrent.futures import ThreadPoolExecutor  # slow to import
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        first, *others = (sums for sums in pool.map(added, range(len(works))) if sums)
+    for other in others:
+        for whole, one in zip(first, other, strict=True):
+            np.add(whole, one, whole)
+    return first
+
+
+def _block(
+    work: _Workspace, p: Parameters, x: Array, y: Array, total_n: int, gradients: bool
+) -> Sequence[Any]:
+    """What a block of rows adds to the sums: those of the loss, then those of its gradient."""
+    # logits[i] = Σ_j x[i, j]·w[j] + b  (n,)  logistic_regression.py:11
+    logits = x.dot(p.w, work.logits)
+    np.add(logits, p.b, logits)
+    # cross_entropy[i] = softplus(logits[i]) - logits[i]·y[i]  (n,)  logistic_regression.py:14
+    cross_entropy = _softplus(logits) - y * logits
+    # loss_mean = Σ_i cross_entropy[i]  scalar  logistic_regression.py:15
+    loss_mean = np.add.reduce(cross_entropy)
+    if not gradients:
+        return (loss_mean,)
+    # probability[i] = sigmoid(logits[i])  (n,)  logistic_regression.py:12
+    probability = _sigmoid(logits)
+    # d_logits[i] = (probability[i] - y[i]) / total_n  (n,)  logistic_regression.py:11
+    d_logits = np.subtract(probability, y, work.d_logits)
+    np.divide(d_logits, total_n, d_logits)
+    # d_b = Σ_i d_logits[i]  scalar  logistic_regression.py:9
+    d_b = np.add.reduce(d_logits)
+    # d_w_part[i] = Σ_j x[j, i]·d_logits[j]  (30,)  logistic_regression.py:11
+    d_w_part = d_logits.dot(x, work.d_w_part)
+    return loss_mean, d_b, d_w_part
+
+
+def _evaluate(
+    works: Sequence[_Workspace], p: Parameters, x: Array, y: Array, gradients: bool
+) -> tuple[float, Any]:
+    """The loss and, unless only that is wanted, its gradient, in the workspace."""
+    work = works[0]
+    total_n = x.shape[0]
+    if total_n <= BLOCK:
+        sums = _block(work, p, x, y, total_n, gradients)
+    else:
+        sums = _summed(
+            works,
+            total_n,
+            lambda work, rows: _block(work, p, x[rows], y[rows], total_n, gradients),
+        )
+    loss_mean, *rest = sums
+    # loss = (Σ_i w[i]²) / 200 + loss_mean / total_n  scalar  logistic_regression.py:15
+    loss = loss_mean / total_n + 0.005 * p.w.dot(p.w)
+    if not gradients:
+        return float(loss), None
+    d_b, d_w_part = rest
+    # d_w[i] = d_w_part[i] + w[i] / 100  (30,)  logistic_regression.py:8
+    d_w = np.multiply(0.01, p.w, work.d_w)
+    np.add(d_w, d_w_part, d_w)
+    return float(loss), Parameters(w=d_w, b=np.array(d_b, p.b.dtype))
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -140,6 +275,7 @@ def train(
     tolerance: float = 0.0,
     batch_size: int | None = None,
     seed: int = 0,
+    threads: int = 1,
     on_step: Callable[[int, float, Parameters], bool | None] | None = None,
 ) -> TrainingResult:
     """Gradient descent, from the given parameters.
@@ -161,10 +297,11 @@ def train(
     batches = _batches(n, batch_size, seed)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
+    works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
     losses: list[float] = []
     for step in range(steps):
         rows = next(batches)
-        value, d = _loss_and_gradients(p, x[rows], y[rows])
+        value, d = _evaluate(works, p, x[rows], y[rows], True)
         losses.append(value)
         if not np.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
@@ -173,7 +310,7 @@ def train(
         if on_step is not None and on_step(step, value, p):
             return TrainingResult(p, losses, step, "stopped")
         rate = learning_rate(step) if callable(learning_rate) else learning_rate
-        rate = _line_search(rate, value, p, d, x[rows], y[rows])
+        rate = _line_search(works, rate, value, p, d, x[rows], y[rows])
         p = _moved(p, d, rate, step)
     return TrainingResult(p, losses, steps, "steps")
 
@@ -196,7 +333,13 @@ def _squared_norm(d: Parameters) -> float:
 
 
 def _line_search(
-    rate: float, value: float, p: Parameters, d: Parameters, x: Array, y: Array
+    works: Sequence[_Workspace],
+    rate: float,
+    value: float,
+    p: Parameters,
+    d: Parameters,
+    x: Array,
+    y: Array,
 ) -> float:
     """The first rate, shrunk step by step, at which the loss falls by enough.
 
@@ -204,7 +347,7 @@ def _line_search(
     """
     enough = 0.0001 * _squared_norm(d)
     for _ in range(100):
-        if float(_loss(_moved(p, d, rate, 0), x, y)) <= value - rate * enough:
+        if _evaluate(works, _moved(p, d, rate, 0), x, y, False)[0] <= value - rate * enough:
             break
         rate *= 0.5
     return rate

@@ -21,7 +21,7 @@ This file belongs to whoever compiled it. It needs NumPy and nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
@@ -136,7 +136,10 @@ def loss(parameters: Parameters, pixels: ArrayLike, digit: ArrayLike) -> float:
     """The loss, a scalar: what training makes small."""
     p = _checked_parameters(parameters)
     pixels, digit = _checked_inputs(p[0].dtype, pixels=pixels, digit=digit)
-    return float(_loss(p, pixels, digit))
+    works = _borrowed(1, pixels.shape[0], pixels.shape[1], p[0].dtype)
+    value, _ = _evaluate(works, p, pixels, digit, False)
+    _give_back(works)
+    return value
 
 
 def gradients(parameters: Parameters, pixels: ArrayLike, digit: ArrayLike) -> Parameters:
@@ -155,44 +158,68 @@ def loss_and_gradients(
     return _loss_and_gradients(p, pixels, digit)
 
 
-def _loss(p: Parameters, pixels: Array, digit: Array) -> Any:
-    """The loss, for arguments that are checked already."""
-    n = pixels.shape[1]
-    dtype = p[0].dtype
-    # z_product[i, j, k] = Σ_l pixels[i, j, l]·w[l, k]
-    z_product = pixels @ p.w  # (t, n, 128)  lstm.py:18
-    h: Array = np.zeros((n, 32), dtype)  # (n, 32)  lstm.py:28
-    c: Array = np.zeros((n, 32), dtype)  # (n, 32)  lstm.py:28
-    for z_product_t in z_product:
-        # z[j, k] = Σ_l h[j, l]·u[l, k] + b[k] + z_product_t[j, k]
-        z = z_product_t + h @ p.u + p.b  # (n, 128)  lstm.py:18
-        i = _sigmoid(z[:, :32])  # (n, 32)  lstm.py:19
-        f = _sigmoid(z[:, 32:64] + 1.0)  # (n, 32)  lstm.py:20
-        o = _sigmoid(z[:, 64:96])  # (n, 32)  lstm.py:21
-        g = np.tanh(z[:, 96:])  # (n, 32)  lstm.py:22
-        c = c * f + i * g  # (n, 32)  lstm.py:23
-        h = o * np.tanh(c)  # (n, 32)  lstm.py:24
-    # logits[i, j] = Σ_k h[i, k]·w_out[k, j] + b_out[j]
-    logits = h @ p.w_out + p.b_out  # (n, 10)  lstm.py:31
-    # probability_shifted[i, j] = logits[i, j] - max_k logits[i, k]  (n, 10)  lstm.py:32
-    probability_shifted: Array = logits - np.max(logits, axis=1, keepdims=True)
-    # probability_total[i, 0] = Σ_j exp(probability_shifted[i, j])  (n, 1)  lstm.py:32
-    probability_total = np.sum(np.exp(probability_shifted), axis=1, keepdims=True)
-    cross_entropy_one_hot = (digit[:, None] == np.arange(10)).astype(dtype)  # (n, 10)  lstm.py:34
-    # (n, 10)  lstm.py:34
-    cross_entropy_terms = cross_entropy_one_hot * (probability_shifted - np.log(probability_total))
-    # cross_entropy[i] = -(Σ_j cross_entropy_terms[i, j])
-    cross_entropy = -np.sum(cross_entropy_terms, axis=1)  # (n,)  lstm.py:34
-    # loss = (Σ_i cross_entropy[i]) / n
-    return np.sum(cross_entropy) / n  # scalar  lstm.py:35
-
-
 def _loss_and_gradients(p: Parameters, pixels: Array, digit: Array) -> tuple[float, Parameters]:
-    """The loss and its gradient, for arguments that are checked already."""
+    """The loss and its gradient, in arrays of their own."""
+    works = _borrowed(1, pixels.shape[0], pixels.shape[1], p[0].dtype)
+    value, d = _evaluate(works, p, pixels, digit, True)
+    d = Parameters(*(np.array(one) for one in d))
+    _give_back(works)
+    return value, d
+
+
+# --- workspace -----------------------------------------------------------------------------------
+
+
+class _Workspace:
+    """Buffers, written again and again; never used by two threads at once."""
+
+    def __init__(self, t: int, n: int, dtype: Any) -> None:
+        self.key = (t, n, dtype)
+        self.dtype = dtype
+        self.z_product: Array = np.empty((t, n, 128), dtype)
+        self.probability_shifted_part: Array = np.empty((n, 1), dtype)
+        self.probability_shifted: Array = np.empty((n, 10), dtype)
+        self.probability_exp: Array = np.empty((n, 10), dtype)
+        self.cross_entropy_one_hot_part: Array = np.empty((n, 10), bool)
+        self.cross_entropy_one_hot: Array = np.empty((n, 10), dtype)
+        self.cross_entropy_terms_part: Array = np.empty((n, 1), dtype)
+        self.cross_entropy: Array = np.empty((n,), dtype)
+        self.d_b_out: Array = np.empty((10,), dtype)
+        self.d_b: Array = np.empty((128,), dtype)
+
+
+_idle: dict[Any, list[_Workspace]] = {}  # workspaces that no call uses now
+
+
+def _borrowed(threads: int, *key: Any) -> list[_Workspace]:
+    """A workspace for each thread, of those that are idle as long as there are any."""
+    if threads < 1:
+        raise ValueError(f"threads: expected 1 or more, got {threads}")
+    works: list[_Workspace] = []
+    for _ in range(threads):
+        try:
+            works.append(_idle[key].pop())  # one step, also where threads meet
+        except LookupError:
+            works.append(_Workspace(*key))
+    return works
+
+
+def _give_back(works: Sequence[_Workspace]) -> None:
+    """Keep workspaces for the next call; those for sizes that are not met again go."""
+    if len(_idle) > 8:
+        _idle.clear()
+    _idle.setdefault(works[0].key, []).extend(works)
+
+
+def _evaluate(
+    works: Sequence[_Workspace], p: Parameters, pixels: Array, digit: Array, gradients: bool
+) -> tuple[float, Any]:
+    """The loss and, unless only that is wanted, its gradient, in the workspace."""
+    work = works[0]
     n = pixels.shape[1]
-    dtype = p[0].dtype
-    # z_product[j, k, l] = Σ_p pixels[j, k, p]·w[p, l]
-    z_product = pixels @ p.w  # (t, n, 128)  lstm.py:18
+    dtype = works[0].dtype
+    # z_product[j, k, l] = Σ_p pixels[j, k, p]·w[p, l]  (t, n, 128)  lstm.py:18
+    z_product = np.matmul(pixels, p.w, work.z_product)
     h: Array = np.zeros((n, 32), dtype)  # (n, 32)  lstm.py:28
     c: Array = np.zeros((n, 32), dtype)  # (n, 32)  lstm.py:28
     h_before: list[Array] = []
@@ -219,30 +246,56 @@ def _loss_and_gradients(p: Parameters, pixels: Array, digit: Array) -> tuple[flo
         o_steps.append(o)
         g_steps.append(g)
         h_tanh_steps.append(h_tanh)
-    # logits[j, k] = Σ_l h[j, l]·w_out[l, k] + b_out[k]
-    logits = h @ p.w_out + p.b_out  # (n, 10)  lstm.py:31
+    # logits[j, k] = Σ_l h[j, l]·w_out[l, k] + b_out[k]  (n, 10)  lstm.py:31
+    logits = h @ p.w_out + p.b_out
     # probability_shifted[j, k] = logits[j, k] - max_l logits[j, l]  (n, 10)  lstm.py:32
-    probability_shifted: Array = logits - np.max(logits, axis=1, keepdims=True)
-    probability_exp = np.exp(probability_shifted)  # (n, 10)  lstm.py:32
-    # probability_total[j, 0] = Σ_k probability_exp[j, k]
-    probability_total = np.sum(probability_exp, axis=1, keepdims=True)  # (n, 1)  lstm.py:32
-    cross_entropy_one_hot = (digit[:, None] == np.arange(10)).astype(dtype)  # (n, 10)  lstm.py:34
-    # (n, 10)  lstm.py:34
-    cross_entropy_terms = cross_entropy_one_hot * (probability_shifted - np.log(probability_total))
-    # cross_entropy[j] = -(Σ_k cross_entropy_terms[j, k])
-    cross_entropy = -np.sum(cross_entropy_terms, axis=1)  # (n,)  lstm.py:34
-    # loss = (Σ_j cross_entropy[j]) / n
-    loss = np.sum(cross_entropy) / n  # scalar  lstm.py:35
-    d_cross_entropy_log_softmax = -1.0 / n * cross_entropy_one_hot  # (n, 10)  lstm.py:34
+    probability_shifted_part = np.maximum.reduce(
+        logits, axis=1, keepdims=True, out=work.probability_shifted_part
+    )
+    probability_shifted = np.subtract(logits, probability_shifted_part, work.probability_shifted)
+    # probability_exp[j, k] = exp(probability_shifted[j, k])  (n, 10)  lstm.py:32
+    probability_exp = np.exp(probability_shifted, work.probability_exp)
+    # probability_total[j, 0] = Σ_k probability_exp[j, k]  (n, 1)  lstm.py:32
+    probability_total = np.add.reduce(
+        probability_exp, axis=1, keepdims=True, out=work.probability_shifted_part
+    )
+    # cross_entropy_one_hot[j, k] = (digit[j] == np.arange(10)[k])  (n, 10)  lstm.py:34
+    cross_entropy_one_hot_part = np.equal(
+        digit[:, None], np.arange(10), work.cross_entropy_one_hot_part
+    )
+    cross_entropy_one_hot = np.multiply(cross_entropy_one_hot_part, 1.0, work.cross_entropy_one_hot)
+    # cross_entropy_terms: (n, 10)  lstm.py:34
+    cross_entropy_terms_part = np.log(probability_total, work.cross_entropy_terms_part)
+    cross_entropy_terms = np.subtract(
+        probability_shifted, cross_entropy_terms_part, probability_shifted
+    )
+    np.multiply(cross_entropy_one_hot, cross_entropy_terms, cross_entropy_terms)
+    # cross_entropy[j] = -(Σ_k cross_entropy_terms[j, k])  (n,)  lstm.py:34
+    cross_entropy = np.add.reduce(cross_entropy_terms, axis=1, out=work.cross_entropy)
+    np.negative(cross_entropy, cross_entropy)
+    # loss = (Σ_j cross_entropy[j]) / n  scalar  lstm.py:35
+    loss = np.add.reduce(cross_entropy) / n
+    if not gradients:
+        return float(loss), None
+    # d_cross_entropy_log_softmax[j, k] = -cross_entropy_one_hot[j, k] / n  (n, 10)  lstm.py:34
+    d_cross_entropy_log_softmax = np.multiply(
+        -1.0 / n, cross_entropy_one_hot, cross_entropy_one_hot
+    )
     # d_cross_entropy_log[j, 0] = -(Σ_k d_cross_entropy_log_softmax[j, k])  (n, 1)  lstm.py:34
-    d_cross_entropy_log = -np.sum(d_cross_entropy_log_softmax, axis=1, keepdims=True)
+    d_cross_entropy_log = np.add.reduce(
+        d_cross_entropy_log_softmax, axis=1, keepdims=True, out=work.cross_entropy_terms_part
+    )
+    np.negative(d_cross_entropy_log, d_cross_entropy_log)
+    # d_logits_product: (n, 10)  lstm.py:31
+    d_logits_product_part = np.divide(d_cross_entropy_log, probability_total, d_cross_entropy_log)
+    d_logits_product = np.multiply(d_logits_product_part, probability_exp, probability_exp)
+    # d_logits[j, k] = d_cross_entropy_log_softmax[j, k] + d_logits_product[j, k]
     # (n, 10)  lstm.py:31
-    d_logits_product = d_cross_entropy_log / probability_total * probability_exp
-    d_logits = d_cross_entropy_log_softmax + d_logits_product  # (n, 10)  lstm.py:31
-    # d_b_out[j] = Σ_k d_logits[k, j]
-    d_b_out = np.sum(d_logits, axis=0)  # (10,)  lstm.py:12
-    # d_w_out[j, k] = Σ_l h[l, j]·d_logits[l, k]
-    d_w_out = h.T @ d_logits  # (32, 10)  lstm.py:11
+    d_logits = np.add(d_cross_entropy_log_softmax, d_logits_product, d_cross_entropy_log_softmax)
+    # d_b_out[j] = Σ_k d_logits[k, j]  (10,)  lstm.py:12
+    d_b_out = np.add.reduce(d_logits, out=work.d_b_out)
+    # d_w_out[j, k] = Σ_l h[l, j]·d_logits[l, k]  (32, 10)  lstm.py:11
+    d_w_out = h.T @ d_logits
     d_h: Array = d_logits @ p.w_out.T  # (n, 32)  lstm.py:31
     d_c: Array = np.zeros((n, 32), dtype)  # (n, 32)  lstm.py:28
     d_z_steps: list[Array] = []
@@ -266,15 +319,15 @@ def _loss_and_gradients(p: Parameters, pixels: Array, digit: Array) -> tuple[flo
         # d_h[j, k] = Σ_l d_z_t[j, l]·u[k, l]
         d_h = d_z_t @ p.u.T  # (n, 32)  lstm.py:29
         d_z_steps.append(d_z_t)
-    d_z = np.stack(d_z_steps[::-1])  # (t, n, 128)  lstm.py:18
-    # d_u[j, k] = Σ_lp h_before[l, p, j]·d_z[l, p, k]
-    d_u = np.tensordot(np.stack(h_before), d_z, axes=((0, 1), (0, 1)))  # (32, 128)  lstm.py:9
-    # d_b[j] = Σ_kl d_z[k, l, j]
-    d_b = np.sum(d_z, axis=(0, 1))  # (128,)  lstm.py:10
-    # d_w[j, k] = Σ_lp pixels[l, p, j]·d_z[l, p, k]
-    d_w = np.tensordot(pixels, d_z, axes=((0, 1), (0, 1)))  # (8, 128)  lstm.py:8
-    d = Parameters(w=d_w, u=d_u, b=d_b, w_out=d_w_out, b_out=d_b_out)
-    return float(loss), d
+    # d_z: (t, n, 128)  lstm.py:18
+    d_z = np.stack(d_z_steps[::-1])
+    # d_u[j, k] = Σ_lp h_before[l, p, j]·d_z[l, p, k]  (32, 128)  lstm.py:9
+    d_u = np.tensordot(np.stack(h_before), d_z, axes=((0, 1), (0, 1)))
+    # d_b[j] = Σ_kl d_z[k, l, j]  (128,)  lstm.py:10
+    d_b = np.add.reduce(d_z, axis=(0, 1), out=work.d_b)
+    # d_w[j, k] = Σ_lp pixels[l, p, j]·d_z[l, p, k]  (8, 128)  lstm.py:8
+    d_w = np.tensordot(pixels, d_z, axes=((0, 1), (0, 1)))
+    return float(loss), Parameters(w=d_w, u=d_u, b=d_b, w_out=d_w_out, b_out=d_b_out)
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -313,10 +366,11 @@ def train(
     v_of = Parameters(*(np.full_like(value, 0.0) for value in p))
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
+    works = _borrowed(1, pixels.shape[0], batch_size or n, p[0].dtype)
     losses: list[float] = []
     for step in range(steps):
         rows = next(batches)
-        value, d = _loss_and_gradients(p, pixels[:, rows], digit[rows])
+        value, d = _evaluate(works, p, pixels[:, rows], digit[rows], True)
         losses.append(value)
         if not np.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")

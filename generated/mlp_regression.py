@@ -18,7 +18,7 @@ This file belongs to whoever compiled it. It needs NumPy and nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
@@ -84,72 +84,213 @@ def prediction(parameters: Parameters, x: ArrayLike) -> Array:
 # --- gradients -----------------------------------------------------------------------------------
 
 
-def loss(parameters: Parameters, x: ArrayLike, y: ArrayLike) -> float:
-    """The loss, a scalar: what training makes small."""
+def loss(parameters: Parameters, x: ArrayLike, y: ArrayLike, *, threads: int = 1) -> float:
+    """The loss, a scalar: what training makes small.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     x, y = _checked_inputs(p[0].dtype, x=x, y=y)
-    return float(_loss(p, x, y))
+    works = _borrowed(threads, min(x.shape[0], BLOCK), p[0].dtype)
+    value, _ = _evaluate(works, p, x, y, False)
+    _give_back(works)
+    return value
 
 
-def gradients(parameters: Parameters, x: ArrayLike, y: ArrayLike) -> Parameters:
-    """The exact derivative of the loss by every parameter."""
+def gradients(
+    parameters: Parameters,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    threads: int = 1,
+) -> Parameters:
+    """The exact derivative of the loss by every parameter.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     x, y = _checked_inputs(p[0].dtype, x=x, y=y)
-    return _loss_and_gradients(p, x, y)[1]
+    return _loss_and_gradients(threads, p, x, y)[1]
 
 
 def loss_and_gradients(
-    parameters: Parameters, x: ArrayLike, y: ArrayLike
+    parameters: Parameters,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    threads: int = 1,
 ) -> tuple[float, Parameters]:
-    """The loss, and its exact derivative by every parameter."""
+    """The loss, and its exact derivative by every parameter.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     x, y = _checked_inputs(p[0].dtype, x=x, y=y)
-    return _loss_and_gradients(p, x, y)
+    return _loss_and_gradients(threads, p, x, y)
 
 
-def _loss(p: Parameters, x: Array, y: Array) -> Any:
-    """The loss, for arguments that are checked already."""
-    n = x.shape[0]
-    # hidden[i, j] = tanh(Σ_k x[i, k]·w1[k, j] + b1[j])
-    hidden = np.tanh(x @ p.w1 + p.b1)  # (n, 16)  mlp_regression.py:13
-    # prediction[i, 0] = Σ_j hidden[i, j]·w2[j, 0] + b2[0]
-    prediction = hidden @ p.w2 + p.b2  # (n, 1)  mlp_regression.py:14
-    loss_difference: Array = prediction - y  # (n, 1)  mlp_regression.py:16
-    # loss_mean = (Σ_i loss_difference[i, 0]²) / n
-    loss_mean = np.vdot(loss_difference, loss_difference) / n  # scalar  mlp_regression.py:16
-    # loss_sum = Σ_ij w1[i, j]²
-    loss_sum = np.vdot(p.w1, p.w1)  # scalar  mlp_regression.py:16
-    # loss = (Σ_i w2[i, 0]²) / 200 + loss_mean + loss_sum / 200  scalar  mlp_regression.py:16
-    return loss_mean + 0.005 * loss_sum + 0.005 * np.vdot(p.w2, p.w2)
+def _loss_and_gradients(
+    threads: int, p: Parameters, x: Array, y: Array
+) -> tuple[float, Parameters]:
+    """The loss and its gradient, in arrays of their own."""
+    works = _borrowed(threads, min(x.shape[0], BLOCK), p[0].dtype)
+    value, d = _evaluate(works, p, x, y, True)
+    d = Parameters(*(np.array(one) for one in d))
+    _give_back(works)
+    return value, d
 
 
-def _loss_and_gradients(p: Parameters, x: Array, y: Array) -> tuple[float, Parameters]:
-    """The loss and its gradient, for arguments that are checked already."""
-    n = x.shape[0]
-    # hidden[i, j] = tanh(Σ_k x[i, k]·w1[k, j] + b1[j])
-    hidden = np.tanh(x @ p.w1 + p.b1)  # (n, 16)  mlp_regression.py:13
-    # prediction[i, 0] = Σ_j hidden[i, j]·w2[j, 0] + b2[0]
-    prediction = hidden @ p.w2 + p.b2  # (n, 1)  mlp_regression.py:14
-    loss_difference: Array = prediction - y  # (n, 1)  mlp_regression.py:16
-    # loss_mean = (Σ_i loss_difference[i, 0]²) / n
-    loss_mean = np.vdot(loss_difference, loss_difference) / n  # scalar  mlp_regression.py:16
-    # loss_sum = Σ_ij w1[i, j]²
-    loss_sum = np.vdot(p.w1, p.w1)  # scalar  mlp_regression.py:16
-    # loss = (Σ_i w2[i, 0]²) / 200 + loss_mean + loss_sum / 200  scalar  mlp_regression.py:16
-    loss = loss_mean + 0.005 * loss_sum + 0.005 * np.vdot(p.w2, p.w2)
-    d_prediction = 2.0 / n * loss_difference  # (n, 1)  mlp_regression.py:14
-    # d_b2[0] = Σ_i d_prediction[i, 0]
-    d_b2 = np.sum(d_prediction, axis=0)  # (1,)  mlp_regression.py:11
+# --- workspace -----------------------------------------------------------------------------------
+
+BLOCK = 2048  # rows at a time: what they need stays in the cache
+
+
+class _Workspace:
+    """Buffers for a block of rows, written again and again; never used by two threads at once."""
+
+    def __init__(self, n: int, dtype: Any) -> None:
+        self.key = (n, dtype)
+        self.dtype = dtype
+        self.hidden: Array = np.empty((n, 16), dtype)
+        self.prediction: Array = np.empty((n, 1), dtype)
+        self.d_b2: Array = np.empty((1,), dtype)
+        self.d_w2_part: Array = np.empty((16, 1), dtype)
+        self.d_hidden_sum: Array = np.empty((n, 16), dtype)
+        self.d_b1: Array = np.empty((16,), dtype)
+        self.d_w1_part: Array = np.empty((10, 16), dtype)
+        self.d_w2: Array = np.empty((16, 1), dtype)
+        self.d_w1: Array = np.empty((10, 16), dtype)
+        self.rest: _Workspace | None = None
+
+    def of(self, n: int) -> _Workspace:
+        """A workspace for so many rows: this one, or the one for the last block."""
+        if n == self.key[0]:
+            return self
+        if self.rest is None or self.rest.key[0] != n:
+            self.rest = _Workspace(n, self.dtype)
+        return self.rest
+
+
+_idle: dict[Any, list[_Workspace]] = {}  # workspaces that no call uses now
+
+
+def _borrowed(threads: int, *key: Any) -> list[_Workspace]:
+    """A workspace for each thread, of those that are idle as long as there are any."""
+    if threads < 1:
+        raise ValueError(f"threads: expected 1 or more, got {threads}")
+    works: list[_Workspace] = []
+    for _ in range(threads):
+        try:
+            works.append(_idle[key].pop())  # one step, also where threads meet
+        except LookupError:
+            works.append(_Workspace(*key))
+    return works
+
+
+def _give_back(works: Sequence[_Workspace]) -> None:
+    """Keep workspaces for the next call; those for sizes that are not met again go."""
+    if len(_idle) > 8:
+        _idle.clear()
+    _idle.setdefault(works[0].key, []).extend(works)
+
+
+def _summed(
+    works: Sequence[_Workspace], n: int, block: Callable[[_Workspace, slice], Sequence[Any]]
+) -> Sequence[Any]:
+    """The sums of all blocks, added in the order of the rows; each workspace has a thread."""
+    blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    share = -(-len(blocks) // len(works))
+
+    def added(number: int) -> list[Any]:
+        sums: list[Any] = []
+        for rows in blocks[number * share : (number + 1) * share]:
+            part = block(works[number].of(rows.stop - rows.start), rows)
+            if not sums:
+                sums = [np.array(one) for one in part]
+            else:
+                for whole, one in zip(sums, part, strict=True):
+                    np.add(whole, one, whole)
+        return sums
+
+    if len(works) == 1:
+        return added(0)
+    from concurrent.futures import ThreadPoolExecutor  # slow to import
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        first, *others = (sums for sums in pool.map(added, range(len(works))) if sums)
+    for other in others:
+        for whole, one in zip(first, other, strict=True):
+            np.add(whole, one, whole)
+    return first
+
+
+def _block(
+    work: _Workspace, p: Parameters, x: Array, y: Array, total_n: int, gradients: bool
+) -> Sequence[Any]:
+    """What a block of rows adds to the sums: those of the loss, then those of its gradient."""
+    # hidden[i, j] = tanh(Σ_k x[i, k]·w1[k, j] + b1[j])  (n, 16)  mlp_regression.py:13
+    hidden = x.dot(p.w1, work.hidden)
+    np.add(hidden, p.b1, hidden)
+    np.tanh(hidden, hidden)
+    # prediction[i, 0] = Σ_j hidden[i, j]·w2[j, 0] + b2[0]  (n, 1)  mlp_regression.py:14
+    prediction = hidden.dot(p.w2, work.prediction)
+    np.add(prediction, p.b2, prediction)
+    # loss_difference[i, 0] = prediction[i, 0] - y[i, 0]  (n, 1)  mlp_regression.py:16
+    loss_difference = np.subtract(prediction, y, prediction)
+    # loss_mean = Σ_i loss_difference[i, 0]²  scalar  mlp_regression.py:16
+    loss_mean = np.vdot(loss_difference, loss_difference)
+    if not gradients:
+        return (loss_mean,)
+    # d_prediction[i, 0] = 2·loss_difference[i, 0] / total_n  (n, 1)  mlp_regression.py:14
+    d_prediction = np.multiply(2.0 / total_n, loss_difference, loss_difference)
+    # d_b2[0] = Σ_i d_prediction[i, 0]  (1,)  mlp_regression.py:11
+    d_b2 = np.add.reduce(d_prediction, out=work.d_b2)
+    # d_w2_part[i, 0] = Σ_j hidden[j, i]·d_prediction[j, 0]  (16, 1)  mlp_regression.py:14
+    d_w2_part = hidden.T.dot(d_prediction, work.d_w2_part)
+    # d_hidden_sum[i, j] = (1 - hidden[i, j]²)·d_prediction[i, 0]·w2[j, 0]
     # (n, 16)  mlp_regression.py:13
-    d_hidden_sum = p.w2[:, 0] * d_prediction * (1.0 - hidden * hidden)
-    # d_w2[i, 0] = Σ_j hidden[j, i]·d_prediction[j, 0] + w2[i, 0] / 100
-    d_w2 = 0.01 * p.w2 + hidden.T @ d_prediction  # (16, 1)  mlp_regression.py:10
-    # d_b1[i] = Σ_j d_hidden_sum[j, i]
-    d_b1 = np.sum(d_hidden_sum, axis=0)  # (16,)  mlp_regression.py:9
-    # d_w1[i, j] = Σ_k x[k, i]·d_hidden_sum[k, j] + w1[i, j] / 100
-    d_w1 = 0.01 * p.w1 + x.T @ d_hidden_sum  # (10, 16)  mlp_regression.py:8
-    d = Parameters(w1=d_w1, b1=d_b1, w2=d_w2, b2=d_b2)
-    return float(loss), d
+    d_hidden_sum = np.multiply(p.w2[:, 0], d_prediction, work.d_hidden_sum)
+    d_hidden_sum_part = np.multiply(hidden, hidden, hidden)
+    np.subtract(1.0, d_hidden_sum_part, d_hidden_sum_part)
+    np.multiply(d_hidden_sum, d_hidden_sum_part, d_hidden_sum)
+    # d_b1[i] = Σ_j d_hidden_sum[j, i]  (16,)  mlp_regression.py:9
+    d_b1 = np.add.reduce(d_hidden_sum, out=work.d_b1)
+    # d_w1_part[i, j] = Σ_k x[k, i]·d_hidden_sum[k, j]  (10, 16)  mlp_regression.py:13
+    d_w1_part = x.T.dot(d_hidden_sum, work.d_w1_part)
+    return loss_mean, d_b2, d_w2_part, d_b1, d_w1_part
+
+
+def _evaluate(
+    works: Sequence[_Workspace], p: Parameters, x: Array, y: Array, gradients: bool
+) -> tuple[float, Any]:
+    """The loss and, unless only that is wanted, its gradient, in the workspace."""
+    work = works[0]
+    total_n = x.shape[0]
+    # loss_sum = Σ_ij w1[i, j]²  scalar  mlp_regression.py:16
+    loss_sum = np.vdot(p.w1, p.w1)
+    if total_n <= BLOCK:
+        sums = _block(work, p, x, y, total_n, gradients)
+    else:
+        sums = _summed(
+            works,
+            total_n,
+            lambda work, rows: _block(work, p, x[rows], y[rows], total_n, gradients),
+        )
+    loss_mean, *rest = sums
+    # loss_mean_2 = loss_mean / total_n  scalar  mlp_regression.py:16
+    loss_mean_2 = loss_mean / total_n
+    # loss = (Σ_i w2[i, 0]²) / 200 + loss_mean_2 + loss_sum / 200  scalar  mlp_regression.py:16
+    loss = loss_mean_2 + 0.005 * loss_sum + 0.005 * np.vdot(p.w2, p.w2)
+    if not gradients:
+        return float(loss), None
+    d_b2, d_w2_part, d_b1, d_w1_part = rest
+    # d_w2[i, 0] = d_w2_part[i, 0] + w2[i, 0] / 100  (16, 1)  mlp_regression.py:10
+    d_w2 = np.multiply(0.01, p.w2, work.d_w2)
+    np.add(d_w2, d_w2_part, d_w2)
+    # d_w1[i, j] = d_w1_part[i, j] + w1[i, j] / 100  (10, 16)  mlp_regression.py:8
+    d_w1 = np.multiply(0.01, p.w1, work.d_w1)
+    np.add(d_w1, d_w1_part, d_w1)
+    return float(loss), Parameters(w1=d_w1, b1=d_b1, w2=d_w2, b2=d_b2)
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -170,6 +311,7 @@ def train(
     tolerance: float = 0.0,
     batch_size: int | None = None,
     seed: int = 0,
+    threads: int = 1,
     on_step: Callable[[int, float, Parameters], bool | None] | None = None,
 ) -> TrainingResult:
     """Gradient descent, from the given parameters.
@@ -190,32 +332,24 @@ def train(
     batches = _batches(n, batch_size, seed)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
+    works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
+    p = Parameters(*(np.array(one) for one in p))  # moved in place
     losses: list[float] = []
     for step in range(steps):
         rows = next(batches)
-        value, d = _loss_and_gradients(p, x[rows], y[rows])
+        value, d = _evaluate(works, p, x[rows], y[rows], True)
         losses.append(value)
         if not np.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             return TrainingResult(p, losses, step, "tolerance")
-        if on_step is not None and on_step(step, value, p):
+        if on_step is not None and on_step(step, value, Parameters(*(np.array(one) for one in p))):
             return TrainingResult(p, losses, step, "stopped")
         rate = learning_rate(step) if callable(learning_rate) else learning_rate
-        p = _moved(p, d, rate, step)
+        for moved, gradient in zip(p, d, strict=True):
+            np.multiply(gradient, rate, gradient)
+            np.subtract(moved, gradient, moved)
     return TrainingResult(p, losses, steps, "steps")
-
-
-def _moved(p: Parameters, d: Parameters, rate: float, step: int) -> Parameters:
-    """Every parameter after one update."""
-    moved = (_updated(*entries, rate, step) for entries in zip(p, d, strict=True))
-    return Parameters(*(np.asarray(value, p[0].dtype) for value in moved))
-
-
-def _updated(value: Array, gradient: Array, rate: float, step: int) -> Array:
-    """One parameter after one update."""
-    new_value: Array = value - rate * gradient
-    return new_value
 
 
 def _squared_norm(d: Parameters) -> float:

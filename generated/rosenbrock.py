@@ -14,7 +14,7 @@ This file belongs to whoever compiled it. It needs NumPy and nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
@@ -58,7 +58,10 @@ def initial_parameters(seed: int | None = None, dtype: Any = np.float64) -> Para
 def loss(parameters: Parameters) -> float:
     """The loss, a scalar: what training makes small."""
     p = _checked_parameters(parameters)
-    return float(_loss(p))
+    works = _borrowed(1, p[0].dtype)
+    value, _ = _evaluate(works, p, False)
+    _give_back(works)
+    return value
 
 
 def gradients(parameters: Parameters) -> Parameters:
@@ -73,24 +76,64 @@ def loss_and_gradients(parameters: Parameters) -> tuple[float, Parameters]:
     return _loss_and_gradients(p)
 
 
-def _loss(p: Parameters) -> Any:
-    """The loss, for arguments that are checked already."""
-    loss_difference: Array = p.y - p.x * p.x  # scalar  rosenbrock.py:8
-    # scalar  rosenbrock.py:8
-    loss: Array = np.square(1.0 - p.x) + 100.0 * (loss_difference * loss_difference)
-    return loss
-
-
 def _loss_and_gradients(p: Parameters) -> tuple[float, Parameters]:
-    """The loss and its gradient, for arguments that are checked already."""
-    loss_difference: Array = 1.0 - p.x  # scalar  rosenbrock.py:8
-    loss_difference_2: Array = p.y - p.x * p.x  # scalar  rosenbrock.py:8
-    # scalar  rosenbrock.py:8
+    """The loss and its gradient, in arrays of their own."""
+    works = _borrowed(1, p[0].dtype)
+    value, d = _evaluate(works, p, True)
+    d = Parameters(*(np.array(one) for one in d))
+    _give_back(works)
+    return value, d
+
+
+# --- workspace -----------------------------------------------------------------------------------
+
+
+class _Workspace:
+    """Buffers, written again and again; never used by two threads at once."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.key = (dtype,)
+        self.dtype = dtype
+
+
+_idle: dict[Any, list[_Workspace]] = {}  # workspaces that no call uses now
+
+
+def _borrowed(threads: int, *key: Any) -> list[_Workspace]:
+    """A workspace for each thread, of those that are idle as long as there are any."""
+    if threads < 1:
+        raise ValueError(f"threads: expected 1 or more, got {threads}")
+    works: list[_Workspace] = []
+    for _ in range(threads):
+        try:
+            works.append(_idle[key].pop())  # one step, also where threads meet
+        except LookupError:
+            works.append(_Workspace(*key))
+    return works
+
+
+def _give_back(works: Sequence[_Workspace]) -> None:
+    """Keep workspaces for the next call; those for sizes that are not met again go."""
+    if len(_idle) > 8:
+        _idle.clear()
+    _idle.setdefault(works[0].key, []).extend(works)
+
+
+def _evaluate(works: Sequence[_Workspace], p: Parameters, gradients: bool) -> tuple[float, Any]:
+    """The loss and, unless only that is wanted, its gradient, in the workspace."""
+    # loss_difference = 1 - x  scalar  rosenbrock.py:8
+    loss_difference = 1.0 - p.x
+    # loss_difference_2 = y - x²  scalar  rosenbrock.py:8
+    loss_difference_2 = p.y - p.x * p.x
+    # loss = loss_difference² + 100·loss_difference_2²  scalar  rosenbrock.py:8
     loss = loss_difference * loss_difference + 100.0 * (loss_difference_2 * loss_difference_2)
-    d_y = 200.0 * loss_difference_2  # scalar  rosenbrock.py:6
-    d_x = 2.0 * (-p.x * d_y - loss_difference)  # scalar  rosenbrock.py:5
-    d = Parameters(x=np.array(d_x, p.x.dtype), y=np.array(d_y, p.y.dtype))
-    return float(loss), d
+    if not gradients:
+        return float(loss), None
+    # d_y = 200·loss_difference_2  scalar  rosenbrock.py:6
+    d_y = 200.0 * loss_difference_2
+    # d_x = 2·(-loss_difference - d_y·x)  scalar  rosenbrock.py:5
+    d_x = 2.0 * (-p.x * d_y - loss_difference)
+    return float(loss), Parameters(x=np.array(d_x, p.x.dtype), y=np.array(d_y, p.y.dtype))
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -116,9 +159,10 @@ def train(
     p = _checked_parameters(parameters)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
+    works = _borrowed(1, p[0].dtype)
     losses: list[float] = []
     for step in range(steps):
-        value, d = _loss_and_gradients(p)
+        value, d = _evaluate(works, p, True)
         losses.append(value)
         if not np.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
@@ -127,7 +171,7 @@ def train(
         if on_step is not None and on_step(step, value, p):
             return TrainingResult(p, losses, step, "stopped")
         rate = learning_rate(step) if callable(learning_rate) else learning_rate
-        rate = _line_search(rate, value, p, d)
+        rate = _line_search(works, rate, value, p, d)
         p = _moved(p, d, rate, step)
     return TrainingResult(p, losses, steps, "steps")
 
@@ -149,14 +193,16 @@ def _squared_norm(d: Parameters) -> float:
     return float(sum(np.vdot(gradient, gradient) for gradient in d))
 
 
-def _line_search(rate: float, value: float, p: Parameters, d: Parameters) -> float:
+def _line_search(
+    works: Sequence[_Workspace], rate: float, value: float, p: Parameters, d: Parameters
+) -> float:
     """The first rate, shrunk step by step, at which the loss falls by enough.
 
     Enough is 0.0001 of what the gradient promises (Armijo's rule).
     """
     enough = 0.0001 * _squared_norm(d)
     for _ in range(100):
-        if float(_loss(_moved(p, d, rate, 0))) <= value - rate * enough:
+        if _evaluate(works, _moved(p, d, rate, 0), False)[0] <= value - rate * enough:
             break
         rate *= 0.5
     return rate

@@ -96,15 +96,8 @@ class _Analysis:
     def run(self) -> Batch | None:
         if not self.classified() or "sum" not in self.places:
             return None
-        if self.size.is_Symbol:
-            rows = self.size
-        else:
-            sizes = [size for one in self.program.definitions for size in one.type.shape]
-            taken = {symbol.name for size in sizes for symbol in size.free_symbols}
-            rows = dimension(
-                next(f"n{'_' * count}" for count in range(9) if f"n{'_' * count}" not in taken)
-            )
-        total = dimension(f"total_{rows}")
+        rows = self.size if self.size.is_Symbol else self._named("n")
+        total = self._named(f"total_{rows}")
         program = self._rewritten(rows, total)
         axes = {
             one.value.name: self.axes[tensor]
@@ -112,6 +105,17 @@ class _Analysis:
             if isinstance(one.value, Input) and tensor in self.axes
         }
         return Batch(program, rows, total, self.size, axes, tuple(self.places))
+
+    def _named(self, wanted: str) -> sp.Symbol:
+        """A size by a name that no input and no other size has."""
+        sizes = [size for one in self.program.definitions for size in one.type.shape]
+        taken = {symbol.name for size in sizes for symbol in size.free_symbols}
+        taken |= {
+            one.value.name for one in self.program.definitions if isinstance(one.value, Input)
+        }
+        while wanted in taken:
+            wanted += "_"
+        return dimension(wanted)
 
     def classified(self) -> bool:
         """Find the place of every live tensor; whether each has one."""

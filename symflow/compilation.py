@@ -26,6 +26,7 @@ from symflow.statements import RESERVED
 MODULE_NAMES = frozenset(
     {
         "Any",
+        "BLOCK",
         "BadZipFile",
         "Array",
         "ArrayLike",
@@ -37,6 +38,7 @@ MODULE_NAMES = frozenset(
         "NamedTuple",
         "Parameters",
         "Path",
+        "Sequence",
         "TrainingResult",
         "annotations",
         "gradients",

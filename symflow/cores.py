@@ -229,7 +229,7 @@ class _Core:
         doc = (
             "What a block of rows adds to the sums: those of the loss, then those of its gradient.",
         )
-        return Function(signature("_block", arguments, "tuple[Any, ...]"), doc, (*prelude, *lines))
+        return Function(signature("_block", arguments, "Sequence[Any]"), doc, (*prelude, *lines))
 
     def _is_sum(self, one: Statement | ForLoop) -> bool:
         return self.places[one.tensor] == "sum"
@@ -292,18 +292,11 @@ class _Core:
         whole = [self._argument(name, "") for name in self.passed] + [*outs]
         parts = [self._argument(name, "rows") for name in self.passed]
         parts += [f"{name}[{self._key(name)}]" for name in outs]
-        inside = call("sums = _block", ["work", *whole, "gradients"], "", 8)
-        each = call("_block", ["work", *parts, "gradients"], "", 12)
+        inside = call("sums = _block", ["work", *whole, "gradients"], "", 2 * INDENT)
+        each = call("lambda work, rows: _block", ["work", *parts, "gradients"], ",", 3 * INDENT)
         lines += [f"if {total} <= BLOCK:", *(f"    {line}" for line in inside), "else:"]
-        lines += [
-            "    sums = _summed(",
-            "        works,",
-            f"        {total},",
-            f"        lambda work, rows: {each[0]}",
-            *(f"        {line}" for line in each[1:]),
-        ]
-        lines[-1] += ","
-        lines.append("    )")
+        lines += ["    sums = _summed(", "        works,", f"        {total},"]
+        lines += [*(f"        {line}" for line in each), "    )"]
         first, rest = self.sums
         if not rest:
             lines.append(f"{_targets(first)} = sums")

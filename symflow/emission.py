@@ -338,7 +338,7 @@ class _Emitter:
         entry = [*self._entry(used)]
         count = "threads" if fast.rows else "1"
         note = (
-            ("", "threads  that work on blocks of rows side by side; their sums are added in order")
+            ("threads  that work on blocks of rows side by side; their sums are added in order",)
             if fast.rows
             else ()
         )

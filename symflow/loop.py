@@ -100,9 +100,10 @@ def training_loop(
     names = ", ".join(inputs)
     works = ""
     if core is not None:
-        lengths = list(core.lengths)
-        if batch and core.rows:
-            lengths[0] = "min(batch_size or n, BLOCK)"
+        counted = next((f"{name}.shape[{axis}]" for name, axis in batch.items()), "")
+        lengths = [
+            one.replace(counted, "batch_size or n") if counted else one for one in core.lengths
+        ]
         works = ", ".join(["threads" if core.rows else "1", *lengths, "p[0].dtype"])
     return Loop(
         train=Function(
@@ -185,9 +186,9 @@ def _moves(optimizer: Optimizer, states: Sequence[str], in_place: bool) -> list[
         lines += call(f"{targets} = _moved", ["p", "d", *states, "rate", "step"], "", 8)
     elif in_place:
         lines += [
-            "for value_of, gradient in zip(p, d, strict=True):",
+            "for moved, gradient in zip(p, d, strict=True):",
             "    np.multiply(gradient, rate, gradient)",
-            "    np.subtract(value_of, gradient, value_of)",
+            "    np.subtract(moved, gradient, moved)",
         ]
     else:
         lines.append("p = _moved(p, d, rate, step)")

@@ -16,6 +16,7 @@ INDENT = 4
 BUILTINS = frozenset(
     {
         "FloatingPointError",
+        "LookupError",
         "ValueError",
         "all",
         "bool",
@@ -41,7 +42,7 @@ BUILTINS = frozenset(
 
 RESERVED = frozenset(
     {"np", "os", "special", "p", "d", "dtype", "parameters", "rate", "step", "value", "gradient"}
-    | {"rows", "Array", "Parameters", "work", "works", "sums", "rest", "threads"}
+    | {"rows", "Array", "Parameters", "work", "works", "sums", "rest", "threads", "self"}
     | set(keyword.kwlist)
     | BUILTINS
 )
@@ -96,16 +97,21 @@ class Statement:
 def assignment(target: str, expression: str, indent: int = INDENT) -> list[str]:
     """An assignment, broken as a formatter would where it is too long and cannot be split."""
     line = f"{target} = {expression}"
-    if indent + len(line) <= WIDTH or indent + INDENT + len(expression) > WIDTH:
+    if indent + len(line) <= WIDTH:
         return [line]
     value = ast.parse(expression, mode="eval").body
-    function = f"{ast.unparse(value.func)}(" if isinstance(value, ast.Call) else ""
-    if function and expression.startswith(function):
-        inside = expression.removeprefix(function).removesuffix(")")
-        return [f"{target} = {function}", f"    {inside}", ")"]
-    if isinstance(value, (ast.BinOp, ast.UnaryOp)):
+    if isinstance(value, ast.Call) and isinstance(value.func, (ast.Name, ast.Attribute)):
+        function = ast.unparse(value.func)
+        parts = [ast.get_source_segment(expression, one) for one in _arguments(value)]
+        if expression == f"{function}({', '.join(filter(None, parts))})":
+            return call(f"{target} = {function}", list(filter(None, parts)), "", indent)
+    if isinstance(value, (ast.BinOp, ast.UnaryOp)) and indent + INDENT + len(expression) <= WIDTH:
         return [f"{target} = (", f"    {expression}", ")"]
     return [line]
+
+
+def _arguments(value: ast.Call) -> list[ast.expr | ast.keyword]:
+    return [*value.args, *value.keywords]
 
 
 @dataclass(frozen=True)

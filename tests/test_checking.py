@@ -65,7 +65,7 @@ def broken(model: Callable[[str], Path], tmp_path: Path) -> Callable[..., Path]:
 
     def edit(text: str, old: str, new: str) -> Path:
         out = tmp_path / "out"
-        write(compile_files(model(text), out, {}, None))
+        write(compile_files(model(text), out, {}, None, style="plain"))
         source = (out / "model.py").read_text(encoding="utf-8")
         assert old in source, source
         (out / "model.py").write_text(source.replace(old, new), encoding="utf-8")
