@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -98,6 +99,7 @@ class Calls:
     def __init__(self, known: Mapping[str, Type], fresh: Fresh) -> None:
         self.known = dict(known)
         self._fresh = fresh
+        self.ones: dict[str, Type] = {}  # arrays of the workspace that hold ones
         self._calls: list[Call] = []
         self._statement = ""
 
@@ -332,6 +334,10 @@ class Calls:
         if source.type.dtype != "float":
             raise _UnknownError
         axes, keep = _reduction(node)
+        if name == "sum":
+            found = self._sum(source, axes, keep, type_, target)
+            if found is not None:
+                return found
         function = f"np.{_REDUCTIONS[name]}.reduce"
         rank = len(source.type.shape)
         given = [_text(source.node)]
@@ -346,6 +352,40 @@ class Calls:
         target = target or self._fresh(f"{self._statement}_part")
         self._add(Call(target, function, tuple(given), _names(source.node), type_, True))
         return _Operand(ast.Name(target), type_)
+
+    def _sum(
+        self,
+        source: _Operand,
+        axes: tuple[int, ...] | None,
+        keep: bool,
+        type_: Type,
+        target: str | None,
+    ) -> _Operand | None:
+        """A sum as a product with ones, which takes a tenth of the time of `np.add.reduce`."""
+        shape = source.type.shape
+        if len(shape) == 1 and not keep:
+            dot = ast.Attribute(self._ones(shape), "dot")
+            return _Operand(ast.Call(dot, [source.node], []), type_)
+        if len(shape) != 2 or axes not in ((0,), (1,)) or not type_.shape:
+            return None
+        (axis,) = axes
+        size = shape[axis : axis + 1]
+        if axis == 0:
+            ones = self._ones((ONE, *size) if keep else size)
+            left, right = ones, source.node
+        else:
+            ones = self._ones((*size, ONE) if keep else size)
+            left, right = source.node, ones
+        target = target or self._fresh(f"{self._statement}_part")
+        function = _text(ast.Attribute(left, "dot"))
+        reads = (*_names(source.node), "work")
+        self._add(Call(target, function, (_text(right),), reads, type_))
+        return _Operand(ast.Name(target), type_)
+
+    def _ones(self, shape: Shape) -> ast.expr:
+        name = "_".join(["ones", *(re.sub(r"\W+", "_", str(size)) for size in shape)])
+        self.ones[name] = Type(shape)
+        return ast.Attribute(ast.Name("work"), name)
 
     def _add(self, call: Call) -> None:
         self._calls.append(call)

@@ -41,6 +41,7 @@ MODULE_NAMES = frozenset(
         "Sequence",
         "TrainingResult",
         "annotations",
+        "math",
         "gradients",
         "initial_parameters",
         "load_parameters",

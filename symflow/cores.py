@@ -168,11 +168,12 @@ class _Core:
             functions.append(self._block())
         functions.append(self._evaluate())
         count = str(self.batch.rows) if self.batch else ""
+        held = [*(one.type for one in self.buffers), *self.calls.ones.values()]
         sizes = [count] if count else []
         sizes += [
             size
             for size in self.lengths
-            if size != count and any(_has(one.type, size) for one in self.buffers)
+            if size != count and any(_has(type_, size) for type_ in held)
         ]
         lengths = [self.lengths[size] for size in sizes]
         if count:
@@ -341,10 +342,13 @@ class _Core:
             for digest, text in self.interface.constants.items()
             if self.constants[digest].startswith("work.")
         ]
+        for name, type_ in self.calls.ones.items():
+            lines.append(f"self.{name}: Array = np.ones({shape_text(type_.shape)}, dtype)")
         for buffer in self.buffers:
             shape = shape_text(buffer.type.shape)
             kind = "bool" if buffer.type.dtype == "bool" else "dtype"
-            lines.append(f"self.{buffer.name}: Array = np.empty({shape}, {kind})")
+            order = ', "F"' if buffer.by_column else ""
+            lines.append(f"self.{buffer.name}: Array = np.empty({shape}, {kind}{order})")
         return tuple(lines)
 
     def _rows(self) -> int:

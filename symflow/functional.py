@@ -151,6 +151,10 @@ def _without_place(statement: ast.stmt) -> list[ast.stmt]:
     bare.keywords = [one for one in call.keywords if one.value is not place]
     if isinstance(statement, ast.Assign):
         changed = ast.Assign(statement.targets, bare)
+    elif isinstance(place, ast.Attribute):  # `x.T`
+        assert isinstance(place.value, ast.Name)
+        turned = ast.Attribute(bare, "T", ast.Load())
+        changed = ast.Assign([ast.Name(place.value.id, ast.Store())], turned)
     else:
         assert isinstance(place, ast.Name)
         changed = ast.Assign([ast.Name(place.id, ast.Store())], bare)

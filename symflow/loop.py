@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
@@ -32,7 +32,8 @@ class Loop:
 
     before, after    functions that stand before and after it
     arguments        the inputs of the loss, as they are passed on
-    batch_arguments  the same with the rows of a mini-batch taken
+    batch, rows      all of them, and the rows of a mini-batch of them
+    passed           what follows the parameters where the loss is computed
     adjusted         statements that change the gradients as soon as they are there
     moved            statements that move the parameters and the optimizer's state
     """
@@ -44,7 +45,9 @@ class Loop:
     adjusted: tuple[str, ...]
     moved: tuple[str, ...]
     arguments: str
-    batch_arguments: str
+    batch: str
+    rows: str
+    passed: str
     unpacked: str
     checked: str
     batches: bool
@@ -115,10 +118,11 @@ def training_loop(
         adjusted=() if optimizer.adjustment.penalised is None else ("d = _penalised(p, d)",),
         moved=tuple(_moves(optimizer, [state.name for state in states], in_place)),
         arguments=names,
-        batch_arguments="".join(
-            f", {name}[{':, ' * batch[name]}rows]" if name in batch else f", {name}"
-            for name in inputs
+        batch=_tuple(inputs),
+        rows=_tuple(
+            f"{name}[{':, ' * batch[name]}rows]" if name in batch else name for name in inputs
         ),
+        passed=", *batch" if batch else "".join(f", {name}" for name in inputs),
         unpacked=names if len(inputs) > 1 else f"({names},)",
         checked=", ".join(f"{name}={name}" for name in inputs),
         batches=bool(batch),
@@ -165,6 +169,11 @@ def _is_plain(optimizer: Optimizer) -> bool:
     value, gradient, rate, _ = map(slot, range(4))
     fixed = not isinstance(optimizer.learning_rate, LineSearch)
     return fixed and list(optimizer.formulas) == [value - rate * gradient]
+
+
+def _tuple(parts: Iterable[str]) -> str:
+    listed = ", ".join(parts)
+    return f"({listed},)" if "," not in listed else f"({listed})"
 
 
 def _free(name: str, taken: Mapping[str, Type]) -> str:

@@ -13,3 +13,6 @@ MOST_BLOCK = 16384
 
 NUMBER_BYTES = 8
 """Of a number in an estimate: models are compiled for both precisions, and this is the larger."""
+
+MOST_COLUMNS = 64
+"""Of a matrix that is stored by column where the largest entry of each row is wanted."""

@@ -11,16 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from symflow.calls import Call
+from symflow.machine import MOST_COLUMNS
 from symflow.program import Type
 from symflow.statements import INDENT, WIDTH, Statement, assignment, call
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """An array of the workspace."""
+    """An array of the workspace; `by_column` if a column of it lies together in memory."""
 
     name: str
     type: Type
+    by_column: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class _Places:
         self._place: dict[str, str] = dict(outside)
         self._types: dict[str, Type] = {}
         self._outside = outside
+        self.by_column = _by_column(self.calls)
         self._last = self._last_reads(results, scalars)
         self._dying: dict[int, list[str]] = {}
         for name, at in self._last.items():
@@ -126,7 +129,7 @@ class _Places:
             place = free.pop()
         else:
             place = one.target
-            self.buffers.append(Buffer(place, one.type))
+            self.buffers.append(Buffer(place, one.type, one.type in self.by_column))
         self._place[one.target] = place
         self._release(at)
         return f"work.{place}"
@@ -157,9 +160,29 @@ def _lines(group: Group, places: _Places, indent: int) -> list[str]:
         lines += _comments(statement, indent)
     for one in group.calls:
         out = places.next_out()
-        if one.function:
+        if one.function.endswith(".dot") and one.type in places.by_column:
+            lines += _turned_lines(one, out, indent)
+        elif one.function:
             lines += _call_lines(one, out, indent)
     return [*lines, *group.behind]
+
+
+def _by_column(calls: Sequence[Call]) -> frozenset[Type]:
+    """The types of narrow matrices of which a row's largest entry is wanted.
+
+    NumPy finds the largest of ten neighbours one by one, but goes through ten columns with the
+    widest instructions there are.
+    """
+    types = {one.target: one.type for one in calls if one.type is not None}
+    found: set[Type] = set()
+    for one in calls:
+        extremum = one.function in ("np.maximum.reduce", "np.minimum.reduce")
+        if extremum and "axis=1" in one.arguments and one.arguments[0] in types:
+            type_ = types[one.arguments[0]]
+            columns = type_.shape[-1]
+            if len(type_.shape) == 2 and columns.is_Integer and columns <= MOST_COLUMNS:
+                found.add(type_)
+    return frozenset(found)
 
 
 def _comments(statement: Statement, indent: int) -> list[str]:
@@ -182,3 +205,13 @@ def _call_lines(one: Call, out: str, indent: int) -> list[str]:
     place = f"out={out}" if one.keyword else out
     opening = one.function if out == one.target else f"{one.target} = {one.function}"
     return call(opening, [*one.arguments, place], "", indent)
+
+
+def _turned_lines(one: Call, out: str, indent: int) -> list[str]:
+    """(left @ right).T as right.T @ left.T, for a place that BLAS can write to by columns only."""
+    left, (right,) = one.function.removesuffix(".dot"), one.arguments
+    turned = [
+        text.removesuffix(".T") if text.endswith(".T") else f"{text}.T" for text in (left, right)
+    ]
+    lines = [] if out == one.target else [f"{one.target} = {out}"]
+    return [*lines, *call(f"{turned[1]}.dot", [turned[0], f"{one.target}.T"], "", indent)]
