@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy as sp
 
@@ -56,6 +56,15 @@ from symflow.views import StopGradient
 
 RECENTRE: dict[str, float] = {"float64": 1e-4, "float32": 1e-1}
 """By precision: the share of L(θ₀) below which L(θ) should become the new L(θ₀)."""
+
+LARGEST = 2
+"""How large an array may be on the way to the moments, next to all of the data."""
+
+_OF_MASKS = frozenset({"masked-product", "masked-product-no"})
+"""Rules that would write the factors of a moment into a `where`: then it is no matrix product.
+
+They keep 0·∞ out of what a mask leaves out. The ordinary gradient multiplies the same data by 0.
+"""
 
 
 @dataclass(frozen=True)
@@ -96,9 +105,21 @@ def quadratic(
     parameters  names of inputs
     rules       for the simplification of both programs
 
+    None where `expanded` gives none; where the moments are no smaller than the data, or need
+    larger arrays on the way; where a step is no less work than the ordinary one.
+    """
+    found = expanded(program, parameters, rules)
+    return found if found is not None and _pays(found) else None
+
+
+def expanded(
+    program: Program, parameters: Sequence[str], rules: Rules = ALL_RULES
+) -> Quadratic | None:
+    """The same whatever it costs.
+
     None where it is not plain from the bodies of the kernels that the loss is a polynomial of
-    degree two and every gradient one of degree one; where nothing depends on the data; where
-    the moments are no smaller than the data, or a step no less work than the ordinary one.
+    degree two and every gradient one of degree one; where nothing depends on the data; where a
+    moment would have a size that is known only when the program runs.
     """
     names = {name: f"d_{name}" for name in parameters}
     wanted = {name: program.outputs[name] for name in ("loss", *names.values())}
@@ -120,10 +141,11 @@ def quadratic(
         return None
     moments = _from_data(change, parameters, called)
     step, start = _from_moments(change, names, called)
-    moments, step = check(simplify(moments, rules)), check(simplify(step, rules))
+    moments = check(simplify(moments, replace(rules, without=rules.without | _OF_MASKS)))
+    step = check(simplify(step, rules))
     ordinary = simplify(whole, rules)
     reads = dependent(ordinary, parameters)
-    found = Quadratic(
+    return Quadratic(
         moments,
         step,
         start,
@@ -131,7 +153,6 @@ def quadratic(
         work(step, range(len(step.definitions))),
         work(ordinary, (tensor for tensor, moving in enumerate(reads) if moving)),
     )
-    return found if _pays(found) else None
 
 
 def _pays(found: Quadratic) -> bool:
@@ -142,7 +163,8 @@ def _pays(found: Quadratic) -> bool:
         nominal(sp.Add(*(sp.Mul(*one.type.shape) for one in tensors)))
         for tensors in (moments, data)
     )
-    return stored < read and found.break_even() < float("inf")
+    largest = max(nominal(sp.Mul(*one.type.shape)) for one in found.moments.definitions)
+    return stored < read and largest <= LARGEST * read and found.break_even() < float("inf")
 
 
 def _is_quadratic(program: Program, parameters: Sequence[str]) -> bool:

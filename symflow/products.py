@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
+from symflow.elementwise import ROWS
 from symflow.invariants import dependent
 from symflow.polynomials import slopes, without
 from symflow.program import (
@@ -29,6 +30,7 @@ from symflow.program import (
     Kernel,
     Label,
     Program,
+    dtype_of,
     indices_of,
     kernel,
     literal,
@@ -216,6 +218,9 @@ class _Shares:
         The axes come in the order in which the tensors have them, whichever product it is for.
         """
         accesses = term.product.accesses
+        dtypes = tuple(self.builder[access.tensor].type.dtype for access in accesses)
+        if dtype_of(part, dtypes) != "float":
+            part = ROWS["to_float"](part)  # a count of rows would widen float32
         axes = dict.fromkeys(
             index
             for number in slots_of(part)
@@ -330,10 +335,26 @@ def _called(program: Builder, product: Kernel, part: sp.Expr, summed: bool) -> s
     """x_x for Σ x·x, x_total for Σ x, x for x itself, count for what reads no tensor."""
     names: list[str] = []
     for number in slots_of(part):
-        name = program[product.accesses[number].tensor].label.name.strip("_")
+        name = _of_one(program, product.accesses[number].tensor)
         bases = dict(factor.as_base_exp() for factor in sp.Mul.make_args(part))
         power = bases.get(slot(number), ONE)
         names += [name] * (int(power) if power in (2, 3) else 1)
     if not names:
         return "count"
     return names[0] + "_total" if summed and len(names) == 1 else "_".join(names)
+
+
+def _of_one(program: Builder, tensor: int) -> str:
+    """The name of a tensor, or of the one named tensor that it is made of."""
+    named: dict[str, None] = {}
+    pending, seen = [tensor], {tensor}
+    while pending:
+        definition = program[pending.pop()]
+        operands = definition.value.operands
+        if definition.label.exact or isinstance(definition.value, Input):
+            named[definition.label.name] = None
+            continue
+        pending += [operand for operand in operands if operand not in seen]
+        seen.update(operands)
+    name = next(iter(named)) if len(named) == 1 else program[tensor].label.name
+    return name.strip("_")
