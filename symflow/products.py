@@ -45,6 +45,9 @@ LINEAR_VIEWS = (Reshape, Slice, Place, Concat)
 MOST_PRODUCTS = 64
 """Products of one tensor beyond which a model is no sum of a few."""
 
+MOST_FACTORS = 16
+"""Tensors in one product beyond which it is not expanded further."""
+
 Products = dict[Kernel, sp.Expr]
 """A sum of products of data and one δ, each with the number in front of it."""
 
@@ -77,6 +80,8 @@ class Expansion:
         products = self._products_of(definition)
         if products is None or len(products) > MOST_PRODUCTS:
             return False
+        if any(len(product.accesses) > MOST_FACTORS for product in products):
+            return False
         self._products[tensor] = products
         return True
 
@@ -104,6 +109,8 @@ class Expansion:
         if isinstance(renamed, Kernel):
             return self._through(renamed)
         if isinstance(value, LINEAR_VIEWS):
+            if not any(self._products.get(operand) for operand in value.operands):
+                return {}
             view = value.rebind(self.linear_part)
             return self._whole(self.builder.add(view, Label(f"{definition.label.name}_change")))
         return None

@@ -313,6 +313,14 @@ def test_moments_pay(model: Callable[[], Any]) -> None:
     )
 
 
+def test_a_view_of_nothing_adds_nothing() -> None:
+    x, w = placeholder("x", "n", 4), variable("w", 4, 1)
+    gone = sf.concat([sf.reshape(w - w, (2, 2)), placeholder("z", 1, 2)], axis=0)
+    loss = squared(sf.matmul(x, w)) + sf.reduce_sum(gone * placeholder("y", 3, 2))
+    descent = Descent(loss, w)
+    assert_same(descent, descent.program, np.random.default_rng(0))
+
+
 # --- what it looks like ----------------------------------------------------------------------
 
 
@@ -397,6 +405,23 @@ def in_a_loop() -> tuple[Tensor, ...]:
     return squared(state), w
 
 
+def many_parameters() -> tuple[Tensor, ...]:
+    x = placeholder("x", "n")
+    by = [variable(f"w{at}") for at in range(70)]
+    total = sf.constant(0.0)
+    for at, one in enumerate(by):
+        total += one * sf.sin(x * float(at + 1))
+    return squared(total) + squared(total - x), *by
+
+
+def a_long_product() -> tuple[Tensor, ...]:
+    w = variable("w")
+    product: Tensor = w
+    for at in range(20):
+        product = product * placeholder(f"x{at}", "n")
+    return squared(product), w
+
+
 NOT_QUADRATIC = {
     "logistic": lambda: in_x(lambda z, y, w: sf.log(1 + sf.exp(-y * z))),
     "mlp": lambda: in_x(lambda z, y, w: sf.square(sf.tanh(z) - y)),
@@ -413,6 +438,8 @@ NOT_QUADRATIC = {
     "two layers": two_layers,
     "without data": without_data,
     "in a loop": in_a_loop,
+    "a long product": a_long_product,
+    "many products": many_parameters,
 }
 
 
