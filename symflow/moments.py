@@ -13,7 +13,8 @@ they round away is large next to it (a relative error of 1e-3 where the noise is
 is a sum of squares of residuals, which cancels nothing, and what is added to it is as small as
 the loss has changed. The rounding of one step is about ε·L(θ₀), so the relative error of L(θ) is
 ε·L(θ₀)/L(θ); once the loss has fallen by `RECENTRE`, θ₀ should move to θ, which costs one
-ordinary gradient.
+ordinary gradient. Without that a loss that fell from 10 to 1e-10 was wrong by 6e-5 of itself,
+with it by 1e-11, and by 1e-8 where features are around 1000 (`tests/test_moments.py`).
 
 How H·δ is found: the part of every tensor that is linear in δ is a sum of products, each of them
 of the data and of one δ, and a kernel on one operand carries products to products. In the product
