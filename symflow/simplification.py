@@ -81,6 +81,11 @@ def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     return _walk(_share(program), _folded)
 
 
+def fold(program: Program) -> Program:
+    """The same kernels, reading through literals and renamed axes."""
+    return _walk(program, _folded)
+
+
 def _stabilised(program: Program, phase: Phase, rules: Rules) -> Program:
     applied: list[tuple[int, Rewrite]] | None = None if rules.applied is None else []
     stabiliser = Stabiliser(phase, rules.without, applied)
