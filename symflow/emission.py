@@ -26,6 +26,7 @@ from symflow.layout import (
     render,
     signature,
     sizes_of,
+    uses_math,
     uses_scipy,
 )
 from symflow.loop import Loop, training_loop
@@ -33,6 +34,8 @@ from symflow.matrices import Diagonal
 from symflow.primitives import Part
 from symflow.program import Constant, Input, Kernel, Program
 from symflow.recurrence import Scan
+from symflow.scalar_functions import ScalarFunctions, Scalars
+from symflow.scalars import is_scalar
 from symflow.schedule import block
 from symflow.shapes import Shape, show
 from symflow.statements import INDENT, WIDTH, Block, assignment, call
@@ -80,6 +83,7 @@ class Module:
     functions: tuple[Function, ...]
     gradients: tuple[Function, ...]
     training: Loop | None
+    scalars: Scalars | None
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,9 @@ class _Emitter:
         has_loss = self.model.loss is not None
         gradients = self._gradient_functions() if has_loss else ()
         training = self._loop() if self.model.training is not None else None
+        scalars = self._scalars(training)
+        if scalars is not None:
+            gradients = scalars.gradients
         takes_arrays = bool(self.arguments)
         module = Module(
             summary="\n".join(
@@ -172,10 +179,16 @@ class _Emitter:
             functions=functions,
             gradients=gradients,
             training=training,
+            scalars=scalars,
         )
-        text = render("module.py.j2", module=module, helpers=Helpers(), scipy=False)
-        helpers, scipy = Helpers.of(text), uses_scipy(text)
-        text = render("module.py.j2", module=module, helpers=helpers, scipy=scipy)
+        found = {"helpers": Helpers(), "scipy": False, "imports_math": False}
+        text = render("module.py.j2", module=module, **found)
+        found = {
+            "helpers": Helpers.of(text),
+            "scipy": uses_scipy(text),
+            "imports_math": uses_math(text),
+        }
+        text = render("module.py.j2", module=module, **found)
         return Source(text, self.arrays)
 
     # --- shared ---
@@ -330,6 +343,25 @@ class _Emitter:
         )
         cores.append(self._core("_loss_and_gradients", roots, used, "tuple[float, Parameters]"))
         return (public, gradients, both, *cores)
+
+    def _scalars(self, loop: Loop | None) -> Scalars | None:
+        """The functions on floats, where all that gradients are computed from is numbers."""
+        if self.model.loss is None or not self.parameters:
+            return None
+        outputs = self.program.outputs
+        roots = [outputs["loss"], *(outputs[f"d_{name}"] for name in self.parameters)]
+        if not is_scalar(self.program, roots):
+            return None
+        functions = ScalarFunctions(
+            self.program,
+            self.parameters,
+            self._used([outputs["loss"]]),
+            self._used(roots),
+            self.types,
+            self._parameters,
+        )
+        training = self.model.training
+        return functions.scalars(training.optimizer if training is not None else None, loop)
 
     def _core(
         self, name: str, roots: Mapping[str, int], used: Sequence[str], returns: str

@@ -79,6 +79,8 @@ class Statement:
         """The source, commented within the width that a formatter leaves alone."""
         code = f"{self.target} = {self.expression}"
         above = [f"# {self.formula}"] if self.shown else []
+        if not self.comment:
+            return [*above, *assignment(self.target, self.expression, self.indent)]
         if self.indent + len(code) + 2 + len(self.comment) <= WIDTH:
             return [*above, f"{code}  {self.comment}"]
         if above and self.indent + len(above[0]) + 2 + len(self.comment) <= WIDTH:
@@ -92,8 +94,11 @@ class Statement:
 def assignment(target: str, expression: str, indent: int = INDENT) -> list[str]:
     """An assignment, broken as a formatter would where it is too long and cannot be split."""
     line = f"{target} = {expression}"
-    if indent + len(line) <= WIDTH or indent + INDENT + len(expression) > WIDTH:
+    if indent + len(line) <= WIDTH:
         return [line]
+    if indent + INDENT + len(expression) > WIDTH:
+        parts = chained(expression)
+        return [f"{target} = (", *(f"    {part}" for part in parts), ")"] if parts[1:] else [line]
     value = ast.parse(expression, mode="eval").body
     function = f"{ast.unparse(value.func)}(" if isinstance(value, ast.Call) else ""
     if function and expression.startswith(function):
@@ -102,6 +107,31 @@ def assignment(target: str, expression: str, indent: int = INDENT) -> list[str]:
     if isinstance(value, (ast.BinOp, ast.UnaryOp)):
         return [f"{target} = (", f"    {expression}", ")"]
     return [line]
+
+
+def chained(expression: str) -> list[str]:
+    """The terms of a sum, each with its sign, or the factors of a product: `a`, `+ b`, `- c`.
+
+    Anything else is one part.
+    """
+    words, depth = [""], 0
+    for character in expression:
+        depth += (character in "([{") - (character in ")]}")
+        if depth == 0 and character == " ":
+            words.append("")
+        else:
+            words[-1] += character
+    operators = set(words[1::2])
+    if not operators <= {"+", "-", "*", "/"}:
+        return [expression]
+    lowest = operators & {"+", "-"} or operators
+    parts = [words[0]]
+    for operator, operand in zip(words[1::2], words[2::2], strict=True):
+        if operator in lowest:
+            parts.append(f"{operator} {operand}")
+        else:
+            parts[-1] += f" {operator} {operand}"
+    return parts
 
 
 @dataclass(frozen=True)
