@@ -72,7 +72,10 @@ class Scalars:
 
 @dataclass(frozen=True)
 class _Core:
-    """A function on floats before it is known what it is handed: all but its last argument."""
+    """A function on floats before it is known what it is handed: all but its last argument.
+
+    inner  whether another one calls it, and not `_evaluated`, which hands on functions to all
+    """
 
     name: str
     arguments: tuple[str, ...]
@@ -81,6 +84,7 @@ class _Core:
     opening: tuple[str, ...]
     lines: tuple[str, ...]
     twins: tuple[Twin, ...]
+    inner: bool = False
 
 
 class ScalarFunctions:
@@ -272,7 +276,8 @@ def evaluated(raises: bool, function: str, *arguments: str) -> str:
 
 
 def _finished(core: _Core, hands_on: bool) -> Function:
-    arguments = [*core.arguments, *(["maths: Any"] if hands_on else [])]
+    takes_functions = bool(core.twins) or (hands_on and not core.inner)
+    arguments = [*core.arguments, *(["maths: Any"] if takes_functions else [])]
     heading = signature(core.name, arguments, core.returns)
     return Function(heading, core.doc, (*core.opening, *core.lines))
 
@@ -406,7 +411,7 @@ def _updates(optimizer: Optimizer) -> list[_Core]:
     ]
     doc = docstring(f"Every parameter, and its {what}, after one update.")
     moved = _Formulas(()).core("_moved", [*each, *last], "list[list[float]]", doc, lines)
-    return [replace(moved, twins=updated.twins), updated]
+    return [replace(moved, twins=updated.twins), replace(updated, inner=True)]
 
 
 def _adjustments(optimizer: Optimizer) -> list[_Core]:
