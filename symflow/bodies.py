@@ -190,14 +190,17 @@ class Body:
         return Text(row.numpy.format(*(text.source for text in texts)), ATOM, axes)
 
     def _function(self, body: sp.Expr) -> Text:
-        name = type(body).__name__
-        if name not in _FUNCTIONS:
-            raise SymflowError(
-                f"NumPy and SciPy have no {name}; write it in functions that they have"
-            )
         texts = [self.text(argument) for argument in body.args]
         arguments = ", ".join(text.source for text in texts)
-        return Text(f"{_FUNCTIONS[name]}({arguments})", ATOM, self._axes(texts))
+        return Text(f"{function_name(body)}({arguments})", ATOM, self._axes(texts))
+
+
+def function_name(body: sp.Expr) -> str:
+    """What NumPy or SciPy calls a function of SymPy's."""
+    name = type(body).__name__
+    if name not in _FUNCTIONS:
+        raise SymflowError(f"NumPy and SciPy have no {name}; write it in functions that they have")
+    return _FUNCTIONS[name]
 
 
 def _is_decimal(value: sp.Expr) -> bool:

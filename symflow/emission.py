@@ -27,6 +27,7 @@ from symflow.layout import (
     render,
     signature,
     sizes_of,
+    uses_math,
     uses_scipy,
 )
 from symflow.loop import Loop, training_loop
@@ -34,6 +35,8 @@ from symflow.matrices import Diagonal
 from symflow.primitives import Part
 from symflow.program import Constant, Input, Kernel, Program
 from symflow.recurrence import Scan
+from symflow.scalar_functions import ScalarFunctions, Scalars
+from symflow.scalars import is_scalar
 from symflow.schedule import block
 from symflow.shapes import Shape, show
 from symflow.statements import INDENT, WIDTH, Block, assignment, call
@@ -83,6 +86,7 @@ class Module:
     training: Loop | None
     core: Core | None
     abc_imports: str
+    scalars: Scalars | None
 
 
 @dataclass(frozen=True)
@@ -133,8 +137,8 @@ class _Emitter:
         self.core = self._fast_core()
 
     def _fast_core(self) -> Core | None:
-        """The functions of the fast style, if that is asked for and there is a gradient."""
-        if self.compilation.style != "fast" or self.model.loss is None or not self.parameters:
+        """The functions of the fast style on arrays, if there is a gradient of some."""
+        if not self._is_fast() or self._is_scalar():
             return None
         return core(
             Interface(
@@ -146,16 +150,30 @@ class _Emitter:
             )
         )
 
+    def _is_fast(self) -> bool:
+        has_gradient = self.model.loss is not None and bool(self.parameters)
+        return self.compilation.style == "fast" and has_gradient
+
+    def _is_scalar(self) -> bool:
+        """Whether all that gradients are computed from is numbers."""
+        return is_scalar(self.program, self._gradient_roots())
+
+    def _gradient_roots(self) -> list[int]:
+        wanted = ["loss", *(f"d_{one}" for one in self.parameters)]
+        return [self.program.outputs[name] for name in wanted]
+
     def _gradient_inputs(self) -> list[str]:
         """The inputs of the loss and its gradient."""
-        wanted = ["loss", *(f"d_{one}" for one in self.parameters)]
-        return self._used(self.program.outputs[name] for name in wanted)
+        return self._used(self._gradient_roots())
 
     def source(self) -> Source:
         functions = tuple(self._exported(name, node) for name, node in self.model.exports.items())
         has_loss = self.model.loss is not None
         gradients = self._gradient_functions() if has_loss else ()
         training = self._loop() if self.model.training is not None else None
+        scalars = self._scalars(training)
+        if scalars is not None:
+            gradients = scalars.gradients
         takes_arrays = bool(self.arguments)
         module = Module(
             summary="\n".join(
@@ -196,14 +214,22 @@ class _Emitter:
             gradients=gradients,
             training=training,
             core=self.core,
-            abc_imports=self._abc_imports(training),
+            abc_imports=self._abc_imports(training, scalars),
+            scalars=scalars,
         )
-        text = render("module.py.j2", module=module, helpers=Helpers(), scipy=False)
-        helpers, scipy = Helpers.of(text), uses_scipy(text)
-        text = render("module.py.j2", module=module, helpers=helpers, scipy=scipy)
+        found = {"helpers": Helpers(), "scipy": False, "imports_math": False}
+        text = render("module.py.j2", module=module, **found)
+        found = {
+            "helpers": Helpers.of(text),
+            "scipy": uses_scipy(text),
+            "imports_math": uses_math(text),
+        }
+        text = render("module.py.j2", module=module, **found)
         return Source(text, self.arrays)
 
-    def _abc_imports(self, training: Loop | None) -> str:
+    def _abc_imports(self, training: Loop | None, scalars: Scalars | None) -> str:
+        if scalars is not None:
+            return ", ".join(scalars.abc_imports)
         names = set(training.abc_imports) if training is not None else set()
         if self.core is not None:
             names |= {"Callable", "Sequence"} if self.core.rows else {"Sequence"}
@@ -423,6 +449,21 @@ class _Emitter:
         )
         cores.append(self._core("_loss_and_gradients", roots, used, "tuple[float, Parameters]"))
         return (public, gradients, both, *cores)
+
+    def _scalars(self, loop: Loop | None) -> Scalars | None:
+        """The functions of the fast style on floats."""
+        if not self._is_fast() or not self._is_scalar():
+            return None
+        functions = ScalarFunctions(
+            self.program,
+            self.parameters,
+            self._used([self.program.outputs["loss"]]),
+            self._gradient_inputs(),
+            self.types,
+            self._parameters,
+        )
+        training = self.model.training
+        return functions.scalars(training.optimizer if training is not None else None, loop)
 
     def _core(
         self, name: str, roots: Mapping[str, int], used: Sequence[str], returns: str

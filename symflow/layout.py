@@ -52,14 +52,19 @@ class Helpers:
 
     @staticmethod
     def of(source: str) -> Helpers:
-        """Those that a source calls."""
-        called = set(re.findall(r"(?<!\w)_(\w+)\(", source))
+        """Those that a source calls or hands on."""
+        called = set(re.findall(r"(?<!\w)_(\w+)[(,)]", source))
         return Helpers(**{name: name in called for name in Helpers.__dataclass_fields__})
 
 
 def uses_scipy(source: str) -> bool:
     """Whether a source calls functions that NumPy lacks."""
-    return re.search(r"(?<![\w.])(special\.\w+|_polygamma)\(", source) is not None
+    return re.search(r"(?<![\w.])(special\.\w|_polygamma\()", source) is not None
+
+
+def uses_math(source: str) -> bool:
+    """Whether a source calls functions of floats."""
+    return re.search(r"(?<![\w.])math\.\w", source) is not None
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
@@ -12,7 +12,7 @@ from symflow.cores import Core
 from symflow.layout import Function, docstring, signature
 from symflow.lowering import Adjustment
 from symflow.printing import kernel_text
-from symflow.program import Access, Type, kernel, slot
+from symflow.program import Access, Kernel, Type, kernel, slot
 from symflow.statements import WIDTH, call
 from symflow.text import Text
 from symflow.train import LineSearch, Optimizer, Rate, Schedule
@@ -154,7 +154,7 @@ def _batch_axes(inputs: Mapping[str, Type], steps: Collection[sp.Expr]) -> dict[
     return axes if in_place else {}
 
 
-_NAMES = ("value", "gradient", "rate", "step")
+FORMULA_NAMES = ("value", "gradient", "rate", "step")
 """What the slots of an optimizer's formulas are called, before its state."""
 
 _SQUARED_NORM = Function(
@@ -208,7 +208,7 @@ def _corrected_rate(optimizer: Optimizer) -> list[Function]:
     formula = optimizer.rate_formula
     if formula is None:
         return []
-    text = formula_text(formula, _NAMES)
+    text = formula_text(formula, FORMULA_NAMES)
     return [
         Function(
             signature("_corrected_rate", ["rate: float", "step: int"], "float"),
@@ -222,7 +222,7 @@ def _adjustments(adjustment: Adjustment) -> list[Function]:
     """What is done to all gradients before each parameter is moved by its own."""
     functions: list[Function] = []
     if adjustment.penalised is not None:
-        text = formula_text(adjustment.penalised, _NAMES)
+        text = formula_text(adjustment.penalised, FORMULA_NAMES)
         functions.append(
             Function(
                 signature("_penalised", ["p: Parameters", "d: Parameters"], "Parameters"),
@@ -258,7 +258,7 @@ def _updates(optimizer: Optimizer) -> list[Function]:
     """The update of one parameter, from the optimizer's formulas, and of all parameters."""
     state = list(optimizer.state)
     new = [f"new_{name}" for name in state]
-    value, *kept = (formula_text(one, [*_NAMES, *state, *new]) for one in optimizer.formulas)
+    value, *kept = (formula_text(one, [*FORMULA_NAMES, *state, *new]) for one in optimizer.formulas)
     arguments = ["value: Array", "gradient: Array", *(f"{name}: Array" for name in state)]
     arguments += ["rate: float", "step: int"]
     if state:
@@ -319,12 +319,16 @@ def _assigned(name: str, text: str) -> list[str]:
     return [line] if 4 + len(line) <= WIDTH else [f"{name} = (", f"    {text}", ")"]
 
 
-def formula_text(formula: sp.Expr, names: Sequence[str]) -> str:
-    """An elementwise formula on slots as a NumPy expression of the given names."""
+def formula_text(
+    formula: sp.Expr,
+    names: Sequence[str],
+    write: Callable[[Kernel, Callable[[int], Text]], Text] = kernel_text,
+) -> str:
+    """An elementwise formula on slots as an expression of the given names."""
     # rate * gradient, but 0.9 * velocity + gradient
     order = sorted(names, key=lambda name: (name not in ("rate", "step"), name == "gradient"))
     value = kernel((), (), formula, [Access(order.index(name), ()) for name in names])
-    return kernel_text(value, lambda operand: Text(order[operand])).source
+    return write(value, lambda operand: Text(order[operand])).source
 
 
 def _schedule(rate: Schedule) -> Function:

@@ -55,10 +55,8 @@ def _run(of: Subject, point: Point, random: np.random.Generator | None) -> tuple
         _State.random = random
         inputs = [_jittery(array) for array in inputs]
         parameters = type(parameters)(*map(_jittery, parameters))
-    function = of.pure._loss_and_gradients
-    names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
     given = dict(zip(of.inputs, inputs, strict=True))
-    loss, gradients = function(parameters, *(given[name] for name in names))
+    loss, gradients = of.loss_and_gradients(parameters, given)
     return loss, gradients
 
 

@@ -24,6 +24,7 @@ from symflow.program import (
     Kernel,
     Label,
     Program,
+    Type,
     Value,
     kernel,
     slot,
@@ -38,6 +39,34 @@ LONGEST_EXPRESSION = 6
 """NumPy operations in one statement beyond which its operands get statements of their own."""
 
 
+class Printer:
+    """How values are written: as NumPy's functions of arrays. `scalars.py` has one for floats."""
+
+    typed = True
+    """Whether a difference, which NumPy 1.26 leaves untyped, is declared to be an array."""
+
+    def text(
+        self, value: Value, type_: Type, types: Sequence[Type], operand: Callable[[int], Text]
+    ) -> Text:
+        """The expression that computes a value."""
+        return value_text(value, type_, types, operand)
+
+    def times(self, value: Value, position: int) -> int:
+        """How often the text of an operand stands in the expression."""
+        return _times_printed(value, position)
+
+    def shape(self, type_: Type) -> str:
+        """What a comment says of a value."""
+        return show(type_.shape) if type_.shape else "scalar"
+
+    def width(self, target: str, expression: str) -> int:
+        """How wide a statement is that stands at the margin."""
+        return len(f"{target} = {expression}")
+
+
+ARRAYS = Printer()
+
+
 def block(
     program: Program,
     roots: Mapping[str, int],
@@ -48,6 +77,7 @@ def block(
     indent: int = INDENT,
     carries: Mapping[str, str] | None = None,
     apart: Callable[[Program, Mapping[str, int]], set[int]] | None = None,
+    printer: Printer = ARRAYS,
 ) -> Block:
     """The statements that compute `roots`.
 
@@ -58,12 +88,15 @@ def block(
     indent     of the statements
     carries    for one step of a loop: the results that inputs become, with the inputs' names
     apart      which tensors of a program must have a statement of their own
+    printer    how values are written
     """
     if any(isinstance(one.value, Scan) for one in program.definitions):
         program = tidied(Program(program.definitions, roots))
         roots = program.outputs
     while True:
-        scheduler = _Scheduler(program, roots, inputs, constants, taken, width, indent, carries)
+        scheduler = _Scheduler(
+            program, roots, inputs, constants, taken, width, indent, carries, printer
+        )
         if apart is not None:
             scheduler.state(apart(program, roots))
         found = scheduler.block()
@@ -84,7 +117,9 @@ class _Scheduler:
         width: int,
         indent: int,
         carries: Mapping[str, str] | None,
+        printer: Printer,
     ) -> None:
+        self.printer = printer
         self.width = width
         self.indent = indent
         self.program = program
@@ -117,7 +152,9 @@ class _Scheduler:
             value = definition.value
             for position, operand in enumerate(value.operands):
                 if not (isinstance(value, Scan) and _is_number(self.program[operand].value)):
-                    reads[operand] += _times_printed(value, position)  # each loop writes its own
+                    reads[operand] += self.printer.times(
+                        value, position
+                    )  # each loop writes its own
         named, unnamed = self._around_loops()
         stated: set[int] = set()
         weight: dict[int, int] = {}
@@ -185,10 +222,10 @@ class _Scheduler:
         found: list[int] = []
         for tensor, one in statements.items():
             if isinstance(one, ForLoop):
-                codes = [f"{start.name}: Array = {start.expression}" for start in one.starts]
+                parts = [(f"{start.name}: Array", start.expression) for start in one.starts]
             else:
-                codes = [f"{one.target} = {one.expression}"]
-            if any(self.indent + len(code) > self.width for code in codes):
+                parts = [(one.target, one.expression)]
+            if any(self.indent + self.printer.width(*part) > self.width for part in parts):
                 found.append(tensor)
         return found
 
@@ -225,7 +262,7 @@ class _Scheduler:
                 continue
             text = self._expression(tensor)
             expression = text.source
-            typed = text.binding == SUM and " - " in expression
+            typed = self.printer.typed and text.binding == SUM and " - " in expression
             name = names[tensor]
             self.texts[tensor] = Text(name)
             comment = self._comment(tensor)
@@ -299,6 +336,7 @@ class _Scheduler:
             self.width,
             self.indent + INDENT,
             {str(index): name for index, name in enumerate(carries)},
+            printer=self.printer,
         )
         pool.taken.update(step.names)
         kept = self._kept(body, step, first, pool)
@@ -371,8 +409,9 @@ class _Scheduler:
 
     def _comment(self, tensor: int) -> str:
         definition = self.program[tensor]
-        origin = f"  {definition.origin}" if definition.origin else ""
-        return f"# {show(definition.type.shape) if definition.type.shape else 'scalar'}{origin}"
+        origin = str(definition.origin) if definition.origin else ""
+        said = "  ".join(part for part in (self.printer.shape(definition.type), origin) if part)
+        return f"# {said}" if said else ""
 
     def _text(self, tensor: int) -> Text:
         return self.texts[tensor] if tensor in self.texts else self._expression(tensor)
@@ -382,7 +421,7 @@ class _Scheduler:
         if tensor in self.lists:
             return self._stacked(tensor, definition)
         types = [self.program[operand].type for operand in definition.value.operands]
-        return value_text(definition.value, definition.type, types, self._text)
+        return self.printer.text(definition.value, definition.type, types, self._text)
 
     # --- formulas ---
 
@@ -488,7 +527,7 @@ def _with_parts(
         if part is not None:
             whole = definition.value
             assert isinstance(whole, Kernel)
-            label = Label(_part_name(definition.label.name, whole, part), 2)
+            label = Label(part_name(definition.label.name, whole, part), 2)
             own = builder.add(whole.part(part).rebind(moved.__getitem__), label, definition.origin)
             accesses = [Access(moved[one.tensor], one.indices) for one in whole.accesses]
             value = kernel(
@@ -509,7 +548,8 @@ def _replaced(body: sp.Expr, part: sp.Expr, by: sp.Expr) -> sp.Expr:
     return body.xreplace({part: by})
 
 
-def _part_name(owner: str, whole: Kernel, part: sp.Expr) -> str:
+def part_name(owner: str, whole: Kernel, part: sp.Expr) -> str:
+    """What a part of the body of `owner` is called."""
     owner = re.sub(r"_(sum|terms|mean)$", "", owner)
     if whole.reduced:
         return f"{owner}_terms"

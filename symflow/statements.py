@@ -84,6 +84,8 @@ class Statement:
         """The source, commented within the width that a formatter leaves alone."""
         code = f"{self.target} = {self.expression}"
         above = [f"# {self.formula}"] if self.shown else []
+        if not self.comment:
+            return [*above, *assignment(self.target, self.expression, self.indent)]
         if self.indent + len(code) + 2 + len(self.comment) <= WIDTH:
             return [*above, f"{code}  {self.comment}"]
         if above and self.indent + len(above[0]) + 2 + len(self.comment) <= WIDTH:
@@ -99,12 +101,15 @@ def assignment(target: str, expression: str, indent: int = INDENT) -> list[str]:
     line = f"{target} = {expression}"
     if indent + len(line) <= WIDTH:
         return [line]
+    parts = chained(expression)
+    if indent + INDENT + len(expression) > WIDTH and parts[1:]:
+        return [f"{target} = (", *(f"    {part}" for part in parts), ")"]
     value = ast.parse(expression, mode="eval").body
     if isinstance(value, ast.Call) and isinstance(value.func, (ast.Name, ast.Attribute)):
         function = ast.unparse(value.func)
-        parts = [ast.get_source_segment(expression, one) for one in _arguments(value)]
-        if expression == f"{function}({', '.join(filter(None, parts))})":
-            return call(f"{target} = {function}", list(filter(None, parts)), "", indent)
+        given = [ast.get_source_segment(expression, one) or "" for one in _arguments(value)]
+        if expression == f"{function}({', '.join(given)})":
+            return call(f"{target} = {function}", given, "", indent)
     if isinstance(value, (ast.BinOp, ast.UnaryOp)) and indent + INDENT + len(expression) <= WIDTH:
         return [f"{target} = (", f"    {expression}", ")"]
     return [line]
@@ -112,6 +117,31 @@ def assignment(target: str, expression: str, indent: int = INDENT) -> list[str]:
 
 def _arguments(value: ast.Call) -> list[ast.expr | ast.keyword]:
     return [*value.args, *value.keywords]
+
+
+def chained(expression: str) -> list[str]:
+    """The terms of a sum, each with its sign, or the factors of a product: `a`, `+ b`, `- c`.
+
+    Anything else is one part.
+    """
+    words, depth = [""], 0
+    for character in expression:
+        depth += (character in "([{") - (character in ")]}")
+        if depth == 0 and character == " ":
+            words.append("")
+        else:
+            words[-1] += character
+    operators = set(words[1::2])
+    if not operators <= {"+", "-", "*", "/"}:
+        return [expression]
+    lowest = operators & {"+", "-"} or operators
+    parts = [words[0]]
+    for operator, operand in zip(words[1::2], words[2::2], strict=True):
+        if operator in lowest:
+            parts.append(f"{operator} {operand}")
+        else:
+            parts[-1] += f" {operator} {operand}"
+    return parts
 
 
 @dataclass(frozen=True)

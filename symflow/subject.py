@@ -65,9 +65,25 @@ class Subject:
 
     def loss(self, parameters: Sequence[Any], inputs: Mapping[str, Any]) -> Any:
         """The loss, of any kind of number: arguments are not checked, nor the result converted."""
-        function = self.pure._loss
+        return self._called(self.pure._loss, self.module.Parameters(*parameters), inputs)
+
+    def loss_and_gradients(self, parameters: Any, inputs: Mapping[str, Any]) -> Any:
+        """The loss and its gradient, of any kind of number."""
+        return self._called(self.pure._loss_and_gradients, parameters, inputs)
+
+    def given(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the functions that compute are given by name beside the parameters.
+
+        Those of a module on floats are given the functions of numbers: here NumPy's, which take
+        numbers of any kind.
+        """
+        functions = getattr(self.module, "_NUMPY", None)
+        return inputs if functions is None else {**inputs, "maths": functions}
+
+    def _called(self, function: Any, parameters: Any, inputs: Mapping[str, Any]) -> Any:
         names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
-        return function(self.module.Parameters(*parameters), *(inputs[name] for name in names))
+        given = self.given(inputs)
+        return function(parameters, *(given[name] for name in names))
 
 
 def subject(

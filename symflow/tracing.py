@@ -143,7 +143,7 @@ class Trace:
     ) -> Iterator[tuple[Statement, dict[str, Any]]]:
         """Run it; after each statement, it and all names. `changes` are made when assigned."""
         names: dict[str, Any] = dict(vars(self.subject.pure))
-        names |= {self.arguments[0]: point.parameters, **point.inputs}
+        names |= {self.arguments[0]: point.parameters, **self.subject.given(point.inputs)}
         with np.errstate(all="ignore"):
             for statement, code in zip(self.statements, self._codes, strict=True):
                 exec(code, names)
