@@ -20,6 +20,7 @@ This file belongs to whoever compiled it. It needs NumPy and nothing else.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -160,12 +161,15 @@ class _Workspace:
     def __init__(self, n: int, dtype: Any) -> None:
         self.key = (n, dtype)
         self.dtype = dtype
+        self.ones_10_1: Array = np.ones((10, 1), dtype)
+        self.ones_10: Array = np.ones((10,), dtype)
+        self.ones_n: Array = np.ones((n,), dtype)
         self.hidden: Array = np.empty((n, 32), dtype)
-        self.logits: Array = np.empty((n, 10), dtype)
+        self.logits: Array = np.empty((n, 10), dtype, "F")
         self.probability_shifted_part: Array = np.empty((n, 1), dtype)
-        self.probability_exp: Array = np.empty((n, 10), dtype)
+        self.probability_exp: Array = np.empty((n, 10), dtype, "F")
         self.cross_entropy_one_hot_part: Array = np.empty((n, 10), bool)
-        self.cross_entropy_one_hot: Array = np.empty((n, 10), dtype)
+        self.cross_entropy_one_hot: Array = np.empty((n, 10), dtype, "F")
         self.cross_entropy_terms_part: Array = np.empty((n, 1), dtype)
         self.cross_entropy: Array = np.empty((n,), dtype)
         self.d_b2: Array = np.empty((10,), dtype)
@@ -247,7 +251,8 @@ def _block(
     np.add(hidden, p.b1, hidden)
     np.maximum(hidden, 0.0, out=hidden)
     # logits[i, j] = Σ_k hidden[i, k]·w2[k, j] + b2[j]  (n, 10)  digits.py:14
-    logits = hidden.dot(p.w2, work.logits)
+    logits = work.logits
+    p.w2.T.dot(hidden.T, logits.T)
     np.add(logits, p.b2, logits)
     # probability_shifted[i, j] = logits[i, j] - max_k logits[i, k]  (n, 10)  digits.py:15
     probability_shifted_part = np.maximum.reduce(
@@ -257,9 +262,7 @@ def _block(
     # probability_exp[i, j] = exp(probability_shifted[i, j])  (n, 10)  digits.py:15
     probability_exp = np.exp(probability_shifted, work.probability_exp)
     # probability_total[i, 0] = Σ_j probability_exp[i, j]  (n, 1)  digits.py:15
-    probability_total = np.add.reduce(
-        probability_exp, axis=1, keepdims=True, out=work.probability_shifted_part
-    )
+    probability_total = probability_exp.dot(work.ones_10_1, work.probability_shifted_part)
     # cross_entropy_one_hot[i, j] = (digit[i] == np.arange(10)[j])  (n, 10)  digits.py:17
     cross_entropy_one_hot_part = np.equal(
         digit[:, None], np.arange(10), work.cross_entropy_one_hot_part
@@ -272,10 +275,10 @@ def _block(
     )
     np.multiply(cross_entropy_one_hot, cross_entropy_terms, cross_entropy_terms)
     # cross_entropy[i] = -(Σ_j cross_entropy_terms[i, j])  (n,)  digits.py:17
-    cross_entropy = np.add.reduce(cross_entropy_terms, axis=1, out=work.cross_entropy)
+    cross_entropy = cross_entropy_terms.dot(work.ones_10, work.cross_entropy)
     np.negative(cross_entropy, cross_entropy)
     # loss_2 = Σ_i cross_entropy[i]  scalar  digits.py:18
-    loss_2 = np.add.reduce(cross_entropy)
+    loss_2 = work.ones_n.dot(cross_entropy)
     if not gradients:
         return (loss_2,)
     # d_cross_entropy_log_softmax[i, j] = -cross_entropy_one_hot[i, j] / total_n
@@ -284,8 +287,8 @@ def _block(
         -1.0 / total_n, cross_entropy_one_hot, cross_entropy_one_hot
     )
     # d_cross_entropy_log[i, 0] = -(Σ_j d_cross_entropy_log_softmax[i, j])  (n, 1)  digits.py:17
-    d_cross_entropy_log = np.add.reduce(
-        d_cross_entropy_log_softmax, axis=1, keepdims=True, out=work.cross_entropy_terms_part
+    d_cross_entropy_log = d_cross_entropy_log_softmax.dot(
+        work.ones_10_1, work.cross_entropy_terms_part
     )
     np.negative(d_cross_entropy_log, d_cross_entropy_log)
     # d_logits_product: (n, 10)  digits.py:14
@@ -295,7 +298,7 @@ def _block(
     # (n, 10)  digits.py:14
     d_logits = np.add(d_cross_entropy_log_softmax, d_logits_product, d_cross_entropy_log_softmax)
     # d_b2[i] = Σ_j d_logits[j, i]  (10,)  digits.py:11
-    d_b2 = np.add.reduce(d_logits, out=work.d_b2)
+    d_b2 = work.ones_n.dot(d_logits, work.d_b2)
     # d_w2[i, j] = Σ_k hidden[k, i]·d_logits[k, j]  (32, 10)  digits.py:10
     d_w2 = hidden.T.dot(d_logits, work.d_w2)
     # d_hidden_sum[i, j] = (hidden[i, j] > 0)·(Σ_k d_logits[i, k]·w2[j, k])  (n, 32)  digits.py:13
@@ -303,7 +306,7 @@ def _block(
     d_hidden_sum_part = np.greater(hidden, 0.0, work.d_hidden_sum_part)
     np.multiply(d_hidden_sum, d_hidden_sum_part, d_hidden_sum)
     # d_b1[i] = Σ_j d_hidden_sum[j, i]  (32,)  digits.py:9
-    d_b1 = np.add.reduce(d_hidden_sum, out=work.d_b1)
+    d_b1 = work.ones_n.dot(d_hidden_sum, work.d_b1)
     # d_w1[i, j] = Σ_k pixels[k, i]·d_hidden_sum[k, j]  (64, 32)  digits.py:8
     d_w1 = pixels.T.dot(d_hidden_sum, work.d_w1)
     return loss_2, d_b2, d_w2, d_b1, d_w1
@@ -363,17 +366,20 @@ def train(
     n = pixels.shape[0]
     if batch_size is not None and not 1 <= batch_size <= n:
         raise ValueError(f"batch_size: expected 1 to {n}, got {batch_size}")
-    batches = _batches(n, batch_size, seed)
+    batches = None if batch_size is None else _batches(n, batch_size, seed)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
     p = Parameters(*(np.array(one) for one in p))  # moved in place
     losses: list[float] = []
+    batch = (pixels, digit)
     for step in range(steps):
-        rows = next(batches)
-        value, d = _evaluate(works, p, pixels[rows], digit[rows], True)
+        if batches is not None:
+            rows = next(batches)
+            batch = (pixels[rows], digit[rows])
+        value, d = _evaluate(works, p, *batch, True)
         losses.append(value)
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             return TrainingResult(p, losses, step, "tolerance")
@@ -391,13 +397,10 @@ def _squared_norm(d: Parameters) -> float:
     return float(sum(np.vdot(gradient, gradient) for gradient in d))
 
 
-def _batches(n: int, size: int | None, seed: int) -> Iterator[Any]:
+def _batches(n: int, size: int, seed: int) -> Iterator[Any]:
     """Which rows each step uses, without end: every pass over them in a new order."""
     random = np.random.default_rng(seed)
     while True:
-        if size is None:
-            yield slice(None)
-            continue
         order = random.permutation(n)
         for start in range(0, n - size + 1, size):
             yield order[start : start + size]

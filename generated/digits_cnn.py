@@ -21,6 +21,7 @@ This file belongs to whoever compiled it. It needs NumPy and nothing else.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -170,12 +171,15 @@ class _Workspace:
     def __init__(self, n: int, dtype: Any) -> None:
         self.key = (n, dtype)
         self.dtype = dtype
+        self.ones_10_1: Array = np.ones((10, 1), dtype)
+        self.ones_10: Array = np.ones((10,), dtype)
+        self.ones_n: Array = np.ones((n,), dtype)
         self.pooled: Array = np.empty((n, 4, 4, 16), dtype)
-        self.logits: Array = np.empty((n, 10), dtype)
+        self.logits: Array = np.empty((n, 10), dtype, "F")
         self.probability_shifted_part: Array = np.empty((n, 1), dtype)
-        self.probability_exp: Array = np.empty((n, 10), dtype)
+        self.probability_exp: Array = np.empty((n, 10), dtype, "F")
         self.cross_entropy_one_hot_part: Array = np.empty((n, 10), bool)
-        self.cross_entropy_one_hot: Array = np.empty((n, 10), dtype)
+        self.cross_entropy_one_hot: Array = np.empty((n, 10), dtype, "F")
         self.cross_entropy_terms_part: Array = np.empty((n, 1), dtype)
         self.cross_entropy: Array = np.empty((n,), dtype)
         self.d_b2: Array = np.empty((10,), dtype)
@@ -267,7 +271,8 @@ def _block(
     # logits_reshape: (n, 256)  digits_cnn.py:15
     logits_reshape = np.reshape(pooled, (n, 256))
     # logits[i, j] = Σ_k logits_reshape[i, k]·w2[k, j] + b2[j]  (n, 10)  digits_cnn.py:15
-    logits = logits_reshape.dot(p.w2, work.logits)
+    logits = work.logits
+    p.w2.T.dot(logits_reshape.T, logits.T)
     np.add(logits, p.b2, logits)
     # probability_shifted[i, j] = logits[i, j] - max_k logits[i, k]  (n, 10)  digits_cnn.py:16
     probability_shifted_part = np.maximum.reduce(
@@ -277,9 +282,7 @@ def _block(
     # probability_exp[i, j] = exp(probability_shifted[i, j])  (n, 10)  digits_cnn.py:16
     probability_exp = np.exp(probability_shifted, work.probability_exp)
     # probability_total[i, 0] = Σ_j probability_exp[i, j]  (n, 1)  digits_cnn.py:16
-    probability_total = np.add.reduce(
-        probability_exp, axis=1, keepdims=True, out=work.probability_shifted_part
-    )
+    probability_total = probability_exp.dot(work.ones_10_1, work.probability_shifted_part)
     # cross_entropy_one_hot[i, j] = (digit[i] == np.arange(10)[j])  (n, 10)  digits_cnn.py:18
     cross_entropy_one_hot_part = np.equal(
         digit[:, None], np.arange(10), work.cross_entropy_one_hot_part
@@ -292,10 +295,10 @@ def _block(
     )
     np.multiply(cross_entropy_one_hot, cross_entropy_terms, cross_entropy_terms)
     # cross_entropy[i] = -(Σ_j cross_entropy_terms[i, j])  (n,)  digits_cnn.py:18
-    cross_entropy = np.add.reduce(cross_entropy_terms, axis=1, out=work.cross_entropy)
+    cross_entropy = cross_entropy_terms.dot(work.ones_10, work.cross_entropy)
     np.negative(cross_entropy, cross_entropy)
     # loss_2 = Σ_i cross_entropy[i]  scalar  digits_cnn.py:19
-    loss_2 = np.add.reduce(cross_entropy)
+    loss_2 = work.ones_n.dot(cross_entropy)
     if not gradients:
         return (loss_2,)
     # d_cross_entropy_log_softmax[i, j] = -cross_entropy_one_hot[i, j] / total_n
@@ -304,8 +307,8 @@ def _block(
         -1.0 / total_n, cross_entropy_one_hot, cross_entropy_one_hot
     )
     # d_cross_entropy_log[i, 0] = -(Σ_j d_cross_entropy_log_softmax[i, j])  (n, 1)  digits_cnn.py:18
-    d_cross_entropy_log = np.add.reduce(
-        d_cross_entropy_log_softmax, axis=1, keepdims=True, out=work.cross_entropy_terms_part
+    d_cross_entropy_log = d_cross_entropy_log_softmax.dot(
+        work.ones_10_1, work.cross_entropy_terms_part
     )
     np.negative(d_cross_entropy_log, d_cross_entropy_log)
     # d_logits_product: (n, 10)  digits_cnn.py:15
@@ -315,7 +318,7 @@ def _block(
     # (n, 10)  digits_cnn.py:15
     d_logits = np.add(d_cross_entropy_log_softmax, d_logits_product, d_cross_entropy_log_softmax)
     # d_b2[i] = Σ_j d_logits[j, i]  (10,)  digits_cnn.py:11
-    d_b2 = np.add.reduce(d_logits, out=work.d_b2)
+    d_b2 = work.ones_n.dot(d_logits, work.d_b2)
     # d_w2[i, j] = Σ_k logits_reshape[k, i]·d_logits[k, j]  (256, 10)  digits_cnn.py:10
     d_w2 = logits_reshape.T.dot(d_logits, work.d_w2)
     # d_pooled: (n, 4, 4, 16)  digits_cnn.py:14
@@ -397,18 +400,21 @@ def train(
     n = pixels.shape[0]
     if batch_size is not None and not 1 <= batch_size <= n:
         raise ValueError(f"batch_size: expected 1 to {n}, got {batch_size}")
-    batches = _batches(n, batch_size, seed)
+    batches = None if batch_size is None else _batches(n, batch_size, seed)
     m_of = Parameters(*(np.full_like(value, 0.0) for value in p))
     v_of = Parameters(*(np.full_like(value, 0.0) for value in p))
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
     losses: list[float] = []
+    batch = (pixels, digit)
     for step in range(steps):
-        rows = next(batches)
-        value, d = _evaluate(works, p, pixels[rows], digit[rows], True)
+        if batches is not None:
+            rows = next(batches)
+            batch = (pixels[rows], digit[rows])
+        value, d = _evaluate(works, p, *batch, True)
         losses.append(value)
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             return TrainingResult(p, losses, step, "tolerance")
@@ -452,13 +458,10 @@ def _squared_norm(d: Parameters) -> float:
     return float(sum(np.vdot(gradient, gradient) for gradient in d))
 
 
-def _batches(n: int, size: int | None, seed: int) -> Iterator[Any]:
+def _batches(n: int, size: int, seed: int) -> Iterator[Any]:
     """Which rows each step uses, without end: every pass over them in a new order."""
     random = np.random.default_rng(seed)
     while True:
-        if size is None:
-            yield slice(None)
-            continue
         order = random.permutation(n)
         for start in range(0, n - size + 1, size):
             yield order[start : start + size]

@@ -14,6 +14,7 @@ This file belongs to whoever compiled it. It needs NumPy and nothing else.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -140,6 +141,7 @@ class _Workspace:
     def __init__(self, n: int, dtype: Any) -> None:
         self.key = (n, dtype)
         self.dtype = dtype
+        self.ones_n_1: Array = np.ones((n, 1), dtype)
         self.y: Array = np.empty((1, n), dtype)
         self.d_w: Array = np.empty((1, 1), dtype)
         self.rest: _Workspace | None = None
@@ -223,7 +225,7 @@ def _block(work: _Workspace, p: Parameters, x: Array, y_: Array, gradients: bool
     d_b = np.add.reduce(d_y, axis=None)
     # d_w[0, 0] = Σ_i d_y[0, i]·x[i]  (1, 1)  linear_regression.py:7
     d_w_part = np.multiply(x, d_y, d_y)
-    d_w = np.add.reduce(d_w_part, axis=1, keepdims=True, out=work.d_w)
+    d_w = d_w_part.dot(work.ones_n_1, work.d_w)
     return loss, d_b, d_w
 
 
@@ -279,17 +281,20 @@ def train(
     n = x.shape[0]
     if batch_size is not None and not 1 <= batch_size <= n:
         raise ValueError(f"batch_size: expected 1 to {n}, got {batch_size}")
-    batches = _batches(n, batch_size, seed)
+    batches = None if batch_size is None else _batches(n, batch_size, seed)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
     p = Parameters(*(np.array(one) for one in p))  # moved in place
     losses: list[float] = []
+    batch = (x, y_)
     for step in range(steps):
-        rows = next(batches)
-        value, d = _evaluate(works, p, x[rows], y_[rows], True)
+        if batches is not None:
+            rows = next(batches)
+            batch = (x[rows], y_[rows])
+        value, d = _evaluate(works, p, *batch, True)
         losses.append(value)
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             return TrainingResult(p, losses, step, "tolerance")
@@ -307,13 +312,10 @@ def _squared_norm(d: Parameters) -> float:
     return float(sum(np.vdot(gradient, gradient) for gradient in d))
 
 
-def _batches(n: int, size: int | None, seed: int) -> Iterator[Any]:
+def _batches(n: int, size: int, seed: int) -> Iterator[Any]:
     """Which rows each step uses, without end: every pass over them in a new order."""
     random = np.random.default_rng(seed)
     while True:
-        if size is None:
-            yield slice(None)
-            continue
         order = random.permutation(n)
         for start in range(0, n - size + 1, size):
             yield order[start : start + size]

@@ -15,6 +15,7 @@ This file belongs to whoever compiled it. It needs NumPy and nothing else.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -143,6 +144,7 @@ class _Workspace:
     def __init__(self, n: int, dtype: Any) -> None:
         self.key = (n, dtype)
         self.dtype = dtype
+        self.ones_n: Array = np.ones((n,), dtype)
         self.logits: Array = np.empty((n,), dtype)
         self.d_logits: Array = np.empty((n,), dtype)
         self.d_w_part: Array = np.empty((30,), dtype)
@@ -221,7 +223,7 @@ def _block(
     # cross_entropy[i] = softplus(logits[i]) - logits[i]·y[i]  (n,)  logistic_regression.py:14
     cross_entropy = _softplus(logits) - y * logits
     # loss_mean = Σ_i cross_entropy[i]  scalar  logistic_regression.py:15
-    loss_mean = np.add.reduce(cross_entropy)
+    loss_mean = work.ones_n.dot(cross_entropy)
     if not gradients:
         return (loss_mean,)
     # probability[i] = sigmoid(logits[i])  (n,)  logistic_regression.py:12
@@ -230,7 +232,7 @@ def _block(
     d_logits = np.subtract(probability, y, work.d_logits)
     np.divide(d_logits, total_n, d_logits)
     # d_b = Σ_i d_logits[i]  scalar  logistic_regression.py:9
-    d_b = np.add.reduce(d_logits)
+    d_b = work.ones_n.dot(d_logits)
     # d_w_part[i] = Σ_j x[j, i]·d_logits[j]  (30,)  logistic_regression.py:11
     d_w_part = d_logits.dot(x, work.d_w_part)
     return loss_mean, d_b, d_w_part
@@ -294,23 +296,26 @@ def train(
     n = x.shape[0]
     if batch_size is not None and not 1 <= batch_size <= n:
         raise ValueError(f"batch_size: expected 1 to {n}, got {batch_size}")
-    batches = _batches(n, batch_size, seed)
+    batches = None if batch_size is None else _batches(n, batch_size, seed)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
     losses: list[float] = []
+    batch = (x, y)
     for step in range(steps):
-        rows = next(batches)
-        value, d = _evaluate(works, p, x[rows], y[rows], True)
+        if batches is not None:
+            rows = next(batches)
+            batch = (x[rows], y[rows])
+        value, d = _evaluate(works, p, *batch, True)
         losses.append(value)
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             return TrainingResult(p, losses, step, "tolerance")
         if on_step is not None and on_step(step, value, p):
             return TrainingResult(p, losses, step, "stopped")
         rate = learning_rate(step) if callable(learning_rate) else learning_rate
-        rate = _line_search(works, rate, value, p, d, x[rows], y[rows])
+        rate = _line_search(works, rate, value, p, d, *batch)
         p = _moved(p, d, rate, step)
     return TrainingResult(p, losses, steps, "steps")
 
@@ -353,13 +358,10 @@ def _line_search(
     return rate
 
 
-def _batches(n: int, size: int | None, seed: int) -> Iterator[Any]:
+def _batches(n: int, size: int, seed: int) -> Iterator[Any]:
     """Which rows each step uses, without end: every pass over them in a new order."""
     random = np.random.default_rng(seed)
     while True:
-        if size is None:
-            yield slice(None)
-            continue
         order = random.permutation(n)
         for start in range(0, n - size + 1, size):
             yield order[start : start + size]

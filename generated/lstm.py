@@ -20,6 +20,7 @@ This file belongs to whoever compiled it. It needs NumPy and nothing else.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -176,6 +177,9 @@ class _Workspace:
     def __init__(self, t: int, n: int, dtype: Any) -> None:
         self.key = (t, n, dtype)
         self.dtype = dtype
+        self.ones_10_1: Array = np.ones((10, 1), dtype)
+        self.ones_10: Array = np.ones((10,), dtype)
+        self.ones_n: Array = np.ones((n,), dtype)
         self.z_product: Array = np.empty((t, n, 128), dtype)
         self.probability_shifted_part: Array = np.empty((n, 1), dtype)
         self.probability_shifted: Array = np.empty((n, 10), dtype)
@@ -256,9 +260,7 @@ def _evaluate(
     # probability_exp[j, k] = exp(probability_shifted[j, k])  (n, 10)  lstm.py:32
     probability_exp = np.exp(probability_shifted, work.probability_exp)
     # probability_total[j, 0] = Σ_k probability_exp[j, k]  (n, 1)  lstm.py:32
-    probability_total = np.add.reduce(
-        probability_exp, axis=1, keepdims=True, out=work.probability_shifted_part
-    )
+    probability_total = probability_exp.dot(work.ones_10_1, work.probability_shifted_part)
     # cross_entropy_one_hot[j, k] = (digit[j] == np.arange(10)[k])  (n, 10)  lstm.py:34
     cross_entropy_one_hot_part = np.equal(
         digit[:, None], np.arange(10), work.cross_entropy_one_hot_part
@@ -271,10 +273,10 @@ def _evaluate(
     )
     np.multiply(cross_entropy_one_hot, cross_entropy_terms, cross_entropy_terms)
     # cross_entropy[j] = -(Σ_k cross_entropy_terms[j, k])  (n,)  lstm.py:34
-    cross_entropy = np.add.reduce(cross_entropy_terms, axis=1, out=work.cross_entropy)
+    cross_entropy = cross_entropy_terms.dot(work.ones_10, work.cross_entropy)
     np.negative(cross_entropy, cross_entropy)
     # loss = (Σ_j cross_entropy[j]) / n  scalar  lstm.py:35
-    loss = np.add.reduce(cross_entropy) / n
+    loss = work.ones_n.dot(cross_entropy) / n
     if not gradients:
         return float(loss), None
     # d_cross_entropy_log_softmax[j, k] = -cross_entropy_one_hot[j, k] / n  (n, 10)  lstm.py:34
@@ -282,8 +284,8 @@ def _evaluate(
         -1.0 / n, cross_entropy_one_hot, cross_entropy_one_hot
     )
     # d_cross_entropy_log[j, 0] = -(Σ_k d_cross_entropy_log_softmax[j, k])  (n, 1)  lstm.py:34
-    d_cross_entropy_log = np.add.reduce(
-        d_cross_entropy_log_softmax, axis=1, keepdims=True, out=work.cross_entropy_terms_part
+    d_cross_entropy_log = d_cross_entropy_log_softmax.dot(
+        work.ones_10_1, work.cross_entropy_terms_part
     )
     np.negative(d_cross_entropy_log, d_cross_entropy_log)
     # d_logits_product: (n, 10)  lstm.py:31
@@ -293,7 +295,7 @@ def _evaluate(
     # (n, 10)  lstm.py:31
     d_logits = np.add(d_cross_entropy_log_softmax, d_logits_product, d_cross_entropy_log_softmax)
     # d_b_out[j] = Σ_k d_logits[k, j]  (10,)  lstm.py:12
-    d_b_out = np.add.reduce(d_logits, out=work.d_b_out)
+    d_b_out = work.ones_n.dot(d_logits, work.d_b_out)
     # d_w_out[j, k] = Σ_l h[l, j]·d_logits[l, k]  (32, 10)  lstm.py:11
     d_w_out = h.T @ d_logits
     d_h: Array = d_logits @ p.w_out.T  # (n, 32)  lstm.py:31
@@ -361,18 +363,21 @@ def train(
     n = pixels.shape[1]
     if batch_size is not None and not 1 <= batch_size <= n:
         raise ValueError(f"batch_size: expected 1 to {n}, got {batch_size}")
-    batches = _batches(n, batch_size, seed)
+    batches = None if batch_size is None else _batches(n, batch_size, seed)
     m_of = Parameters(*(np.full_like(value, 0.0) for value in p))
     v_of = Parameters(*(np.full_like(value, 0.0) for value in p))
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = _borrowed(1, pixels.shape[0], batch_size or n, p[0].dtype)
     losses: list[float] = []
+    batch = (pixels, digit)
     for step in range(steps):
-        rows = next(batches)
-        value, d = _evaluate(works, p, pixels[:, rows], digit[rows], True)
+        if batches is not None:
+            rows = next(batches)
+            batch = (pixels[:, rows], digit[rows])
+        value, d = _evaluate(works, p, *batch, True)
         losses.append(value)
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             return TrainingResult(p, losses, step, "tolerance")
@@ -416,13 +421,10 @@ def _squared_norm(d: Parameters) -> float:
     return float(sum(np.vdot(gradient, gradient) for gradient in d))
 
 
-def _batches(n: int, size: int | None, seed: int) -> Iterator[Any]:
+def _batches(n: int, size: int, seed: int) -> Iterator[Any]:
     """Which rows each step uses, without end: every pass over them in a new order."""
     random = np.random.default_rng(seed)
     while True:
-        if size is None:
-            yield slice(None)
-            continue
         order = random.permutation(n)
         for start in range(0, n - size + 1, size):
             yield order[start : start + size]

@@ -17,6 +17,7 @@ This file belongs to whoever compiled it. It needs NumPy and nothing else.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -151,6 +152,7 @@ class _Workspace:
     def __init__(self, n: int, dtype: Any) -> None:
         self.key = (n, dtype)
         self.dtype = dtype
+        self.ones_n: Array = np.ones((n,), dtype)
         self.hidden: Array = np.empty((n, 16), dtype)
         self.prediction: Array = np.empty((n, 1), dtype)
         self.d_b2: Array = np.empty((1,), dtype)
@@ -244,7 +246,7 @@ def _block(
     # d_prediction[i, 0] = 2·loss_difference[i, 0] / total_n  (n, 1)  mlp_regression.py:14
     d_prediction = np.multiply(2.0 / total_n, loss_difference, loss_difference)
     # d_b2[0] = Σ_i d_prediction[i, 0]  (1,)  mlp_regression.py:11
-    d_b2 = np.add.reduce(d_prediction, out=work.d_b2)
+    d_b2 = work.ones_n.dot(d_prediction, work.d_b2)
     # d_w2_part[i, 0] = Σ_j hidden[j, i]·d_prediction[j, 0]  (16, 1)  mlp_regression.py:14
     d_w2_part = hidden.T.dot(d_prediction, work.d_w2_part)
     # d_hidden_sum[i, j] = (1 - hidden[i, j]²)·d_prediction[i, 0]·w2[j, 0]
@@ -254,7 +256,7 @@ def _block(
     np.subtract(1.0, d_hidden_sum_part, d_hidden_sum_part)
     np.multiply(d_hidden_sum, d_hidden_sum_part, d_hidden_sum)
     # d_b1[i] = Σ_j d_hidden_sum[j, i]  (16,)  mlp_regression.py:9
-    d_b1 = np.add.reduce(d_hidden_sum, out=work.d_b1)
+    d_b1 = work.ones_n.dot(d_hidden_sum, work.d_b1)
     # d_w1_part[i, j] = Σ_k x[k, i]·d_hidden_sum[k, j]  (10, 16)  mlp_regression.py:13
     d_w1_part = x.T.dot(d_hidden_sum, work.d_w1_part)
     return loss_mean, d_b2, d_w2_part, d_b1, d_w1_part
@@ -329,17 +331,20 @@ def train(
     n = x.shape[0]
     if batch_size is not None and not 1 <= batch_size <= n:
         raise ValueError(f"batch_size: expected 1 to {n}, got {batch_size}")
-    batches = _batches(n, batch_size, seed)
+    batches = None if batch_size is None else _batches(n, batch_size, seed)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
     p = Parameters(*(np.array(one) for one in p))  # moved in place
     losses: list[float] = []
+    batch = (x, y)
     for step in range(steps):
-        rows = next(batches)
-        value, d = _evaluate(works, p, x[rows], y[rows], True)
+        if batches is not None:
+            rows = next(batches)
+            batch = (x[rows], y[rows])
+        value, d = _evaluate(works, p, *batch, True)
         losses.append(value)
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             return TrainingResult(p, losses, step, "tolerance")
@@ -357,13 +362,10 @@ def _squared_norm(d: Parameters) -> float:
     return float(sum(np.vdot(gradient, gradient) for gradient in d))
 
 
-def _batches(n: int, size: int | None, seed: int) -> Iterator[Any]:
+def _batches(n: int, size: int, seed: int) -> Iterator[Any]:
     """Which rows each step uses, without end: every pass over them in a new order."""
     random = np.random.default_rng(seed)
     while True:
-        if size is None:
-            yield slice(None)
-            continue
         order = random.permutation(n)
         for start in range(0, n - size + 1, size):
             yield order[start : start + size]

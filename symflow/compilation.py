@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from symflow.graph import Placeholder, Tensor, Variable
 from symflow.initial import initial_values
 from symflow.lowering import Request, needed
 from symflow.model import Model
+from symflow.moments import Quadratic, quadratic
 from symflow.naming import is_identifier, label_nodes
 from symflow.notation import program_text
 from symflow.program import Program
@@ -27,6 +29,9 @@ MODULE_NAMES = frozenset(
     {
         "Any",
         "BLOCK",
+        "BREAK_EVEN",
+        "CLOSE",
+        "RECENTRE",
         "BadZipFile",
         "Array",
         "ArrayLike",
@@ -202,19 +207,39 @@ class Compilation:
         fixed = {id(node): initial[id(node)] for node in rest}
         return Request(outputs, derivatives, self.labels, shapes, fixed)
 
+    @cached_property
+    def stages(self) -> Mapping[str, Program]:
+        """The program after every stage."""
+        rules = Rules(frozenset(self.without))
+        return dict(compile_stages(self.model.graph, self.request, rules))
+
     def program(self) -> Program:
-        return compile_program(self.model.graph, self.request, Rules(frozenset(self.without)))
+        return self.stages["simplify"]
+
+    def quadratic(self) -> Quadratic | None:
+        """The loss from moments of the data, where plain gradient descent can use them."""
+        training = self.model.training
+        if training is None or not training.optimizer.is_plain:
+            return None
+        if self.style == "plain" or "quadratic-loss" in self.without:
+            return None
+        names = [self.name(node) for node in self.trainable]
+        # a stopped gradient can be seen before simplification only
+        return quadratic(self.stages["differentiate"], names, Rules(frozenset(self.without)))
 
     def explain(self) -> str:
         """What the rules rewrote, grouped by rule, for a person who audits it."""
         applied: list[Rewrite] = []
         compile_program(self.model.graph, self.request, Rules(frozenset(self.without), applied))
+        form = self.quadratic()
+        if form is not None:
+            loss = self.model.loss
+            moments = ", ".join(one.removeprefix("moment_") for one in form.moments.outputs)
+            before, after = "every step of train reads the data", f"it reads moments: {moments}"
+            origin = None if loss is None else loss.location
+            applied.append(Rewrite("quadratic-loss", "loss", origin, before, after))
         return explained(applied)
 
     def dump(self, stage: str) -> str:
         """The program after a stage, as text."""
-        rules = Rules(frozenset(self.without))
-        for name, program in compile_stages(self.model.graph, self.request, rules):
-            if name == stage:
-                text = program_text(program)
-        return text
+        return program_text(self.stages[stage])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import symflow
 from symflow.compilation import Compilation
 from symflow.cores import Core, Interface, core
+from symflow.descent import Descent, descent
 from symflow.graph import Tensor
 from symflow.initial import initial_lines
 from symflow.layout import (
@@ -85,6 +86,7 @@ class Module:
     gradients: tuple[Function, ...]
     training: Loop | None
     core: Core | None
+    descent: Descent | None
     abc_imports: str
     scalars: Scalars | None
 
@@ -148,6 +150,19 @@ class _Emitter:
                 self.constants,
                 self._gradient,
             )
+        )
+
+    def _descent(self) -> Descent | None:
+        """The loop of `train` from moments of the data, for a loss that has such a form."""
+        form = self.compilation.quadratic() if self.core is not None else None
+        if form is None:
+            return None
+        return descent(
+            form,
+            self.parameters,
+            self._gradient_inputs(),
+            self.constants,
+            self.compilation.dtype,
         )
 
     def _is_fast(self) -> bool:
@@ -214,6 +229,7 @@ class _Emitter:
             gradients=gradients,
             training=training,
             core=self.core,
+            descent=self._descent(),
             abc_imports=self._abc_imports(training, scalars),
             scalars=scalars,
         )

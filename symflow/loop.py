@@ -12,7 +12,7 @@ from symflow.cores import Core
 from symflow.layout import Function, docstring, signature
 from symflow.lowering import Adjustment
 from symflow.printing import kernel_text
-from symflow.program import Access, Kernel, Type, kernel, slot
+from symflow.program import Access, Kernel, Type, kernel
 from symflow.statements import WIDTH, call
 from symflow.text import Text
 from symflow.train import LineSearch, Optimizer, Rate, Schedule
@@ -80,7 +80,7 @@ def training_loop(
         default = "_learning_rate"
     else:
         default = repr(rate.initial if isinstance(rate, LineSearch) else rate)
-    in_place = core is not None and _is_plain(optimizer)
+    in_place = core is not None and optimizer.is_plain
     after = [*_corrected_rate(optimizer), *([] if in_place else _updates(optimizer))]
     after += [*_adjustments(optimizer.adjustment), _SQUARED_NORM]
     if isinstance(rate, LineSearch):
@@ -162,13 +162,6 @@ _SQUARED_NORM = Function(
     ("The sum of all squares.",),
     ("return float(sum(np.vdot(gradient, gradient) for gradient in d))",),
 )
-
-
-def _is_plain(optimizer: Optimizer) -> bool:
-    """Whether a parameter moves by -rate · gradient, which can be done in place."""
-    value, gradient, rate, _ = map(slot, range(4))
-    fixed = not isinstance(optimizer.learning_rate, LineSearch)
-    return fixed and list(optimizer.formulas) == [value - rate * gradient]
 
 
 def _tuple(parts: Iterable[str]) -> str:

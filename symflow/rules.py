@@ -44,7 +44,7 @@ from symflow.rows import (
     xlogy,
 )
 
-Phase = Literal["written", "computed"]
+Phase = Literal["written", "computed", "scheduled"]
 """What the user wrote, before derivatives are taken; or what is computed, when all are."""
 
 _a, _b, _c, _d, _x, _y, _u, _v = (sp.Wild(name) for name in "abcdxyuv")
@@ -694,6 +694,21 @@ RULES = (
         "safe-where",
         text="where(c, f(x), y) → where(c, f(where(c, x, 1)), y), where f(x) may fail",
         why="warnings, and 0·∞ in gradients, from a branch that is not taken",
+    ),
+    # training
+    Rule(
+        "quadratic-loss",
+        text="L(θ + δ) → L(θ) + ½⟨δ, g(θ) + g(θ + δ)⟩, g(θ + δ) → g(θ) + H·δ, where L is quadratic",
+        why="every step of `train` reads all of the data, where moments of them would do",
+        phase="scheduled",
+        stable=False,
+    ),
+    Rule(
+        "loop-invariant",
+        text="for each step: f(data) → once, before the loop: f(data)",
+        why="every step of `train` computes anew what no parameter changes",
+        phase="scheduled",
+        stable=False,
     ),
 )
 

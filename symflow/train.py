@@ -193,6 +193,14 @@ class Optimizer:
         """The rate that `update` is given, from the learning rate and the updates done."""
         return rate
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a parameter moves by -rate · gradient, and nothing else is done to either."""
+        adjusted = (self.adjustment.penalised, self.adjustment.clipped, self.adjustment.scale)
+        fixed = not isinstance(self.learning_rate, LineSearch) and self.rate_formula is None
+        plain = list(self.formulas) == [VALUE - RATE * GRADIENT]
+        return fixed and plain and all(one is None for one in adjusted)
+
     @cached_property
     def formulas(self) -> tuple[sp.Expr, ...]:
         """`update` on slots: value, gradient, rate, step, the state, and the new state.

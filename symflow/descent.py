@@ -1,0 +1,279 @@
+"""Gradient descent on a loss that is quadratic in the parameters, from moments of the data.
+
+`train` reads the data once and not at every step; see `moments.py` for the mathematics. Here the
+two programs of a `Quadratic` become three things of a module:
+
+    _moments     the placeholders → what the gradient depends on beside the parameters
+    _descended   the loop: a step is a few operations on moments, whatever the number of rows
+    BREAK_EVEN   after how many steps that has paid
+
+The loss at the end is compared with the loss of the data. If rounding has come between the two,
+`_descended` gives up, and `train` goes on as for any other loss.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from symflow.layout import Function, signature, sizes_of
+from symflow.moments import RECENTRE, Quadratic
+from symflow.program import Input, Program, Type
+from symflow.scalars import ScalarPrinter, is_scalar
+from symflow.schedule import block
+from symflow.statements import INDENT, Block, call
+
+_OWN = [
+    "works",
+    "p",
+    "d",
+    "learning_rate",
+    "steps",
+    "tolerance",
+    "rate",
+    "step",
+    "losses",
+    "low",
+    "reason",
+    "exact",
+    "before",
+    "allowed",
+    "dtype",
+]
+"""Names that the loop uses itself."""
+
+
+_DOC = (
+    "`train` on all rows, from moments; None where rounding has come between them and the data.",
+    "The loss is quadratic in the parameters. So, exactly, with H from moments of the data,",
+    "    gradient(p + change) = gradient(p) + H·change",
+    "    loss(p + change) = loss(p) + ½⟨change, gradient(p) + gradient(p + change)⟩.",
+)
+
+CLOSE = {"float64": 1e-6, "float32": 1e-3}
+"""By precision: how near the loss at the end must come to the loss of the data."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """The functions, and the steps from which on they are faster than what they replace."""
+
+    functions: tuple[Function, ...]
+    break_even: int
+    recentre: float
+    close: float
+
+
+def descent(
+    form: Quadratic,
+    parameters: Sequence[str],
+    arguments: Sequence[str],
+    constants: Mapping[str, str],
+    dtype: str,
+) -> Descent | None:
+    """The functions that descend by a quadratic form; None where it never pays.
+
+    arguments  the inputs of the loss and its gradient, in the model's order
+    constants  how each array constant is written, by its digest
+    dtype      of the initial parameters
+    """
+    pays = form.break_even()
+    if math.isinf(pays):
+        return None
+    loop = _Loop(form, parameters, arguments, constants)
+    functions = (loop.moments(), loop.descended())
+    return Descent(functions, max(2, math.ceil(pays) + 1), RECENTRE[dtype], CLOSE[dtype])
+
+
+class _Loop:
+    def __init__(
+        self,
+        form: Quadratic,
+        parameters: Sequence[str],
+        arguments: Sequence[str],
+        constants: Mapping[str, str],
+    ) -> None:
+        self.form = form
+        self.parameters = parameters
+        self.arguments = arguments
+        self.constants = constants
+        self.read = [
+            one.value.name
+            for one in form.moments.definitions
+            if isinstance(one.value, Input) and one.value.name in arguments
+        ]
+        self.on_floats = is_scalar(form.step, list(form.step.outputs.values()))
+
+    # --- moments ---
+
+    def moments(self) -> Function:
+        program = self.form.moments
+        types = _types(program)
+        sizes = sizes_of({name: types[name].shape for name in self.read})
+        written = {name: name for name in types}
+        code = block(program, program.outputs, written, self.constants, [*sizes, *self.read])
+        lines = [f"{size} = {text}" for size, text in sizes.items() if code.mentions(size)]
+        if code.mentions("dtype"):
+            lines.append(f"dtype = {self.read[0]}.dtype")
+        for statement in code.statements:
+            lines += statement.lines
+        lines += call("return ", [code.results[name] for name in program.outputs], "")
+        if len(program.outputs) == 1:
+            lines[-1:] = [f"return ({code.results[next(iter(program.outputs))]},)"]
+        doc = "What the gradient depends on beside the parameters: sums over the data."
+        arguments = [f"{name}: Array" for name in self.read]
+        return Function(signature("_moments", arguments, "tuple[Any, ...]"), (doc,), tuple(lines))
+
+    # --- the loop ---
+
+    def descended(self) -> Function:
+        step = self.form.step
+        given = _types(step)
+        inner = {name: self._named(_label(step, name)) for name in given}
+        changes = {name: inner[name] for name in self.parameters}
+        code = self._step(inner)
+        gradients = {name: code.results[f"d_{name}"] for name in self.parameters}
+        inside = [line for statement in code.statements for line in statement.lines]
+        inside += self._recentred(code, inner, changes, gradients)
+        inside += self._ended(gradients)
+        inside += [
+            "rate = learning_rate(step) if callable(learning_rate) else learning_rate",
+            *(f"{changes[one]} = {changes[one]} - rate * {gradients[one]}" for one in changes),
+        ]
+        fields = [f"{one}=p.{one} + ({changes[one]} + rate * {gradients[one]})" for one in changes]
+        passed = ", ".join(["works", *self.arguments])
+        lines = [
+            *(["dtype = p[0].dtype"] if code.mentions("dtype") else []),
+            *self._start(inner, changes),
+            "losses: list[float] = []",
+            'reason = "steps"',
+            "for step in range(steps):",
+            *(f"    {line}" for line in inside),
+            f"{code.results['loss']} = losses[-1]",
+            *call("before = Parameters", fields, ""),
+            f"exact, _ = _evaluate({passed.replace('works', 'works, before', 1)}, False)",
+            "allowed = CLOSE * abs(exact) + np.finfo(p[0].dtype).eps * abs(losses[0])",
+            f"if not abs(exact - {code.results['loss']}) <= allowed:",
+            "    return None",
+            *self._moved("p", changes),
+            "return TrainingResult(p, losses, steps, reason)",
+        ]
+        arguments = ["works: Sequence[_Workspace]", "p: Parameters"]
+        arguments += [f"{name}: Array" for name in self.arguments]
+        arguments += ["learning_rate: float | Callable[[int], float]", "steps: int"]
+        arguments += ["tolerance: float"]
+        return Function(
+            signature("_descended", arguments, "TrainingResult | None"), _DOC, tuple(lines)
+        )
+
+    def _named(self, name: str) -> str:
+        return f"{name}_" if name in (*_OWN, *self.arguments) else name
+
+    def _step(self, inner: Mapping[str, str]) -> Block:
+        program = self.form.step
+        taken = [*_OWN, *self.arguments]
+        roots = dict(program.outputs)
+        if self.on_floats:
+            printer = ScalarPrinter([*taken, *inner.values()])
+            return block(
+                program,
+                roots,
+                inner,
+                self.constants,
+                taken,
+                indent=2 * INDENT,
+                apart=_results,
+                printer=printer,
+            )
+        return block(
+            program, roots, inner, self.constants, taken, indent=2 * INDENT, apart=_results
+        )
+
+    def _start(self, inner: Mapping[str, str], changes: Mapping[str, str]) -> list[str]:
+        """What is known before the first step; the first loss is computed from the data."""
+        moments = [inner[name] for name in self.form.moments.outputs if name in inner]
+        given = ", ".join(self.read)
+        targets = ", ".join(moments) + ("," if len(moments) == 1 else "")
+        if self.on_floats:
+            lines = [f"{targets} = (float(one) for one in _moments({given}))"]
+        else:
+            lines = [f"{targets} = _moments({given})"]
+        scalars = [inner[self.form.start["loss"]], "rate"]
+        if self.on_floats:
+            scalars += [inner[name] for key, name in self.form.start.items() if key != "loss"]
+            scalars += changes.values()
+        else:
+            for one, change in changes.items():
+                start = inner[self.form.start[f"d_{one}"]]
+                lines.append(f"{change} = {start} = np.zeros_like(p.{one})")
+        lines.append(f"{' = '.join(scalars)} = 0.0")
+        lines.append("low = math.inf  # a smaller loss is computed from the data again")
+        return lines
+
+    def _recentred(
+        self,
+        code: Block,
+        inner: Mapping[str, str],
+        changes: Mapping[str, str],
+        gradients: Mapping[str, str],
+    ) -> list[str]:
+        """Move the centre, where the loss has become small next to the loss there."""
+        loss = code.results["loss"]
+        passed = ", ".join(["works", "p", *self.arguments, "True"])
+        lines = [
+            *self._moved("p", changes),
+            f"{loss}, d = _evaluate({passed})",
+            f"{inner[self.form.start['loss']]} = {loss}",
+        ]
+        for one in self.parameters:
+            start = inner[self.form.start[f"d_{one}"]]
+            value = f"d.{one}.item()" if self.on_floats else f"np.array(d.{one})"
+            zero = "0.0" if self.on_floats else f"np.zeros_like(p.{one})"
+            lines.append(f"{gradients[one]} = {start} = {value}")
+            lines.append(f"{changes[one]} = {zero}")
+        lines.append(f"low = RECENTRE * abs({loss})")
+        return [
+            f"if not abs({loss}) >= low:",
+            *(f"    {line}" for line in lines),
+            f"losses.append({loss if self.on_floats else f'float({loss})'})",
+            f"if not math.isfinite({loss}):",
+            "    raise FloatingPointError(",
+            f'        f"step {{step}}: the loss is {{{loss}}}; lower the learning rate"',
+            "    )",
+        ]
+
+    def _ended(self, gradients: Mapping[str, str]) -> list[str]:
+        if self.on_floats:
+            norm = " + ".join(f"{one} * {one}" for one in gradients.values())
+        else:
+            norm = " + ".join(f"np.vdot({one}, {one})" for one in gradients.values())
+        return [
+            f"if tolerance > 0.0 and {norm} <= tolerance * tolerance:",
+            '    steps, reason, rate = step, "tolerance", 0.0',
+            "    break",
+        ]
+
+    def _moved(self, target: str, changes: Mapping[str, str]) -> list[str]:
+        fields = [f"{one}=p.{one} + {change}" for one, change in changes.items()]
+        return call(f"{target} = Parameters", fields, "")
+
+
+def _results(program: Program, roots: Mapping[str, int]) -> set[int]:
+    return set(roots.values())
+
+
+def _types(program: Program) -> dict[str, Type]:
+    return {
+        one.value.name: one.value.type
+        for one in program.definitions
+        if isinstance(one.value, Input)
+    }
+
+
+def _label(program: Program, name: str) -> str:
+    return next(
+        one.label.name
+        for one in program.definitions
+        if isinstance(one.value, Input) and one.value.name == name
+    )
