@@ -24,23 +24,10 @@ from symflow.scalars import ScalarPrinter, is_scalar
 from symflow.schedule import block
 from symflow.statements import INDENT, Block, call
 
-_OWN = [
-    "works",
-    "p",
-    "d",
-    "learning_rate",
-    "steps",
-    "tolerance",
-    "rate",
-    "step",
-    "losses",
-    "low",
-    "reason",
-    "exact",
-    "before",
-    "allowed",
-    "dtype",
-]
+_OWN = (
+    *("works", "p", "d", "learning_rate", "steps", "tolerance", "rate", "step", "losses", "low"),
+    *("reason", "exact", "before", "allowed", "dtype"),
+)
 """Names that the loop uses itself."""
 
 
@@ -139,7 +126,7 @@ class _Loop:
         inside += self._ended(gradients)
         inside += [
             "rate = learning_rate(step) if callable(learning_rate) else learning_rate",
-            *(f"{changes[one]} = {changes[one]} - rate * {gradients[one]}" for one in changes),
+            *(f"{changes[one]} -= rate * {gradients[one]}" for one in changes),
         ]
         fields = [f"{one}=p.{one} + ({changes[one]} + rate * {gradients[one]})" for one in changes]
         passed = ", ".join(["works", *self.arguments])
@@ -151,7 +138,7 @@ class _Loop:
             "for step in range(steps):",
             *(f"    {line}" for line in inside),
             f"{code.results['loss']} = losses[-1]",
-            *call("before = Parameters", fields, ""),
+            *self._moved("before", back),
             f"exact, _ = _evaluate({passed.replace('works', 'works, before', 1)}, False)",
             "allowed = CLOSE * abs(exact) + np.finfo(p[0].dtype).eps * abs(losses[0])",
             f"if not abs(exact - {code.results['loss']}) <= allowed:",
@@ -222,7 +209,7 @@ class _Loop:
         loss = code.results["loss"]
         passed = ", ".join(["works", "p", *self.arguments, "True"])
         lines = [
-            *self._moved("p", changes),
+            *self._moved("p", changes, 3 * INDENT),
             f"{loss}, d = _evaluate({passed})",
             f"{inner[self.form.start['loss']]} = {loss}",
         ]
@@ -233,14 +220,13 @@ class _Loop:
             lines.append(f"{gradients[one]} = {start} = {value}")
             lines.append(f"{changes[one]} = {zero}")
         lines.append(f"low = RECENTRE * abs({loss})")
+        message = f'f"step {{step}}: the loss is {{{loss}}}; lower the learning rate"'
         return [
             f"if not abs({loss}) >= low:",
             *(f"    {line}" for line in lines),
             f"losses.append({loss if self.on_floats else f'float({loss})'})",
             f"if not math.isfinite({loss}):",
-            "    raise FloatingPointError(",
-            f'        f"step {{step}}: the loss is {{{loss}}}; lower the learning rate"',
-            "    )",
+            *(f"    {line}" for line in call("raise FloatingPointError", [message], "", 12)),
         ]
 
     def _ended(self, gradients: Mapping[str, str]) -> list[str]:
@@ -254,9 +240,16 @@ class _Loop:
             "    break",
         ]
 
-    def _moved(self, target: str, changes: Mapping[str, str]) -> list[str]:
-        fields = [f"{one}=p.{one} + {change}" for one, change in changes.items()]
-        return call(f"{target} = Parameters", fields, "")
+    def _moved(self, target: str, changes: Mapping[str, str], indent: int = INDENT) -> list[str]:
+        """The parameters after a change, 0-d arrays where NumPy would give numbers."""
+        types = _types(self.form.step)
+        fields = [
+            f"{one}=p.{one} + {change}"
+            if types[one].shape
+            else f"{one}=np.asarray(p.{one} + {change}, p.{one}.dtype)"
+            for one, change in changes.items()
+        ]
+        return call(f"{target} = Parameters", fields, "", indent)
 
 
 def _results(program: Program, roots: Mapping[str, int]) -> set[int]:
