@@ -128,7 +128,7 @@ class _Loop:
             "rate = learning_rate(step) if callable(learning_rate) else learning_rate",
             *(f"{changes[one]} -= rate * {gradients[one]}" for one in changes),
         ]
-        fields = [f"{one}=p.{one} + ({changes[one]} + rate * {gradients[one]})" for one in changes]
+        back = {one: f"({changes[one]} + rate * {gradients[one]})" for one in changes}
         passed = ", ".join(["works", *self.arguments])
         lines = [
             *(["dtype = p[0].dtype"] if code.mentions("dtype") else []),
