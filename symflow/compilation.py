@@ -60,10 +60,12 @@ MODULE_NAMES = frozenset(
 LOCALS = frozenset(
     {
         "allow_pickle",
+        "batch",
         "batch_size",
         "batches",
         "count",
         "file",
+        "found",
         "index",
         "learning_rate",
         "losses",

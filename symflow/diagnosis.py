@@ -34,7 +34,8 @@ def first_not_finite(of: Subject, point: Point) -> str | None:
 
 
 def _infinite(statement: Statement) -> str:
-    return "pole or overflow" if "/" in statement.text or "log" in statement.text else "overflow"
+    poles = ("/", "divide", "log")
+    return "pole or overflow" if any(one in statement.text for one in poles) else "overflow"
 
 
 def kink(of: Subject, slope: Slope) -> str | None:

@@ -26,8 +26,8 @@ def functional(module: ModuleType, tree: ast.Module) -> tuple[ModuleType, ast.Mo
     arguments = copy.deepcopy(evaluate.args)
     arguments.args = arguments.args[1:-1]  # no workspaces, and no choice
     made = [
-        _function("_loss", arguments, _until_loss(body)),
-        _function("_loss_and_gradients", arguments, _to_the_end(body)),
+        _Products().visit(_function("_loss", arguments, _until_loss(body))),
+        _Products().visit(_function("_loss_and_gradients", arguments, _to_the_end(body))),
     ]
     changed = ast.Module([*(one for one in tree.body if not _is_remade(one)), *made], [])
     ast.fix_missing_locations(changed)
@@ -36,6 +36,17 @@ def functional(module: ModuleType, tree: ast.Module) -> tuple[ModuleType, ast.Mo
     result.__dict__.update(vars(module))
     exec(compile(ast.Module(list(made), []), module.__file__ or "", "exec"), result.__dict__)
     return result, changed
+
+
+class _Products(ast.NodeTransformer):
+    """`x.dot(y)` as `x @ y`, of which arrays of any kind can say what it means."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "dot":
+            product = ast.BinOp(node.func.value, ast.MatMult(), node.args[0])
+            return ast.fix_missing_locations(ast.copy_location(product, node))
+        return node
 
 
 def _is_remade(node: ast.stmt) -> bool:

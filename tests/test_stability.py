@@ -429,7 +429,9 @@ def test_unknown_rule(tmp_path: Path) -> None:
 
 def row(rule: Rule) -> str:
     equation = rule.equation.replace("|", "\\|")
-    phase = {None: "both", "written": "before", "computed": "after", "scheduled": "in `train`"}[rule.phase]
+    phase = {None: "both", "written": "before", "computed": "after", "scheduled": "in `train`"}[
+        rule.phase
+    ]
     return f"| `{rule.name}` | {equation} | {rule.why} | {phase} | {rule.source} |"
 
 
