@@ -106,8 +106,11 @@ def forward(target: Node, feed: dict[Node, Any]) -> Any:
     return target.value
 
 
-def backward(target: Node, wanted: set[Node]) -> dict[Node, Any]:
-    """Breadth first from the target, as the article goes; matrices of data are left out."""
+def backward(target: Node) -> dict[Node, Any]:
+    """The gradient of every node, those of data among them: breadth first, as the article goes.
+
+    An operation computes the gradients of all its operands whenever one of them asks.
+    """
     found: dict[Node, Any] = {target: np.ones_like(target.value)}
     queue, seen = deque(target.operands), {target, *target.operands}
     while queue:
@@ -115,12 +118,13 @@ def backward(target: Node, wanted: set[Node]) -> dict[Node, Any]:
         total: Any = 0.0
         for consumer in node.consumers:
             values = [operand.value for operand in consumer.operands]
-            for operand, gradient in zip(consumer.operands, consumer.gradients, strict=True):
+            shares = [gradient(found[consumer], *values) for gradient in consumer.gradients]
+            for operand, share in zip(consumer.operands, shares, strict=True):
                 if operand is node:
-                    total = total + gradient(found[consumer], *values)
+                    total = total + share
         found[node] = total
         for operand in node.operands:
-            if operand not in seen and (operand.operands or operand in wanted):
+            if operand not in seen:
                 seen.add(operand)
                 queue.append(operand)
     return found
@@ -153,11 +157,10 @@ def _nodes(data: Data) -> tuple[dict[str, Node], dict[Node, Any]]:
 def _gradients(data: Data) -> Contender:
     nodes, feed = _nodes(data)
     loss = logistic(*(nodes[name] for name in ("w", "b", "x", "y")))
-    wanted = {nodes[name] for name in data.parameters}
 
     def run() -> Any:
         value = forward(loss, feed)
-        found = backward(loss, wanted)
+        found = backward(loss)
         return {"loss": value, **{name: found[nodes[name]] for name in data.parameters}}
 
     return Contender(run, lambda found: found)
@@ -166,7 +169,6 @@ def _gradients(data: Data) -> Contender:
 def _training(workload: Workload, data: Data) -> Contender:
     nodes, feed = _nodes(data)
     loss = article(*(nodes[name] for name in ("w", "b", "x", "y")))
-    wanted = {nodes[name] for name in data.parameters}
 
     def run() -> Any:
         """As the article's loop: the loss is one run of the Session, the training step another."""
@@ -176,7 +178,7 @@ def _training(workload: Workload, data: Data) -> Contender:
         for _ in range(workload.steps):
             losses.append(forward(loss, feed))
             forward(loss, feed)
-            found = backward(loss, wanted)
+            found = backward(loss)
             for name in data.parameters:
                 nodes[name].value = nodes[name].value - workload.rate * found[nodes[name]]
         return {"loss": np.array(losses), **{name: nodes[name].value for name in data.parameters}}
