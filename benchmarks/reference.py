@@ -28,7 +28,7 @@ def expected(workload: Workload, data: Data) -> Result:
         loss, gradients = differentiate(p, inputs)
         losses.append(float(loss))
         p = {name: value - workload.rate * gradients[name] for name, value in p.items()}
-    return {"loss": np.array(losses), **p}
+    return {"loss": np.array(losses)} if workload.by_losses else {"loss": np.array(losses), **p}
 
 
 def error(found: Mapping[str, Any], right: Result) -> float:

@@ -36,6 +36,10 @@ class Workload:
     tolerance  largest error relative to the largest entry of an array, against `reference.py`
     limit      seconds that a unit takes at least on the hardware, if there is a bound worth a word
     bound      that bound in words
+
+    tuned_malloc  measured with malloc tuned as well
+    by_losses     of training, only the losses are compared: where a unit of a float32 network is
+                  within rounding of relu's kink, its weights go one way or the other
     """
 
     name: str
@@ -51,7 +55,8 @@ class Workload:
     units: int = 1
     limit: Callable[[Limits], float] | None = None
     bound: str = ""
-    tuned_malloc: bool = False  # measured with malloc tuned as well
+    tuned_malloc: bool = False
+    by_losses: bool = False
 
 
 # --- data ----------------------------------------------------------------------------------------
@@ -173,6 +178,7 @@ WORKLOADS = (
         kind="training",
         data=lambda: _mlp(BIG, 128),
         tolerance=1e-5,
+        by_losses=True,
         steps=10,
         rate=0.1,
         unit="step",
@@ -188,6 +194,7 @@ WORKLOADS = (
         kind="training",
         data=lambda: _mlp(SMALL, 32),
         tolerance=1e-5,
+        by_losses=True,
         steps=100,
         rate=0.1,
         unit="step",
