@@ -1,6 +1,6 @@
 """What the hardware can do, measured with NumPy: how fast memory is read, and matrices multiplied.
 
-    python -m benchmarks.limits     prints them, as JSON
+They are measured in a process of the mode in question, and come back as JSON.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ class Limits:
         """Seconds to read so many bytes, at the rate of the next larger size that was measured."""
         fits = [megabytes for megabytes in self.read if size <= megabytes * MEGABYTE]
         return size / self.read[min(fits, default=max(self.read))]
+
+
+def to_json(limits: Limits) -> str:
+    return json.dumps(asdict(limits))
 
 
 def of_json(text: str) -> Limits:
@@ -70,7 +74,3 @@ def measured() -> Limits:
         seconds = best(partial(np.matmul, a, b, out=out), 2.0)
         peaks.append(2.0 * 2048**3 / seconds)
     return Limits(read, *peaks)
-
-
-if __name__ == "__main__":
-    print(json.dumps(asdict(measured())))

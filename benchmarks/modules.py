@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ class Features:
     """What the compiler at hand offers beyond a module of one kind."""
 
     styles: bool
+    threads: bool
     hoisting: tuple[str, ...]  # the rules of HOISTING that it has
 
     def variants(self) -> dict[str, tuple[str, ...]]:
@@ -35,7 +37,11 @@ class Features:
         """What the tables cannot tell apart, in sentences."""
         found = []
         if not self.styles:
-            found.append("The compiler has no --style: there is one module, no plain one beside it.")
+            found.append(
+                "The compiler has no --style: there is one module, no plain one beside it."
+            )
+        if not self.threads:
+            found.append("Generated functions take no threads=: symflow computes in one thread.")
         for rule in HOISTING:
             if rule not in self.hoisting:
                 found.append(f"The compiler has no rule {rule}: nothing is hoisted by it.")
@@ -44,7 +50,20 @@ class Features:
 
 def features() -> Features:
     usage, rules = symflow("compile", "--help"), symflow("rules")
-    return Features("--style" in usage, tuple(rule for rule in HOISTING if rule in rules))
+    with tempfile.TemporaryDirectory() as folder:
+        symflow("compile", str(MODELS / "logistic.py"), "-o", folder)
+        source = (Path(folder) / "logistic.py").read_text(encoding="utf-8")
+    hoisting = tuple(rule for rule in HOISTING if rule in rules)
+    return Features("--style" in usage, takes_threads(source), hoisting)
+
+
+def takes_threads(source: str) -> bool:
+    """Whether the function of a module that computes gradients has a parameter `threads`."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == "loss_and_gradients":
+            arguments = node.args
+            return "threads" in {one.arg for one in (*arguments.args, *arguments.kwonlyargs)}
+    return False
 
 
 def symflow(*arguments: str) -> str:

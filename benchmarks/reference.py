@@ -124,7 +124,9 @@ def _gmm(p: Values, inputs: Values) -> tuple[Any, Result]:
     weights = np.exp(alphas - np.max(alphas))
     log_weights = np.max(alphas) + np.log(np.sum(weights))
     prior = 0.5 * (np.sum(diagonal**2) + np.sum(lower**2))
-    log_gamma = 0.25 * d * (d - 1) * log(pi) + sum(lgamma(0.5 * (d + 2 - j)) for j in range(1, d + 1))
+    log_gamma = 0.25 * d * (d - 1) * log(pi) + sum(
+        lgamma(0.5 * (d + 2 - j)) for j in range(1, d + 1)
+    )
     prior -= k * (-(d + 1) * d * 0.5 * log(2) - log_gamma)
     density = np.sum(largest + np.log(totals)) - n * (log_weights + 0.5 * d * log(2 * pi))
     gradients: Result = {

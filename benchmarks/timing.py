@@ -100,7 +100,7 @@ class Comparison:
     absent: dict[str, str] = field(default_factory=dict)
 
 
-class Failed(Exception):
+class ChildError(Exception):
     """A child answered with an error, died, or was too slow."""
 
 
@@ -125,19 +125,19 @@ class Library:
     def answer(self) -> Any:
         try:
             if not self.connection.poll(self.patience):
-                raise Failed(f"no answer in {self.patience:.0f} s")
+                raise ChildError(f"no answer in {self.patience:.0f} s")
             right, found = self.connection.recv()
         except (EOFError, OSError):
-            raise Failed("its process died") from None
+            raise ChildError("its process died") from None
         if not right:
-            raise Failed(str(found))
+            raise ChildError(str(found))
         return found
 
     def ask(self, *request: Any) -> Any:
         try:
             self.connection.send(request)
         except OSError:
-            raise Failed("its process died") from None
+            raise ChildError("its process died") from None
         return self.answer()
 
     def close(self) -> None:
@@ -163,7 +163,7 @@ def compare(
         for name, child in children.items():
             try:
                 version, labels = child.answer()
-            except Failed as failure:
+            except ChildError as failure:
                 result.absent[name] = str(failure)
                 continue
             if labels:
@@ -194,7 +194,7 @@ def _measure(
                 runs[label] = max(1, round(effort.seconds / wall))
             else:
                 result.rows.append(Row(label, None, error=errors[label], problem="wrong"))
-        except Failed as failure:
+        except ChildError as failure:
             result.rows.append(Row(label, None, problem=str(failure)))
     times: dict[str, list[float]] = {label: [] for label in runs}
     order, shuffler = list(runs), random.Random(0)
@@ -203,7 +203,7 @@ def _measure(
         for label in list(order):
             try:
                 wall, processor = contenders[label].ask("time", label, runs[label])
-            except Failed as failure:
+            except ChildError as failure:
                 result.rows.append(Row(label, None, problem=str(failure)))
                 order.remove(label)
                 continue

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -87,7 +88,7 @@ def _logistic() -> Data:
 def _mlp(sizes: tuple[int, ...], rows: int) -> Data:
     random = np.random.default_rng(4)
     parameters: dict[str, Array] = {}
-    for layer, (before, after) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), 1):
+    for layer, (before, after) in enumerate(pairwise(sizes), 1):
         most = np.sqrt(6.0 / (before + after))
         weights = random.uniform(-most, most, (before, after))
         parameters[f"w{layer}"] = weights.astype(np.float32)
@@ -128,7 +129,7 @@ def _arm(shape: tuple[int, ...]) -> Data:
 
 def _mlp_flops(sizes: tuple[int, ...], rows: int) -> float:
     """Forward, by the weights, and by all layers' inputs but the first."""
-    pairs = [before * after for before, after in zip(sizes[:-1], sizes[1:], strict=True)]
+    pairs = [before * after for before, after in pairwise(sizes)]
     return 2.0 * rows * (2 * sum(pairs) + sum(pairs[1:]))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.contender import Builders, Contender
 from benchmarks.workloads import Array, Data, Workload
 
-VERSION = "interpreter: of this benchmark, NumPy alone"
+VERSION = "interpreter"
 
 
 class Node:

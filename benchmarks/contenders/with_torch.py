@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch.nn import functional
 
 from benchmarks import arm
 from benchmarks.contender import Builders, Contender
@@ -31,7 +31,7 @@ def linear(p: Values, inputs: Values) -> Any:
 
 def logistic(p: Values, inputs: Values) -> Any:
     logits = inputs["x"] @ p["w"] + p["b"]
-    return F.binary_cross_entropy_with_logits(logits, inputs["y"])
+    return functional.binary_cross_entropy_with_logits(logits, inputs["y"])
 
 
 def mlp(p: Values, inputs: Values) -> Any:
@@ -39,12 +39,12 @@ def mlp(p: Values, inputs: Values) -> Any:
     for layer in range(1, layers):
         value = torch.relu(torch.addmm(p[f"b{layer}"], value, p[f"w{layer}"]))
     logits = torch.addmm(p[f"b{layers}"], value, p[f"w{layers}"])
-    return F.cross_entropy(logits, inputs["y"])
+    return functional.cross_entropy(logits, inputs["y"])
 
 
 def elementwise(p: Values, inputs: Values) -> Any:
     x = inputs["x"]
-    gelu = F.gelu(torch.tanh(p["a"] * x + p["b"]), approximate="tanh")
+    gelu = functional.gelu(torch.tanh(p["a"] * x + p["b"]), approximate="tanh")
     return torch.mean(gelu * torch.sigmoid(p["c"] * x))
 
 
