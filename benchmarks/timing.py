@@ -38,11 +38,32 @@ TUNED_MALLOC = {
 
 @dataclass(frozen=True)
 class Effort:
-    """rounds: how often each contender is timed; seconds: how long, about; patience: at most."""
+    """How long to measure.
+
+    rounds    how often each contender is timed, but for one that is too slow, which is timed
+              until it has taken `enough` seconds, and three times at least
+    seconds   how long a timing is, about
+    patience  how long to wait for a contender before it is given up
+    """
 
     rounds: int = 11
     seconds: float = 0.15
+    enough: float = 15.0
     patience: float = 180.0
+
+    def plan(self, once: float) -> Plan:
+        """For a contender one run of which takes so long."""
+        rounds = max(3, min(self.rounds, round(self.enough / once)))
+        return Plan(rounds, max(1, round(self.seconds / once)), once < 0.3)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """In how many rounds a contender takes part, with how many runs, and whether one goes first."""
+
+    rounds: int
+    runs: int
+    first: bool
 
 
 QUICK = Effort(rounds=3, seconds=0.03)
@@ -185,24 +206,24 @@ def _measure(
     result: Comparison,
 ) -> None:
     errors: dict[str, float] = {}
-    runs: dict[str, int] = {}
+    plans: dict[str, Plan] = {}
     for label, child in contenders.items():
         try:
             errors[label] = reference.error(child.ask("check", label), right)
             if errors[label] <= workload.tolerance:
-                wall, _ = child.ask("time", label, 1)
-                runs[label] = max(1, round(effort.seconds / wall))
+                plans[label] = effort.plan(child.ask("time", label, 1, True)[0])
             else:
                 result.rows.append(Row(label, None, error=errors[label], problem="wrong"))
         except ChildError as failure:
             result.rows.append(Row(label, None, problem=str(failure)))
-    times: dict[str, list[float]] = {label: [] for label in runs}
-    order, shuffler = list(runs), random.Random(0)
-    for _ in range(effort.rounds):
+    times: dict[str, list[float]] = {label: [] for label in plans}
+    order, shuffler = list(plans), random.Random(0)
+    for turn in range(effort.rounds):
         shuffler.shuffle(order)
-        for label in list(order):
+        for label in [label for label in order if turn < plans[label].rounds]:
+            plan = plans[label]
             try:
-                wall, processor = contenders[label].ask("time", label, runs[label])
+                wall, processor = contenders[label].ask("time", label, plan.runs, plan.first)
             except ChildError as failure:
                 result.rows.append(Row(label, None, problem=str(failure)))
                 order.remove(label)

@@ -93,7 +93,7 @@ def _mlp(sizes: tuple[int, ...], rows: int) -> Data:
         weights = random.uniform(-most, most, (before, after))
         parameters[f"w{layer}"] = weights.astype(np.float32)
         parameters[f"b{layer}"] = np.zeros(after, np.float32)
-    x = random.uniform(size=(rows, sizes[0])).astype(np.float32)
+    x = random.normal(size=(rows, sizes[0])).astype(np.float32)
     y = np.eye(sizes[-1], dtype=np.float32)[random.integers(0, sizes[-1], rows)]
     return Data(parameters, {"x": x, "y": y})
 
