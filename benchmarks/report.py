@@ -74,7 +74,7 @@ def spread(row: Row) -> str:
     if not (row.seconds and row.lowest and row.highest):
         return ""
     below, above = row.lowest / row.seconds - 1.0, row.highest / row.seconds - 1.0
-    return f"{100 * below:.0f} +{100 * above:.0f} %"
+    return f"-{100 * abs(below):.0f} +{100 * above:.0f} %"
 
 
 def _error(row: Row) -> str:
