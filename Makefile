@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: test lint demo generated docs fuzz mutants bench-compile clean
+.PHONY: test lint demo generated docs fuzz mutants bench bench-compile clean
 
 test: lint
 	$(BIN)/pytest -n auto
@@ -32,14 +32,23 @@ fuzz: $(READY)
 mutants: $(READY)
 	$(BIN)/python tests/mutants.py
 
+# The other libraries live in an environment of their own, .venv-bench.
+bench: .venv-bench/ready
+	.venv-bench/bin/python -m benchmarks
+
 bench-compile: $(READY)
-	$(BIN)/python benchmarks/compile_time.py
+	$(BIN)/python -m benchmarks.compile_time
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+.venv-bench/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	touch $@
