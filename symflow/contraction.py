@@ -13,17 +13,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import sympy as sp
 
 from symflow.errors import Location
-from symflow.program import Access, Builder, Kernel, Label, kernel, slot, slots_of
+from symflow.program import ONE, Access, Builder, Indices, Kernel, Label, kernel, slot, slots_of
+from symflow.shapes import Shape
 from symflow.views import Reshape
 
 NOMINAL_SIZE = 1000
 """What a size that is known only at run time counts as in an estimate."""
+
+LARGE_PRODUCT = 200_000
+"""Multiplications in one of a stack of products from which the call for each costs little."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,7 @@ class _Sum:
 
     def size(self, indices: frozenset[int]) -> float:
         """How many elements an array over these indices has."""
-        return math.prod(
-            int(self.value.sizes[i]) if self.value.sizes[i].is_Integer else NOMINAL_SIZE
-            for i in sorted(indices)
-        )
+        return _count(self.value, indices)
 
     def tensor(self, body: sp.Expr, accesses: Sequence[Access], order: Sequence[int]) -> _Factor:
         """A new tensor over the indices in `order`; the body's other indices are summed."""
@@ -146,14 +147,121 @@ def _over(
 
 
 def _summed(program: Builder, value: Kernel, label: Label, origin: Location | None) -> int:
-    """Add a sum that is one NumPy call, or becomes one by a change of shape.
+    """Add a sum that is one NumPy call, or becomes one by changes of shape."""
+    if value.body == slot(0) * slot(1):
+        found = _matrices(value)
+        if found is not None:
+            return _one_product(program, value, found, label, origin)
+        stack = _stack(value) if None not in value.output else None
+        if stack is not None:
+            return _stacked_product(program, value, stack, label, origin)
+    return program.add(value, label, origin)
 
-    z[k, i, j, c] = Σ_o x[i, j, o]·w[k, o, c] is `@` of a matrix and a stack of matrices, once i
+
+@dataclass(frozen=True)
+class _Matrices:
+    """Two accesses as matrices: which indices are their rows, what is summed, and their columns.
+
+    A group of indices that follow each other wherever they stand is one axis.
+    """
+
+    left: Access
+    right: Access
+    rows: Indices
+    summed: Indices
+    columns: Indices
+
+
+def _matrices(value: Kernel) -> _Matrices | None:
+    """The operands of one matrix product, where merging axes makes the sum one.
+
+    z[n, k, i] = Σ_j x[n, j]·w[k, i, j] is `x @ w.T` once k and i are one axis.
+    """
+    out = _without_ones(value.output)
+    for left, right in (value.accesses, value.accesses[::-1]):
+        first, second = _without_ones(left.indices), _without_ones(right.indices)
+        rows = tuple(index for index in out if index in first)
+        columns = tuple(index for index in out if index in second)
+        summed = tuple(index for index in first if index in value.reduced)
+        if (
+            out
+            and out == (*rows, *columns)
+            and first in ((*rows, *summed), (*summed, *rows))
+            and second in ((*columns, *summed), (*summed, *columns))
+            and max(map(len, (rows, summed, columns))) > 1
+            and not _is_stack_of_rows(value, left, right, rows, summed)
+        ):
+            return _Matrices(left, right, rows, summed, columns)
+    return None
+
+
+def _is_stack_of_rows(
+    value: Kernel, left: Access, right: Access, rows: Indices, summed: Indices
+) -> bool:
+    """Whether `x @ w`, with a matrix w, does it with large enough products to leave it so."""
+    as_it_is = left.indices == (*rows, *summed) and len(summed) == 1 and len(right.indices) == 2
+    work = _count(value, {index for index in (*rows[-1:], *right.indices) if index is not None})
+    return as_it_is and None not in value.output and work >= LARGE_PRODUCT
+
+
+def _without_ones(indices: Indices) -> Indices:
+    return tuple(index for index in indices if index is not None)
+
+
+def _one_product(
+    program: Builder, value: Kernel, of: _Matrices, label: Label, origin: Location | None
+) -> int:
+    """One matrix product, with the axes merged before it and taken apart after it."""
+    groups = [group for group in (of.rows, of.columns, of.summed) if group]
+    sizes = [sp.Mul(*(value.sizes[i] for i in group if i is not None)) for group in groups]
+
+    def merged(access: Access) -> Access:
+        own = _without_ones(access.indices)
+        order = [at for at, group in enumerate(groups) if set(group) <= set(own)]
+        order.sort(key=lambda at: own.index(groups[at][0]))
+        shape = tuple(sizes[at] for at in order)
+        name = f"{program[access.tensor].label.name}_matrix"
+        return Access(_reshaped(program, access.tensor, shape, Label(name), origin), tuple(order))
+
+    output = [at for at, group in enumerate(groups) if group != of.summed]
+    accesses = [merged(of.left), merged(of.right)]
+    product = kernel(output, sizes, slot(0) * slot(1), accesses)
+    shape = tuple(ONE if index is None else value.sizes[index] for index in value.output)
+    if shape == tuple(sizes[at] for at in output):
+        return program.add(product, label, origin)
+    flat = program.add(product, Label(f"{label.name}_matrix"), origin)
+    return program.add(Reshape(flat, shape), label, origin)
+
+
+def _reshaped(
+    program: Builder, tensor: int, shape: Shape, label: Label, origin: Location | None
+) -> int:
+    """A tensor in another shape; a reshape of a reshape is one."""
+    source = program[tensor].value
+    while isinstance(source, Reshape) and not program[tensor].label.exact:
+        tensor, source = source.source, program[source.source].value
+    if program[tensor].type.shape == shape:
+        return tensor
+    return program.add(Reshape(tensor, shape), label, origin)
+
+
+def _count(value: Kernel, indices: Set[int]) -> float:
+    """How many elements an array over some indices of a kernel has."""
+    return math.prod(
+        int(value.sizes[i]) if value.sizes[i].is_Integer else NOMINAL_SIZE for i in sorted(indices)
+    )
+
+
+def _stacked_product(
+    program: Builder,
+    value: Kernel,
+    found: tuple[Access, Access],
+    label: Label,
+    origin: Location | None,
+) -> int:
+    """z[k, i, j, c] = Σ_o x[i, j, o]·w[k, o, c] is `@` of a matrix and a stack of matrices, once i
     and j are one axis; they get their own back.
     """
-    found = _stack(value) if value.body == slot(0) * slot(1) and None not in value.output else None
-    if found is None:
-        return program.add(value, label, origin)
     (rows, stack), (summed,) = found, value.reduced
     *free, _ = rows.indices
     numbers = {index: at for at, index in enumerate(stack.indices, 1) if index is not None}

@@ -358,11 +358,18 @@ class _Emitter:
         ]
         return Function(signature(name, arguments, returns), (doc,), tuple(lines))
 
+    def _is_read_once(self, tensor: int) -> bool:
+        read = [*self.program.outputs.values()]
+        read += [operand for one in self.program.definitions for operand in one.value.operands]
+        return read.count(tensor) == 1
+
     def _gradient(self, parameter: str, source: str) -> str:
         """A gradient as an array of its own, in the parameter's precision."""
         tensor = self.program.outputs[f"d_{parameter}"]
         value = self.program[tensor].value
         type_ = self.program[tensor].type
+        if isinstance(value, Reshape) and self._is_read_once(value.source):
+            value = self.program[value.source].value
         shared = isinstance(value, (Diagonal, Input, Part, Reshape, Slice)) or (
             isinstance(value, Kernel) and value.is_index_map
         )
