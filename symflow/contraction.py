@@ -26,9 +26,6 @@ from symflow.views import Reshape
 NOMINAL_SIZE = 1000
 """What a size that is known only at run time counts as in an estimate."""
 
-LARGE_PRODUCT = 200_000
-"""Multiplications in one of a stack of products from which the call for each costs little."""
-
 
 @dataclass(frozen=True)
 class _Factor:
@@ -175,7 +172,8 @@ class _Matrices:
 def _matrices(value: Kernel) -> _Matrices | None:
     """The operands of one matrix product, where merging axes makes the sum one.
 
-    z[n, k, i] = Σ_j x[n, j]·w[k, i, j] is `x @ w.T` once k and i are one axis.
+    z[n, k, i] = Σ_j x[n, j]·w[k, i, j] is `x @ w.T` once k and i are one axis. A product of a
+    stack of matrices and a matrix stays: NumPy's small products beat a large one that is thin.
     """
     out = _without_ones(value.output)
     for left, right in (value.accesses, value.accesses[::-1]):
@@ -189,19 +187,10 @@ def _matrices(value: Kernel) -> _Matrices | None:
             and first in ((*rows, *summed), (*summed, *rows))
             and second in ((*columns, *summed), (*summed, *columns))
             and max(map(len, (rows, summed, columns))) > 1
-            and not _is_stack_of_rows(value, left, right, rows, summed)
+            and not (first == (*rows, *summed) and len(second) == 2 and len(summed) == 1)
         ):
             return _Matrices(left, right, rows, summed, columns)
     return None
-
-
-def _is_stack_of_rows(
-    value: Kernel, left: Access, right: Access, rows: Indices, summed: Indices
-) -> bool:
-    """Whether `x @ w`, with a matrix w, does it with large enough products to leave it so."""
-    as_it_is = left.indices == (*rows, *summed) and len(summed) == 1 and len(right.indices) == 2
-    work = _count(value, {index for index in (*rows[-1:], *right.indices) if index is not None})
-    return as_it_is and None not in value.output and work >= LARGE_PRODUCT
 
 
 def _without_ones(indices: Indices) -> Indices:
