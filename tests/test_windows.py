@@ -760,6 +760,10 @@ def test_a_transposed_product_is_a_product(compiled: Compiled) -> None:
         ("nkc,nkco->o", "np.reshape(a, (24,)) @ np.reshape(b, (24, 5))"),
         ("nc,koc->nko", "np.reshape(a @ np.reshape(b, (15, 4)).T, (2, 3, 5))"),
         ("nkc,co->nko", "= a @ b"),
+        ("nkc,nc->nk", "(a @ b[:, :, None])[:, :, 0]"),
+        ("nkc,noc->kno", "np.transpose(a @ np.swapaxes(b, -1, -2), (1, 0, 2))"),
+        ("nkc,onc->nko", "a @ np.transpose(b, (1, 2, 0))"),
+        ("nkc,ck->nk", 'np.einsum("ijk,kj->ij", a, b)'),
         ("nkc,ock->no", "np.tensordot(a, b, axes=((1, 2), (2, 1)))"),
     ],
 )
