@@ -35,7 +35,7 @@ from symflow.program import Constant, Input, Kernel, Program
 from symflow.recurrence import Scan
 from symflow.schedule import block
 from symflow.shapes import Shape, show
-from symflow.statements import INDENT, WIDTH, Block, assignment, call
+from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call
 from symflow.text import shape_text
 from symflow.views import Reshape, Slice
 
@@ -200,19 +200,16 @@ class _Emitter:
         """Array constants: small ones stand in the module, large ones in a file beside it."""
         names: dict[str, str] = {}
         lines: list[str] = []
-        taken: list[str] = []
+        pool = Names(())
         for definition in self.program.definitions:
             value = definition.value
             if not isinstance(value, Constant) or value.data.ndim == 0:
                 continue
-            name = f"_{definition.label.name.upper()}"
-            while name in taken:
-                name += "_"
-            taken.append(name)
+            name = f"_{pool.give(definition.label.name.upper())}"
             single = value.data.dtype.kind == "f"  # constants must not widen float32
             names[value.digest] = f"np.asarray({name}, dtype)" if single else name
             if value.data.size > LARGEST_LITERAL:
-                key = name.strip("_").lower()
+                key = name[1:].lower()
                 self.arrays[key] = value.data
                 lines.append(f'{name} = _arrays["{key}"]')
             else:
