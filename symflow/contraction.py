@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
@@ -25,6 +25,15 @@ from symflow.views import Reshape
 
 NOMINAL_SIZE = 1000
 """What a size that is known only at run time counts as in an estimate."""
+
+
+def elements(sizes: Iterable[sp.Expr]) -> float:
+    """How many elements an array of these sizes has, nominally."""
+    return math.prod(int(size) if size.is_Integer else _nominal(size) for size in sizes)
+
+
+def _nominal(size: sp.Expr) -> float:
+    return float(size.xreplace(dict.fromkeys(size.free_symbols, sp.Integer(NOMINAL_SIZE))))
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class _Sum:
 
     def size(self, indices: frozenset[int]) -> float:
         """How many elements an array over these indices has."""
-        return _count(self.value, indices)
+        return elements(self.value.sizes[index] for index in sorted(indices))
 
     def tensor(self, body: sp.Expr, accesses: Sequence[Access], order: Sequence[int]) -> _Factor:
         """A new tensor over the indices in `order`; the body's other indices are summed."""
@@ -232,13 +241,6 @@ def _reshaped(
     if program[tensor].type.shape == shape:
         return tensor
     return program.add(Reshape(tensor, shape), label, origin)
-
-
-def _count(value: Kernel, indices: Set[int]) -> float:
-    """How many elements an array over some indices of a kernel has."""
-    return math.prod(
-        int(value.sizes[i]) if value.sizes[i].is_Integer else NOMINAL_SIZE for i in sorted(indices)
-    )
 
 
 def _stacked_product(

@@ -322,7 +322,12 @@ def _aligned_product(
     """`@` of two stacks of matrices or vectors, once the axes of the stack stand first in both."""
     taken = (*batch, summed)
     rows, columns = (next((i for i in text.axes if i not in taken), None) for text in (left, right))
-    if rows is not None and columns is not None and out.index(columns) < out.index(rows):
+    if rows is None or columns is None:
+        turned = columns is None and left.axes[-2:] == (summed, rows)
+        turned |= rows is None and right.axes[-2:] == (columns, summed)
+    else:
+        turned = out.index(columns) < out.index(rows)
+    if turned:
         left, right, rows, columns = right, left, columns, rows
     absent = -1  # a vector is a matrix with one row, or one column
     left = aligned(left, (*batch, absent if rows is None else rows, summed))

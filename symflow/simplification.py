@@ -9,6 +9,7 @@ be taken by (`kept`) stay as they are. The passes in order:
     inline     an elementwise kernel that is read once, and has no name, joins its reader; a sum
                takes the order of axes in which its only reader wants it
     factor     a factor common to all terms is taken out of a sum
+    distribute products with sums over different indices, where that is cheaper (`affine.py`)
     contract   sums become contractions or plain reductions (`contraction.py`)
     share      an expensive subexpression that occurs twice becomes a tensor of its own
 
@@ -25,6 +26,7 @@ from functools import lru_cache, partial
 import numpy as np
 import sympy as sp
 
+from symflow.affine import distributed
 from symflow.contraction import sum_of_products
 from symflow.elementwise import canonical
 from symflow.motion import hoisted, last_entries, sunk, tidied
@@ -76,6 +78,7 @@ def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     program = _stabilised(program, "computed", rules)
     program = _inline(program)
     program = _walk(program, _factored)
+    program = distributed(program, rules)
     program = _walk(program, _contracted)
     program = _walk(program, _folded)
     return _walk(_share(program), _folded)
