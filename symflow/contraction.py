@@ -62,7 +62,9 @@ class _Sum:
         """How many elements an array over these indices has."""
         return elements(self.value.sizes[index] for index in sorted(indices))
 
-    def tensor(self, body: sp.Expr, accesses: Sequence[Access], order: Sequence[int]) -> _Factor:
+    def tensor(
+        self, body: sp.Expr, accesses: Sequence[Access], order: Sequence[int], name: str = ""
+    ) -> _Factor:
         """A new tensor over the indices in `order`; the body's other indices are summed."""
         used = [accesses[number] for number in slots_of(body)]
         numbers = {index: at for at, index in enumerate(order)}
@@ -76,7 +78,8 @@ class _Sum:
         ]
         sizes = [self.value.sizes[index] for index in numbers]
         value = kernel(range(len(order)), sizes, body, moved)
-        defined = self.program.add(value, Label(self.label.name), self.origin)
+        label = Label("_".join(one for one in (self.label.name, name) if one))
+        defined = self.program.add(value, label, self.origin)
         return _Factor(Access(defined, tuple(order)))
 
 
@@ -114,13 +117,17 @@ def sum_of_products(program: Builder, value: Kernel, label: Label, origin: Locat
         else:
             outside.append(factor)
     outside += [value.sizes[index] for index in sorted(reduced.difference(*groups))]
-    if len(groups) == 1 and not outside:
-        return program.add(value, label, origin)
     output = frozenset(i for i in value.output if i is not None)
     if len(groups) == 1:
-        product = sp.Mul(*next(iter(groups.values())))
+        (carried,) = groups
+        product = sp.Mul(*groups[carried])
         accesses: Sequence[Access] = value.accesses
-        carried = next(iter(groups))
+        both = _halves(whole, product, carried)
+        if both is None and not outside:
+            return program.add(value, label, origin)
+        if both is not None:
+            product = slot(0) * slot(1)
+            accesses = [factor.access for factor in both]
     else:
         factors = _contracted(whole, groups, output)
         product = sp.Mul(*(slot(at) for at in range(len(factors))))
@@ -291,6 +298,55 @@ def _stack(value: Kernel) -> tuple[Access, Access] | None:
 def _covered(value: Kernel) -> bool:
     """Whether one operand has all indices, so that nothing larger than it has to be made."""
     return any(len(set(access.indices) - {None}) == len(value.sizes) for access in value.accesses)
+
+
+def _halves(
+    whole: _Sum, product: sp.Expr, carried: frozenset[int]
+) -> tuple[_Factor, _Factor] | None:
+    """A summed product as the dot product of two tensors, which needs no array of products.
+
+    Σ (x - y)² is the product of x - y with itself; Σ tanh(x)·y·z that of y with tanh(x)·z. What
+    divides stays with what it divides.
+    """
+    accesses = whole.value.accesses
+    if any(whole.program[accesses[at].tensor].type.dtype != "float" for at in slots_of(product)):
+        return None
+    if isinstance(product, sp.Pow) and product.exp.is_Integer and product.exp.is_even:
+        if product.exp < 0:
+            return None
+        left = right = product.base ** (product.exp / 2)
+    else:
+        factors = [one for one in sp.Mul.make_args(product) if not _divides(one)]
+        if len(factors) < 2:
+            return None
+        left = next((one for one in factors if one.is_Symbol), factors[0])
+        right = product / left
+
+    def half(body: sp.Expr) -> _Factor:
+        used = [accesses[at] for at in slots_of(body)]
+        return (
+            _Factor(used[0])
+            if body.is_Symbol
+            else whole.tensor(body, accesses, order, called(body))
+        )
+
+    symbols = [accesses[slots_of(one)[0]] for one in (left, right) if one.is_Symbol]
+    order = _order([*symbols, *(accesses[at] for at in slots_of(product))], carried)
+    return half(left), half(right)
+
+
+def called(body: sp.Expr) -> str:
+    """What a part of a body is called after its outermost operation."""
+    if isinstance(body, sp.Add):
+        subtracts = any(term.could_extract_minus_sign() for term in body.args)
+        return "difference" if subtracts else "sum"
+    if isinstance(body, sp.Pow):
+        return "sqrt" if body.exp == sp.Rational(1, 2) else "power"
+    return "product" if isinstance(body, sp.Mul) else type(body).__name__.lower()
+
+
+def _divides(factor: sp.Expr) -> bool:
+    return isinstance(factor, sp.Pow) and bool(factor.exp.is_Number and factor.exp < 0)
 
 
 def _contracted(

@@ -47,7 +47,7 @@ def value_text(value: Value, type_: Type, types: Sequence[Type], operand: Operan
 
 def kernel_text(value: Kernel, operand: Operand, whole: bool = False) -> Text:
     """The expression for a kernel, with the axes of its output; `whole` if it is of integers."""
-    if is_contraction(value):
+    if is_contraction(value) and not (whole and _is_elementwise_product(value)):
         return _fitted(_contraction(value, operand), value)
     if value.elementwise:
         return _elementwise(value, operand, whole)
@@ -64,9 +64,12 @@ def is_contraction(value: Kernel) -> bool:
     elif value.body != slot(0) * slot(1):
         return False
     sets = [frozenset(access.indices) - {None} for access in factors]
-    return sets[0] != sets[1] or (
-        len(value.reduced) == len(value.sizes) and factors[0].indices == factors[1].indices
-    )
+    return sets[0] != sets[1] or factors[0].indices == factors[1].indices
+
+
+def _is_elementwise_product(value: Kernel) -> bool:
+    """Whether two arrays of the same indices meet, whose sum widens whole numbers."""
+    return len({access.indices for access in value.accesses}) == 1
 
 
 def _operands(value: Kernel, operand: Operand) -> list[Text]:
@@ -214,8 +217,8 @@ def _contraction(value: Kernel, operand: Operand) -> Text:
         if first[-1] not in batch and second[-1] not in batch:
             return _aligned_product(left, right, order, summed[0], out)
     names = "ijklmnopqrstuvwxyzabcdefgh"
-    letters = {index: names[index] for index in range(len(value.sizes))}
-    spelled = ["".join(letters[index] for index in axes) for axes in (first, second, out)]  # type: ignore[index]
+    letters = dict(zip(dict.fromkeys((*first, *second)), names, strict=False))
+    spelled = ["".join(letters[index] for index in axes) for axes in (first, second, out)]
     subscripts = f"{spelled[0]},{spelled[1]}->{spelled[2]}"
     is_product = shortest >= count + len(summed) + 1  # else there is nothing to be faster at
     optimize = ", optimize=True" if is_product else ""
