@@ -13,6 +13,9 @@ from symflow.errors import SymflowError
 from symflow.program import Indices, Kernel, slots_of
 from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, aligned, literal_text
 
+LARGEST_PRODUCT = 8
+"""The largest whole exponent of a power that is written as products."""
+
 _FUNCTIONS: Mapping[str, str] = {
     name: function.replace("numpy.", "np.").removeprefix("scipy.")
     for name, function in SciPyPrinter().known_functions.items()
@@ -157,11 +160,9 @@ class Body:
             bottom = self.text(sp.Pow(base, -exponent))
             return Text(f"1.0 / {bottom.within(UNARY)}", PRODUCT, bottom.axes)
         text = self.text(base)
-        if exponent == 2 or exponent == 3:
-            if text.is_name:
-                return Text(" * ".join([text.source] * int(exponent)), PRODUCT, text.axes)
-            if exponent == 2:
-                return Text(f"np.square({text.source})", ATOM, text.axes)
+        small = exponent.is_Integer and exponent <= LARGEST_PRODUCT
+        if small and (text.is_name or exponent in (2, 4, 8)):
+            return _products(text, int(exponent))
         if exponent == sp.Rational(1, 2):
             return Text(f"np.sqrt({text.source})", ATOM, text.axes)
         if exponent == sp.Rational(3, 2) and text.is_name:  # a tenth of the time of a power
@@ -201,6 +202,17 @@ def function_name(body: sp.Expr) -> str:
     if name not in _FUNCTIONS:
         raise SymflowError(f"NumPy and SciPy have no {name}; write it in functions that they have")
     return _FUNCTIONS[name]
+
+
+def _products(text: Text, exponent: int) -> Text:
+    """A power as products, a hundredth of the time of `np.power`."""
+    if text.is_name and exponent <= 3:
+        return Text(" * ".join([text.source] * exponent), PRODUCT, text.axes)
+    if exponent % 2:
+        even = _products(text, exponent - 1)
+        return Text(f"{even.source} * {text.source}", PRODUCT, text.axes)
+    half = text if exponent == 2 else _products(text, exponent // 2)
+    return Text(f"np.square({half.source})", ATOM, text.axes)
 
 
 def _is_decimal(value: sp.Expr) -> bool:

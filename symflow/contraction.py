@@ -13,17 +13,27 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
 from symflow.errors import Location
-from symflow.program import Access, Builder, Kernel, Label, kernel, slot, slots_of
+from symflow.program import ONE, Access, Builder, Indices, Kernel, Label, kernel, slot, slots_of
+from symflow.shapes import Shape
 from symflow.views import Reshape
 
 NOMINAL_SIZE = 1000
 """What a size that is known only at run time counts as in an estimate."""
+
+
+def elements(sizes: Iterable[sp.Expr]) -> float:
+    """How many elements an array of these sizes has, nominally."""
+    return math.prod(int(size) if size.is_Integer else _nominal(size) for size in sizes)
+
+
+def _nominal(size: sp.Expr) -> float:
+    return float(size.xreplace(dict.fromkeys(size.free_symbols, sp.Integer(NOMINAL_SIZE))))
 
 
 @dataclass(frozen=True)
@@ -50,12 +60,11 @@ class _Sum:
 
     def size(self, indices: frozenset[int]) -> float:
         """How many elements an array over these indices has."""
-        return math.prod(
-            int(self.value.sizes[i]) if self.value.sizes[i].is_Integer else NOMINAL_SIZE
-            for i in sorted(indices)
-        )
+        return elements(self.value.sizes[index] for index in sorted(indices))
 
-    def tensor(self, body: sp.Expr, accesses: Sequence[Access], order: Sequence[int]) -> _Factor:
+    def tensor(
+        self, body: sp.Expr, accesses: Sequence[Access], order: Sequence[int], name: str = ""
+    ) -> _Factor:
         """A new tensor over the indices in `order`; the body's other indices are summed."""
         used = [accesses[number] for number in slots_of(body)]
         numbers = {index: at for at, index in enumerate(order)}
@@ -69,7 +78,8 @@ class _Sum:
         ]
         sizes = [self.value.sizes[index] for index in numbers]
         value = kernel(range(len(order)), sizes, body, moved)
-        defined = self.program.add(value, Label(self.label.name), self.origin)
+        label = Label("_".join(one for one in (self.label.name, name) if one))
+        defined = self.program.add(value, label, self.origin)
         return _Factor(Access(defined, tuple(order)))
 
 
@@ -107,13 +117,17 @@ def sum_of_products(program: Builder, value: Kernel, label: Label, origin: Locat
         else:
             outside.append(factor)
     outside += [value.sizes[index] for index in sorted(reduced.difference(*groups))]
-    if len(groups) == 1 and not outside:
-        return program.add(value, label, origin)
     output = frozenset(i for i in value.output if i is not None)
     if len(groups) == 1:
-        product = sp.Mul(*next(iter(groups.values())))
+        (carried,) = groups
+        product = sp.Mul(*groups[carried])
         accesses: Sequence[Access] = value.accesses
-        carried = next(iter(groups))
+        both = _halves(whole, product, carried)
+        if both is None and not outside:
+            return program.add(value, label, origin)
+        if both is not None:
+            product = slot(0) * slot(1)
+            accesses = [factor.access for factor in both]
     else:
         factors = _contracted(whole, groups, output)
         product = sp.Mul(*(slot(at) for at in range(len(factors))))
@@ -146,14 +160,106 @@ def _over(
 
 
 def _summed(program: Builder, value: Kernel, label: Label, origin: Location | None) -> int:
-    """Add a sum that is one NumPy call, or becomes one by a change of shape.
+    """Add a sum that is one NumPy call, or becomes one by changes of shape."""
+    if value.body == slot(0) * slot(1):
+        found = _matrices(value)
+        if found is not None:
+            return _one_product(program, value, found, label, origin)
+        stack = _stack(value) if None not in value.output else None
+        if stack is not None:
+            return _stacked_product(program, value, stack, label, origin)
+    return program.add(value, label, origin)
 
-    z[k, i, j, c] = Σ_o x[i, j, o]·w[k, o, c] is `@` of a matrix and a stack of matrices, once i
+
+@dataclass(frozen=True)
+class _Matrices:
+    """Two accesses as matrices: which indices are their rows, what is summed, and their columns.
+
+    A group of indices that follow each other wherever they stand is one axis.
+    """
+
+    left: Access
+    right: Access
+    rows: Indices
+    summed: Indices
+    columns: Indices
+
+
+def _matrices(value: Kernel) -> _Matrices | None:
+    """The operands of one matrix product, where merging axes makes the sum one.
+
+    z[n, k, i] = Σ_j x[n, j]·w[k, i, j] is `x @ w.T` once k and i are one axis. A product of a
+    stack of matrices and a matrix stays: NumPy's small products beat a large one that is thin.
+    """
+    out = _without_ones(value.output)
+    for left, right in (value.accesses, value.accesses[::-1]):
+        first, second = _without_ones(left.indices), _without_ones(right.indices)
+        rows = tuple(index for index in out if index in first)
+        columns = tuple(index for index in out if index in second)
+        summed = tuple(index for index in first if index in value.reduced)
+        if (
+            out
+            and out == (*rows, *columns)
+            and first in ((*rows, *summed), (*summed, *rows))
+            and second in ((*columns, *summed), (*summed, *columns))
+            and max(map(len, (rows, summed, columns))) > 1
+            and not (first == (*rows, *summed) and len(second) == 2 and len(summed) == 1)
+        ):
+            return _Matrices(left, right, rows, summed, columns)
+    return None
+
+
+def _without_ones(indices: Indices) -> Indices:
+    return tuple(index for index in indices if index is not None)
+
+
+def _one_product(
+    program: Builder, value: Kernel, of: _Matrices, label: Label, origin: Location | None
+) -> int:
+    """One matrix product, with the axes merged before it and taken apart after it."""
+    groups = [group for group in (of.rows, of.columns, of.summed) if group]
+    sizes = [sp.Mul(*(value.sizes[i] for i in group if i is not None)) for group in groups]
+
+    def merged(access: Access) -> Access:
+        own = _without_ones(access.indices)
+        order = [at for at, group in enumerate(groups) if set(group) <= set(own)]
+        order.sort(key=lambda at: own.index(groups[at][0]))
+        shape = tuple(sizes[at] for at in order)
+        name = f"{program[access.tensor].label.name}_matrix"
+        return Access(_reshaped(program, access.tensor, shape, Label(name), origin), tuple(order))
+
+    output = [at for at, group in enumerate(groups) if group != of.summed]
+    accesses = [merged(of.left), merged(of.right)]
+    product = kernel(output, sizes, slot(0) * slot(1), accesses)
+    shape = tuple(ONE if index is None else value.sizes[index] for index in value.output)
+    if shape == tuple(sizes[at] for at in output):
+        return program.add(product, label, origin)
+    flat = program.add(product, Label(f"{label.name}_matrix"), origin)
+    return program.add(Reshape(flat, shape), label, origin)
+
+
+def _reshaped(
+    program: Builder, tensor: int, shape: Shape, label: Label, origin: Location | None
+) -> int:
+    """A tensor in another shape; a reshape of a reshape is one."""
+    source = program[tensor].value
+    while isinstance(source, Reshape) and not program[tensor].label.exact:
+        tensor, source = source.source, program[source.source].value
+    if program[tensor].type.shape == shape:
+        return tensor
+    return program.add(Reshape(tensor, shape), label, origin)
+
+
+def _stacked_product(
+    program: Builder,
+    value: Kernel,
+    found: tuple[Access, Access],
+    label: Label,
+    origin: Location | None,
+) -> int:
+    """z[k, i, j, c] = Σ_o x[i, j, o]·w[k, o, c] is `@` of a matrix and a stack of matrices, once i
     and j are one axis; they get their own back.
     """
-    found = _stack(value) if value.body == slot(0) * slot(1) and None not in value.output else None
-    if found is None:
-        return program.add(value, label, origin)
     (rows, stack), (summed,) = found, value.reduced
     *free, _ = rows.indices
     numbers = {index: at for at, index in enumerate(stack.indices, 1) if index is not None}
@@ -192,6 +298,55 @@ def _stack(value: Kernel) -> tuple[Access, Access] | None:
 def _covered(value: Kernel) -> bool:
     """Whether one operand has all indices, so that nothing larger than it has to be made."""
     return any(len(set(access.indices) - {None}) == len(value.sizes) for access in value.accesses)
+
+
+def _halves(
+    whole: _Sum, product: sp.Expr, carried: frozenset[int]
+) -> tuple[_Factor, _Factor] | None:
+    """A summed product as the dot product of two tensors, which needs no array of products.
+
+    Σ (x - y)² is the product of x - y with itself; Σ tanh(x)·y·z that of y with tanh(x)·z. What
+    divides stays with what it divides.
+    """
+    accesses = whole.value.accesses
+    if any(whole.program[accesses[at].tensor].type.dtype != "float" for at in slots_of(product)):
+        return None
+    if isinstance(product, sp.Pow) and product.exp.is_Integer and product.exp.is_even:
+        if product.exp < 0:
+            return None
+        left = right = product.base ** (product.exp / 2)
+    else:
+        factors = [one for one in sp.Mul.make_args(product) if not _divides(one)]
+        if len(factors) < 2:
+            return None
+        left = next((one for one in factors if one.is_Symbol), factors[0])
+        right = product / left
+
+    def half(body: sp.Expr) -> _Factor:
+        used = [accesses[at] for at in slots_of(body)]
+        return (
+            _Factor(used[0])
+            if body.is_Symbol
+            else whole.tensor(body, accesses, order, called(body))
+        )
+
+    symbols = [accesses[slots_of(one)[0]] for one in (left, right) if one.is_Symbol]
+    order = _order([*symbols, *(accesses[at] for at in slots_of(product))], carried)
+    return half(left), half(right)
+
+
+def called(body: sp.Expr) -> str:
+    """What a part of a body is called after its outermost operation."""
+    if isinstance(body, sp.Add):
+        subtracts = any(term.could_extract_minus_sign() for term in body.args)
+        return "difference" if subtracts else "sum"
+    if isinstance(body, sp.Pow):
+        return "sqrt" if body.exp == sp.Rational(1, 2) else "power"
+    return "product" if isinstance(body, sp.Mul) else type(body).__name__.lower()
+
+
+def _divides(factor: sp.Expr) -> bool:
+    return isinstance(factor, sp.Pow) and bool(factor.exp.is_Number and factor.exp < 0)
 
 
 def _contracted(

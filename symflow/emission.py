@@ -40,7 +40,7 @@ from symflow.scalar_functions import ScalarFunctions, Scalars
 from symflow.scalars import is_scalar
 from symflow.schedule import block
 from symflow.shapes import Shape, show
-from symflow.statements import INDENT, WIDTH, Block, assignment, call
+from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call
 from symflow.text import shape_text
 from symflow.views import Reshape, Slice
 
@@ -273,19 +273,16 @@ class _Emitter:
         """Array constants: small ones stand in the module, large ones in a file beside it."""
         names: dict[str, str] = {}
         lines: list[str] = []
-        taken: list[str] = []
+        pool = Names(())
         for definition in self.program.definitions:
             value = definition.value
             if not isinstance(value, Constant) or value.data.ndim == 0:
                 continue
-            name = f"_{definition.label.name.upper()}"
-            while name in taken:
-                name += "_"
-            taken.append(name)
+            name = f"_{pool.give(definition.label.name.upper())}"
             single = value.data.dtype.kind == "f"  # constants must not widen float32
             names[value.digest] = f"np.asarray({name}, dtype)" if single else name
             if value.data.size > LARGEST_LITERAL:
-                key = name.strip("_").lower()
+                key = name[1:].lower()
                 self.arrays[key] = value.data
                 lines.append(f'{name} = _arrays["{key}"]')
             else:
@@ -508,11 +505,18 @@ class _Emitter:
         ]
         return Function(signature(name, arguments, returns), (doc,), tuple(lines))
 
+    def _is_read_once(self, tensor: int) -> bool:
+        read = [*self.program.outputs.values()]
+        read += [operand for one in self.program.definitions for operand in one.value.operands]
+        return read.count(tensor) == 1
+
     def _gradient(self, parameter: str, source: str) -> str:
         """A gradient as an array of its own, in the parameter's precision."""
         tensor = self.program.outputs[f"d_{parameter}"]
         value = self.program[tensor].value
         type_ = self.program[tensor].type
+        if isinstance(value, Reshape) and self._is_read_once(value.source):
+            value = self.program[value.source].value
         shared = isinstance(value, (Diagonal, Input, Part, Reshape, Slice)) or (
             isinstance(value, Kernel) and value.is_index_map
         )

@@ -47,7 +47,7 @@ def value_text(value: Value, type_: Type, types: Sequence[Type], operand: Operan
 
 def kernel_text(value: Kernel, operand: Operand, whole: bool = False) -> Text:
     """The expression for a kernel, with the axes of its output; `whole` if it is of integers."""
-    if is_contraction(value):
+    if is_contraction(value) and not (whole and _is_elementwise_product(value)):
         return _fitted(_contraction(value, operand), value)
     if value.elementwise:
         return _elementwise(value, operand, whole)
@@ -64,9 +64,12 @@ def is_contraction(value: Kernel) -> bool:
     elif value.body != slot(0) * slot(1):
         return False
     sets = [frozenset(access.indices) - {None} for access in factors]
-    return sets[0] != sets[1] or (
-        len(value.reduced) == len(value.sizes) and factors[0].indices == factors[1].indices
-    )
+    return sets[0] != sets[1] or factors[0].indices == factors[1].indices
+
+
+def _is_elementwise_product(value: Kernel) -> bool:
+    """Whether two arrays of the same indices meet, whose sum widens whole numbers."""
+    return len({access.indices for access in value.accesses}) == 1
 
 
 def _operands(value: Kernel, operand: Operand) -> list[Text]:
@@ -207,11 +210,19 @@ def _contraction(value: Kernel, operand: Operand) -> Text:
         return _batched_product(left, right, summed[0])
     if not batch and len(summed) == len(value.reduced):
         return _tensordot(*operands, value)
+    shortest, longest = sorted((len(first), len(second)))
+    in_front = list(first[:count]) == batch == list(second[:count])
+    if len(summed) == 1 and longest == count + 2 and (in_front or shortest == longest):
+        order = [index for index in out if index in batch]
+        if first[-1] not in batch and second[-1] not in batch:
+            return _aligned_product(left, right, order, summed[0], out)
     names = "ijklmnopqrstuvwxyzabcdefgh"
-    letters = {index: names[index] for index in range(len(value.sizes))}
-    spelled = ["".join(letters[index] for index in axes) for axes in (first, second, out)]  # type: ignore[index]
+    letters = dict(zip(dict.fromkeys((*first, *second)), names, strict=False))
+    spelled = ["".join(letters[index] for index in axes) for axes in (first, second, out)]
     subscripts = f"{spelled[0]},{spelled[1]}->{spelled[2]}"
-    call = f'np.einsum("{subscripts}", {left.source}, {right.source}, optimize=True)'
+    is_product = shortest >= count + len(summed) + 1  # else there is nothing to be faster at
+    optimize = ", optimize=True" if is_product else ""
+    call = f'np.einsum("{subscripts}", {left.source}, {right.source}{optimize})'
     return Text(call, ATOM, out)
 
 
@@ -306,6 +317,26 @@ def _batched_product(left: Text, right: Text, summed: int | None) -> Text:
     stack = max(left.axes[:-2], right.axes[:-2], key=len)
     axes = (*stack, left.axes[-2], right.axes[-1])
     return Text(f"{left.within(PRODUCT)} @ {_right(right)}", PRODUCT, axes)
+
+
+def _aligned_product(
+    left: Text, right: Text, batch: Sequence[int | None], summed: int | None, out: Indices
+) -> Text:
+    """`@` of two stacks of matrices or vectors, once the axes of the stack stand first in both."""
+    taken = (*batch, summed)
+    rows, columns = (next((i for i in text.axes if i not in taken), None) for text in (left, right))
+    if rows is None or columns is None:
+        turned = columns is None and left.axes[-2:] == (summed, rows)
+        turned |= rows is None and right.axes[-2:] == (columns, summed)
+    else:
+        turned = out.index(columns) < out.index(rows)
+    if turned:
+        left, right, rows, columns = right, left, columns, rows
+    absent = -1  # a vector is a matrix with one row, or one column
+    left = aligned(left, (*batch, absent if rows is None else rows, summed))
+    right = aligned(right, (*batch, summed, absent if columns is None else columns))
+    source = f"{left.within(PRODUCT)} @ {_right(right)}"
+    return Text(source, PRODUCT, (*batch, rows, columns))
 
 
 def _right(text: Text) -> str:

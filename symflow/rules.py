@@ -638,6 +638,15 @@ RULES = (
         why="0·∞ at 0",
         phase="written",
     ),
+    # sums
+    Rule(
+        "affine-contraction",
+        text="Σ_j a[i, j]·(x[n, j] - y[i, j]) → Σ_j a[i, j]·(x[n, j] - c[j])"
+        " - Σ_j a[i, j]·(y[i, j] - c[j]), where c is the mean of y over i",
+        why="less work: one matrix product, and no array over all indices",
+        phase="computed",
+        stable=False,
+    ),
     # matrices
     Rule(
         "log-determinant",

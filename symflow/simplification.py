@@ -9,7 +9,9 @@ be taken by (`kept`) stay as they are. The passes in order:
     inline     an elementwise kernel that is read once, and has no name, joins its reader; a sum
                takes the order of axes in which its only reader wants it
     factor     a factor common to all terms is taken out of a sum
+    distribute products with sums over different indices, where that is cheaper (`affine.py`)
     contract   sums become contractions or plain reductions (`contraction.py`)
+    powers     the base of a power that is written as products becomes a tensor of its own
     share      an expensive subexpression that occurs twice becomes a tensor of its own
 
 Common subexpressions vanish in every pass, since equal values are one tensor; dead code after
@@ -25,7 +27,8 @@ from functools import lru_cache, partial
 import numpy as np
 import sympy as sp
 
-from symflow.contraction import sum_of_products
+from symflow.affine import distributed
+from symflow.contraction import called, sum_of_products
 from symflow.elementwise import canonical
 from symflow.motion import hoisted, last_entries, sunk, tidied
 from symflow.program import (
@@ -76,9 +79,10 @@ def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     program = _stabilised(program, "computed", rules)
     program = _inline(program)
     program = _walk(program, _factored)
+    program = distributed(program, rules)
     program = _walk(program, _contracted)
     program = _walk(program, _folded)
-    return _walk(_share(program), _folded)
+    return _walk(_share(_walk(program, _with_bases)), _folded)
 
 
 def fold(program: Program) -> Program:
@@ -322,6 +326,29 @@ def _contracted(program: Builder, definition: Definition) -> int | None:
     if not isinstance(value, Kernel) or value.elementwise or value.reduction != "sum":
         return None
     return sum_of_products(program, value, definition.label, definition.origin)
+
+
+# --- powers ----------------------------------------------------------------------------------
+
+
+def _with_bases(program: Builder, definition: Definition) -> int | None:
+    """What is multiplied by itself more than once is a tensor: (x + y)³ → s³, s = x + y."""
+    value = definition.value
+    if not isinstance(value, Kernel) or value.reduction != "sum":
+        return None
+    accesses = list(value.accesses)
+    bases: dict[sp.Expr, sp.Expr] = {}
+    for power in sorted(value.body.atoms(sp.Pow), key=sp.default_sort_key):
+        base, exponent = power.base, abs(power.exp)
+        if base.args and slots_of(base) and exponent in (3, 5, 6, 7) and base not in bases:
+            added = program.add(value.part(base), Label(f"{definition.label.name}_{called(base)}"))
+            bases[base] = slot(len(accesses))
+            accesses.append(Access(added, value.order(base)))
+    if not bases:
+        return None
+    body = value.body.xreplace(bases)
+    powered = kernel(value.output, value.sizes, body, accesses)
+    return program.add(powered, definition.label, definition.origin)
 
 
 # --- share -----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sympy as sp
+from sympy.printing.str import StrPrinter
 
 from symflow.program import Indices
 from symflow.shapes import Shape
@@ -91,9 +92,16 @@ def size_text(size: sp.Expr) -> str:
     return _spaced(size)
 
 
+class _SizePrinter(StrPrinter):  # type: ignore[misc]
+    """Sizes in which a division that rounds up stands within a sum or a product."""
+
+    def _print_ceiling(self, size: sp.ceiling) -> str:
+        return f"({size_text(size)})"
+
+
 def _spaced(size: sp.Expr) -> str:
     """3 * n + 2, as a formatter writes it."""
-    return re.sub(r"(?<!\*)\*(?!\*)", " * ", str(size))
+    return re.sub(r"(?<!\*)\*(?!\*)", " * ", _SizePrinter().doprint(size).replace(" * ", "*"))
 
 
 def literal_text(value: object) -> str:

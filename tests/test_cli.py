@@ -185,6 +185,16 @@ def test_archive_comes_and_goes(model: Callable[[str], Path], out: Path) -> None
     assert sorted(contents(out)) == ["model.py"]
 
 
+def test_constants_of_one_name_are_two_in_an_archive(
+    model: Callable[[str], Path], out: Path
+) -> None:
+    text = 'import numpy as np\nimport symflow as sf\nx = sf.placeholder(shape=("n",))\n'
+    text += "z = sf.reduce_sum(x) * np.arange(500.0) + np.ones((2, 500)) * [[1.0], [2.0]]\n"
+    run("compile", model(text), "-o", out)
+    expected = 2 * np.arange(500.0) + [[1.0], [2.0]]
+    np.testing.assert_array_equal(imported(out / "model.py").z([1.0, 1.0]), expected)
+
+
 @pytest.mark.parametrize("stage", ["lower", "stabilise", "differentiate", "simplify"])
 def test_dump(model: Callable[[str], Path], out: Path, stage: str) -> None:
     result = run("compile", model(LINEAR), "-o", out, "--dump", stage)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import mpmath
 import numpy as np
 import pytest
@@ -183,6 +185,46 @@ def test_factors_without_index_leave_the_sum() -> None:
         lines(compiled(sf.reduce_sum(a * x))) == ["np.sum(x)", "a * tensor"]
         or lines(compiled(sf.reduce_sum(a * x)))[0] == "np.sum(x)"
     )
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (lambda x, y: sf.reduce_sum(sf.square(x - y)), ["x - y", "np.vdot(d, d)"]),
+        (lambda x, y: sf.reduce_sum((x - y) * x), ["x - y", "np.vdot(x, d)"]),
+        (lambda x, y: sf.reduce_sum(x**4), ["x * x", "np.vdot(d, d)"]),
+        (
+            lambda x, y: sf.reduce_sum(sf.square(x - y), axis=1),
+            ["x - y", 'np.einsum("ij,ij->i", d, d)'],
+        ),
+        (lambda x, y: sf.reduce_sum(x * y, axis=0), ['np.einsum("ij,ij->j", x, y)']),
+        (lambda x, y: sf.reduce_sum(x / y), ["np.sum(x / y)"]),
+        (lambda x, y: sf.reduce_sum(x, axis=0), ["np.sum(x, axis=0)"]),
+        (lambda x, y: sf.reduce_sum(sf.exp(x) / y), ["np.sum(np.exp(x) / y)"]),
+    ],
+)
+def test_a_summed_product_is_a_dot_product(written, expected) -> None:
+    """No array of products is made."""
+    x, y = (sf.placeholder(shape=("n", 3), name=name) for name in "xy")
+    found = lines(compiled(written(x, y)))
+    assert [re.sub(r"\b(sum|tensor)_\w+", "d", line) for line in found] == expected
+
+
+def test_whole_numbers_are_added_as_they_are() -> None:
+    """`np.sum` widens them, and a dot product would not."""
+    k = sf.placeholder(sf.int32, ("n",), name="k")
+    assert lines(compiled(sf.reduce_sum(k * k))) == ["np.sum(k * k)"]
+
+
+def test_whole_powers_are_products() -> None:
+    x, y = (sf.placeholder(shape=("n",), name=name) for name in "xy")
+    for power in range(2, 9):
+        both = x**power + (x - y) ** power + 1 / x**power
+        text = "\n".join(lines(compiled(both)))
+        assert "power(" not in text.replace("sum_power(", "")
+        a, b = np.array([0.3, -1.7, 2.0]), np.array([-2.2, 0.1, 1.0])
+        found = sf.Session().run(both, {x: a, y: b})
+        np.testing.assert_allclose(found, a**power + (a - b) ** power + 1 / a**power, rtol=1e-14)
 
 
 def test_a_sum_over_an_absent_index_is_a_multiplication() -> None:
