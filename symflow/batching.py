@@ -11,7 +11,9 @@ share, and what is left to do after the sum reads no row. In index notation this
 
 An index is the batch if every kernel that reads rows reads them all at the same index, if nothing
 but a sum reduces it, and if no row waits for a sum: that would take a second pass over the rows.
-A primitive says itself whether it treats entries along an axis apart (`Primitive.along`).
+A primitive says itself whether it treats entries along an axis apart (`Primitive.along`). Several
+entries of a row may stand one after the other on the axis of the rows: images of 8 × 8 pixels as
+64·n rows of a matrix are still n rows.
 
 In a block `n` counts the rows of the block. Where it stands in a formula, as in a mean, it is the
 number of all rows, and gets a name of its own.
@@ -154,7 +156,8 @@ class _Analysis:
                     return False
                 found.add(index)
         if not found:
-            found = {at for at in value.output if at is not None and value.sizes[at] == self.size}
+            outer = (at for at in value.output if at is not None)
+            found = {at for at in outer if self._counts_rows(value.sizes[at])}
         if not found:
             self.places[tensor] = "after" if waits else "free"
             return True
@@ -164,7 +167,7 @@ class _Analysis:
         for access in value.accesses:
             if self.places[access.tensor] != "row" and index in access.indices:
                 return False
-        if sum(size == self.size for size in value.sizes) > 1 and self.size.is_Symbol:
+        if self.size.is_Symbol and sum(map(self._counts_rows, value.sizes)) > 1:
             return False
         self.indices[tensor] = index
         if index in value.output:
@@ -181,12 +184,11 @@ class _Analysis:
             self.places[tensor] = "after"
             return "row" not in operands
         if "row" not in operands:
-            own = definition.type.shape
-            return not any(bool(size.has(self.size)) for size in own)
+            return not any(map(self._counts_rows, definition.type.shape))
         if not isinstance(value, Primitive) or not self.size.is_Symbol:
             return False
         axis = value.along([self.axes.get(one) for one in value.operands], self._types(value))
-        counted = sum(bool(size.has(self.size)) for size in definition.type.shape)
+        counted = sum(map(self._counts_rows, definition.type.shape))
         if axis is None:
             return False
         if axis == "sum":
@@ -196,6 +198,9 @@ class _Analysis:
         self.axes[tensor] = axis
         return counted == 1
 
+    def _counts_rows(self, size: sp.Expr) -> bool:
+        return bool(size.has(self.size))
+
     def _types(self, value: Primitive) -> list[Type]:
         return [self.program[operand].type for operand in value.operands]
 
@@ -204,7 +209,7 @@ class _Analysis:
         definitions: list[Definition] = []
         for tensor, definition in enumerate(self.program.definitions):
             value, type_ = definition.value, definition.type
-            if self.places[tensor] == "row":
+            if self.places[tensor] == "row" and self.size.is_Integer:
                 shape = list(type_.shape)
                 shape[self.axes[tensor]] = rows
                 type_ = replace(type_, shape=tuple(shape))
@@ -212,7 +217,7 @@ class _Analysis:
                 value = replace(value, type=type_)
             elif isinstance(value, Kernel) and self.live[tensor]:
                 sizes = list(value.sizes)
-                if tensor in self.indices:
+                if tensor in self.indices and self.size.is_Integer:
                     sizes[self.indices[tensor]] = rows
                 body = value.body
                 if self.size.is_Symbol and body.has(self.size):

@@ -356,7 +356,8 @@ class _Core:
         assert self.batch is not None
         shapes = [one.type.shape for one in self.buffers]
         shapes += [self.types[name].shape for name in self.batch.axes]
-        each = sum(_elements(one, self.batch.rows) for one in shapes if self.batch.rows in one)
+        rows = self.batch.rows
+        each = sum(_elements(one, rows) for one in shapes if sp.Tuple(*one).has(rows))
         fits = BLOCK_BYTES / (NUMBER_BYTES * max(each, 1))
         power = 1
         while power * 3 <= fits * 2:  # the nearest power of two
@@ -366,8 +367,8 @@ class _Core:
 
 def _elements(shape: Shape, rows: sp.Symbol) -> int:
     """Entries per row."""
-    sizes = [size for size in shape if size != rows]
-    return int(sp.Mul(*(size if size.is_Integer else NOMINAL_SIZE for size in sizes)))
+    sizes = sp.Mul(*shape) / rows
+    return int(sizes.subs(dict.fromkeys(sizes.free_symbols, NOMINAL_SIZE)))
 
 
 def _has(type_: Type, size: str) -> bool:

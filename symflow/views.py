@@ -48,12 +48,18 @@ class Reshape(Primitive):
         return program.add(Reshape(upstream, program[self.source].type.shape), label)
 
     def along(self, axes: Sequence[int | None], types: Sequence[Type]) -> Along:
-        """The axis of that size before which the other axes have as many entries as before."""
+        """The axis before which the other axes have as many entries as before.
+
+        In front of all others it may also take some of them in, or let them go.
+        """
         (axis,), shape = axes, types[0].shape
         assert axis is not None
         before = sp.Mul(*shape[:axis])
-        places = [at for at, size in enumerate(self.shape) if size == shape[axis]]
-        return next((at for at in places if sp.Mul(*self.shape[:at]) == before), None)
+        for at, size in enumerate(self.shape):
+            same = size == shape[axis] or (before == 1 and size.has(*shape[axis].free_symbols))
+            if same and sp.Mul(*self.shape[:at]) == before:
+                return at
+        return None
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         return Text(f"np.reshape({operands[0].source}, {shape_text(self.shape)})")
