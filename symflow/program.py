@@ -17,6 +17,7 @@ value is common-subexpression elimination.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
@@ -155,23 +156,23 @@ class Kernel:
         return self.elementwise and not self.accesses
 
     def rebind(self, binding: Callable[[int], int]) -> Value:
-        return kernel(
-            self.output,
-            self.sizes,
-            self.body,
-            [Access(binding(access.tensor), access.indices) for access in self.accesses],
-            self.reduction,
+        old = [access.tensor for access in self.accesses]
+        new = [binding(tensor) for tensor in old]
+        if new == old:
+            return self
+        accesses = tuple(
+            Access(tensor, access.indices)
+            for tensor, access in zip(new, self.accesses, strict=True)
         )
+        pairs = zip(itertools.pairwise(old), itertools.pairwise(new), strict=True)
+        if all(c < d if a < b else c == d for (a, b), (c, d) in pairs):  # canonical as it is
+            return Kernel(self.output, self.sizes, self.body, accesses, self.reduction)
+        return kernel(self.output, self.sizes, self.body, accesses, self.reduction)
 
     def infer(self, operands: Sequence[Type]) -> Type:
-        for access, operand in zip(self.accesses, operands, strict=True):
-            expected = tuple(ONE if i is None else self.sizes[i] for i in access.indices)
-            assert operand.shape == expected, f"{operand.shape} is accessed as {expected}"
-        shape = tuple(ONE if index is None else self.sizes[index] for index in self.output)
-        dtype = dtype_of(self.body, tuple(operand.dtype for operand in operands))
-        if dtype == "bool" and self.reduced and self.reduction == "sum":
-            dtype = "int"
-        return Type(shape, dtype)
+        indices = tuple(access.indices for access in self.accesses)
+        types = tuple(operands)
+        return _inferred(self.output, self.sizes, self.body, indices, self.reduction, types)
 
     def carried(self, expression: sp.Expr) -> frozenset[int]:
         """The indices on which a part of the body depends."""
@@ -210,6 +211,34 @@ def kernel(
     one, so that equal computations are equal values. `sizes` may hold indices that nothing
     carries; they stay where they are reduced or part of the output.
     """
+    tensors = sorted({access.tensor for access in accesses})
+    ranks = {tensor: rank for rank, tensor in enumerate(tensors)}
+    ordered = _canonical(
+        tuple(output),
+        tuple(sizes),
+        body,
+        tuple((ranks[access.tensor], access.indices) for access in accesses),
+        reduction,
+    )
+    return Kernel(
+        ordered.output,
+        ordered.sizes,
+        ordered.body,
+        tuple(Access(tensors[access.tensor], access.indices) for access in ordered.accesses),
+        ordered.reduction,
+    )
+
+
+@lru_cache(maxsize=65536)
+def _canonical(
+    output: Indices,
+    sizes: tuple[sp.Expr, ...],
+    body: sp.Expr,
+    ranked: tuple[tuple[int, Indices], ...],
+    reduction: Reduction,
+) -> Kernel:
+    """The canonical form depends on the order of the tensors alone: they are 0, 1, ... here."""
+    accesses = [Access(*one) for one in ranked]
     used = slots_of(body)
     position = {index: at for at, index in enumerate(i for i in output if i is not None)}
     beyond = len(sizes)
@@ -232,7 +261,8 @@ def kernel(
         if any(old != new for old, new in renumbering):
             body = _renumbered(body, renumbering)
             if len(slots_of(body)) < len(distinct):  # as in x - x
-                return kernel(output, sizes, body, distinct, reduction)
+                rest = tuple((access.tensor, access.indices) for access in distinct)
+                return _canonical(output, sizes, body, rest, reduction)
     else:
         assert len(distinct) == 1, f"{reduction} reduces one tensor"
         assert body == slot(used[0]), f"{reduction} reduces a tensor as it is"
@@ -244,12 +274,33 @@ def kernel(
     placed = sorted(range(len(sizes)), key=position.__getitem__)
     reduces = len(placed) > sum(index is not None for index in output)
     return Kernel(
-        moved(tuple(output)),
+        moved(output),
         tuple(sizes[index] for index in placed),
         body,
         tuple(Access(access.tensor, moved(access.indices)) for access in distinct),
         reduction if reduces else "sum",
     )
+
+
+@lru_cache(maxsize=65536)
+def _inferred(
+    output: Indices,
+    sizes: tuple[sp.Expr, ...],
+    body: sp.Expr,
+    accesses: tuple[Indices, ...],
+    reduction: Reduction,
+    operands: tuple[Type, ...],
+) -> Type:
+    """The type of a kernel, from the indices of its accesses and the types of what they read."""
+    for indices, operand in zip(accesses, operands, strict=True):
+        expected = tuple(ONE if i is None else sizes[i] for i in indices)
+        assert operand.shape == expected, f"{operand.shape} is accessed as {expected}"
+    shape = tuple(ONE if index is None else sizes[index] for index in output)
+    dtype = dtype_of(body, tuple(operand.dtype for operand in operands))
+    reduces = any(index not in output for index in range(len(sizes)))
+    if dtype == "bool" and reduces and reduction == "sum":
+        dtype = "int"
+    return Type(shape, dtype)
 
 
 @lru_cache(maxsize=65536)
@@ -342,6 +393,7 @@ class Derivative:
 # --- types of bodies -------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=65536)
 def dtype_of(body: sp.Expr, slots: tuple[Dtype, ...]) -> Dtype:
     """The kind of number of a body. A number alone is a float: it never widens an array."""
     return _dtype_of(body, slots) if slots_of(body) else "float"
@@ -541,13 +593,16 @@ def without_dead_code(program: Program) -> Program:
             live[tensor] = True  # sizes are read off placeholders
     if all(live):
         return program
-    builder = Builder(merge=False)  # what is equal here is meant to be two
+    definitions: list[Definition] = []
     moved: dict[int, int] = {}
     for tensor, definition in enumerate(program.definitions):
         if live[tensor]:
+            moved[tensor] = len(definitions)
             value = definition.value.rebind(moved.__getitem__)
-            moved[tensor] = builder.add(value, definition.label, definition.origin)
-    return builder.program({name: moved[tensor] for name, tensor in program.outputs.items()})
+            definitions.append(replace(definition, value=value))
+    return Program(
+        tuple(definitions), {name: moved[tensor] for name, tensor in program.outputs.items()}
+    )
 
 
 def check(program: Program) -> Program:
