@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from symflow.layout import (
     Helpers,
     array_lines,
     docstring,
+    laid_out,
     paragraphs,
     render,
     signature,
@@ -33,7 +35,7 @@ from symflow.matrices import Diagonal
 from symflow.primitives import Part
 from symflow.program import Constant, Input, Kernel, Program
 from symflow.recurrence import Scan
-from symflow.schedule import block
+from symflow.schedule import block, formulas
 from symflow.shapes import Shape, show
 from symflow.statements import INDENT, WIDTH, Block, assignment, call
 from symflow.text import shape_text
@@ -173,8 +175,8 @@ class _Emitter:
             gradients=gradients,
             training=training,
         )
-        text = render("module.py.j2", module=module, helpers=Helpers(), scipy=False)
-        helpers, scipy = Helpers.of(text), uses_scipy(text)
+        bare = laid_out("module.py.j2", module=module, helpers=Helpers(), scipy=False)
+        helpers, scipy = Helpers.of(bare), uses_scipy(bare)
         text = render("module.py.j2", module=module, helpers=helpers, scipy=scipy)
         return Source(text, self.arrays)
 
@@ -311,11 +313,8 @@ class _Emitter:
         cores = [self._core("_loss", {"loss": loss}, used_loss, "Any")]
         if not self.parameters:
             return (public, *cores)
-        roots = {
-            name: tensor
-            for name, tensor in self.program.outputs.items()
-            if name == "loss" or name in {f"d_{one}" for one in self.parameters}
-        }
+        wanted = {"loss", *(f"d_{one}" for one in self.parameters)}
+        roots = {name: one for name, one in self.program.outputs.items() if name in wanted}
         used = self._used(roots.values())
         passed = ", ".join(["p", *used])
         gradients = Function(
@@ -413,12 +412,11 @@ class _Emitter:
         roots = [
             tensor for name, tensor in self.program.outputs.items() if not name.startswith("d_")
         ]
-        code = self._block({str(tensor): tensor for tensor in roots})
-        return tuple(
-            one
-            for one in (docstring(statement.formula) for statement in code.statements)
-            if one and len(one) + INDENT <= WIDTH
-        )[:LONGEST_SUMMARY]
+        named = {str(tensor): tensor for tensor in roots}
+        found = formulas(self.program, named, self.written, self.constants, self.taken)
+        plain = (docstring(formula) for formula in found)
+        fitting = (one for one in plain if one and len(one) + INDENT <= WIDTH)
+        return tuple(itertools.islice(fitting, LONGEST_SUMMARY))
 
 
 def digest(program: Program) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 from sympy.printing.str import StrPrinter
@@ -21,7 +23,18 @@ _BIG = {"sum": "Σ", "max": "max", "min": "min", "any": "any", "all": "all"}
 
 
 class _Formula(StrPrinter):  # type: ignore[misc]
-    """SymPy's plain text with ·, fractions and powers as a person writes them."""
+    """SymPy's plain text with ·, fractions and powers as a person writes them.
+
+    operands  what is written for some symbols, by their names
+    """
+
+    def __init__(self, operands: Mapping[str, _Operand] | None = None) -> None:
+        super().__init__({"order": "none"})
+        self.operands = operands or {}
+
+    def _print_Symbol(self, expr: sp.Symbol) -> str:
+        operand = self.operands.get(expr.name)
+        return expr.name if operand is None else operand.stand_in(expr.name)
 
     def _print_Add(self, expr: sp.Add, order: object = None) -> str:
         size = common_number(expr)
@@ -33,7 +46,7 @@ class _Formula(StrPrinter):  # type: ignore[misc]
                 else (f"{number_text(size)}·({inner})")
             )
         terms = [(term.could_extract_minus_sign(), term) for term in expr.args]
-        terms.sort(key=lambda pair: (pair[0], pair[1].is_number, _sigma(pair[1])))
+        terms.sort(key=lambda pair: (pair[0], pair[1].is_number, self._sigma(pair[1])))
         text = ""
         for negative, term in terms:
             part = self._print(-term if negative else term)
@@ -56,7 +69,7 @@ class _Formula(StrPrinter):  # type: ignore[misc]
                 above.append(str(abs(coefficient.p)))
         elif abs(coefficient) != 1:
             above.append(number_text(abs(coefficient)))
-        for factor in sorted(sp.Mul.make_args(rest), key=_first_index):
+        for factor in sorted(sp.Mul.make_args(rest), key=self._first_index):
             inverse = isinstance(factor, sp.Pow) and factor.exp.is_Number and factor.exp < 0
             part = sp.Pow(factor.base, -factor.exp) if inverse else factor
             text = _guarded(self._print(part))
@@ -100,6 +113,23 @@ class _Formula(StrPrinter):  # type: ignore[misc]
     def _print_to_float(self, expr: sp.Expr) -> str:
         return str(self._print(expr.args[0]))
 
+    def _sigma(self, term: sp.Expr) -> bool:
+        """Σ reads best in front: what follows it would seem to be summed."""
+        texts = (self._print(symbol) for symbol in term.free_symbols)
+        return not any(text.startswith(tuple(_BIG.values())) for text in texts)
+
+    def _first_index(self, factor: sp.Expr) -> tuple[str, str]:
+        """Sorts factors as the indices of the result: x[i, k] before w[k, j]."""
+        text = str(factor)
+        operand = self.operands.get(text)
+        return (first_letter(text) if operand is None else operand.letter, text)
+
+
+def first_letter(text: str) -> str:
+    """The first index, by the alphabet, that stands in a text."""
+    found = re.findall(r"[\[ ]([a-z]\d*)(?=[,\]])", text)
+    return min(found) if found else ""
+
 
 def _bare(text: str) -> str:
     """A text without what stands in parentheses or brackets."""
@@ -119,19 +149,7 @@ def _guarded(text: str, keep_big: bool = False) -> str:
     return f"({text})" if loose else text
 
 
-def _sigma(term: sp.Expr) -> bool:
-    """Σ reads best in front: what follows it would seem to be summed."""
-    return not any(symbol.name.startswith(tuple(_BIG.values())) for symbol in term.free_symbols)
-
-
-def _first_index(factor: sp.Expr) -> tuple[str, str]:
-    """Sorts factors as the indices of the result: x[i, k] before w[k, j]."""
-    text = str(factor)
-    found = re.findall(r"[\[ ]([a-z]\d*)(?=[,\]])", text)
-    return (min(found) if found else "", text)
-
-
-_printer = _Formula({"order": "none"})
+_printer = _Formula()
 
 
 def number_text(value: sp.Expr) -> str:
@@ -166,17 +184,110 @@ def expression_text(expression: sp.Expr) -> str:
     return re.sub(r"\b([a-z])_(?![A-Za-z0-9_])", r"\1", plain_text(expression))
 
 
-def body_text(value: Kernel, read: Callable[[int], sp.Expr], names: Sequence[str]) -> str:
+def body_text(value: Kernel, read: Callable[[int], str], names: Sequence[str]) -> str:
     """The right side of a kernel's formula; `read` gives what stands for each operand."""
-    replacements = {slot(number): read(number) for number in slots_of(value.body)}
-    body = value.body.xreplace(replacements)
-    text = str(_printer.doprint(body))
+    numbers = slots_of(value.body)
+    text = _with_operands(value.body, [read(number) for number in numbers], value.reduced != ())
     if not value.reduced:
         return text
     over = "".join(names[index] for index in value.reduced)
-    if _guarded(text, keep_big=True) != text:
-        text = f"({text})"
     return f"{_BIG[value.reduction]}_{over} {text}"
+
+
+# --- one text for all bodies that are equal ----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Operand:
+    """All that decides how the text of an operand is written into a formula.
+
+    letter    its first index, by the alphabet
+    negative  whether it begins with a minus, which a sum may take out of it
+    big       whether it is a Σ or the like
+    loose     the operators outside of its parentheses
+    """
+
+    letter: str
+    negative: bool
+    big: bool
+    loose: tuple[str, ...]
+
+    def stand_in(self, name: str) -> str:
+        """A text that is written as that of the operand would be."""
+        inside = "".join(self.loose)
+        return f"{'-' * self.negative}{'Σ_' * self.big}\0{name}{inside}\0"
+
+
+_STAND_IN = re.compile(r"(?:Σ_)?\0(\d+)[^\0]*\0")
+
+
+@lru_cache(maxsize=65536)
+def _operand(text: str) -> _Operand | None:
+    """None for a text of which these are not all that matters."""
+    bare = _bare(text)
+    negative, big = bare.startswith("-"), bare.startswith(tuple(f"{one}_" for one in _BIG.values()))
+    if text.startswith("-") != negative or text.startswith(tuple(_BIG.values())) != big:
+        return None
+    loose = tuple(operator for operator in (" + ", " - ", " / ") if operator in bare)
+    return _Operand(first_letter(text), negative, big, loose)
+
+
+def _with_operands(body: sp.Expr, texts: Sequence[str], as_term: bool) -> str:
+    """The body with texts in place of its slots, in parentheses where a term must have them.
+
+    SymPy sorts sums and products by the names in them. So the text of a body is a function of
+    the order of its operands, and of how each is written; it is printed once for each.
+    """
+    operands = [_operand(text) for text in texts]
+    if None in operands or not _sorts_by_operands(body):
+        return _printed(body, tuple(texts), as_term)
+    ranks = {text: rank for rank, text in enumerate(sorted(set(texts)))}
+    order = tuple(ranks[text] for text in texts)
+    written = {rank: text for text, rank in ranks.items()}
+    parts = _template(body, order, tuple(operands), as_term)
+    return "".join(
+        written[part[0]][part[1] :] if isinstance(part, tuple) else part for part in parts
+    )
+
+
+@lru_cache(maxsize=65536)
+def _sorts_by_operands(body: sp.Expr) -> bool:
+    """Whether nothing in a body but operands themselves is sorted by how it is written."""
+    if any(not slots_of(symbol) for symbol in body.free_symbols):
+        return False
+    products = (sp.Mul.make_args(one.as_coeff_Mul()[1]) for one in body.atoms(sp.Mul))
+    return all(
+        len(factors) == 1 or all(factor.is_Symbol for factor in factors) for factors in products
+    )
+
+
+@lru_cache(maxsize=65536)
+def _template(
+    body: sp.Expr, order: tuple[int, ...], operands: tuple[_Operand, ...], as_term: bool
+) -> tuple[str | tuple[int, int], ...]:
+    """The text of a body, cut where an operand stands: its rank, and how much of it is skipped."""
+    names = [f"{rank:04}" for rank in order]
+    by_name = dict(zip(names, operands, strict=True))
+    symbols = map(sp.Symbol, names)
+    replacements = {slot(at): one for at, one in zip(slots_of(body), symbols, strict=True)}
+    text = str(_Formula(by_name).doprint(body.xreplace(replacements)))
+    pieces = _STAND_IN.split(_as_term(text) if as_term else text)
+    return tuple(
+        (int(piece), int(by_name[piece].negative)) if at % 2 else piece
+        for at, piece in enumerate(pieces)
+    )
+
+
+@lru_cache(maxsize=65536)
+def _printed(body: sp.Expr, texts: tuple[str, ...], as_term: bool) -> str:
+    symbols = map(sp.Symbol, texts)
+    replacements = {slot(at): one for at, one in zip(slots_of(body), symbols, strict=True)}
+    text = plain_text(body.xreplace(replacements))
+    return _as_term(text) if as_term else text
+
+
+def _as_term(text: str) -> str:
+    return f"({text})" if _guarded(text, keep_big=True) != text else text
 
 
 def formula(
@@ -187,9 +298,9 @@ def formula(
     """`name[i, j] = Σ_k x[i, k]·w[k, j]`."""
     names = letters(len(value.sizes), [str(size) for size in value.sizes])
 
-    def read(number: int) -> sp.Symbol:
+    def read(number: int) -> str:
         access = value.accesses[number]
-        return sp.Symbol(at(called(access.tensor), subscripts(access.indices, names)))
+        return at(called(access.tensor), subscripts(access.indices, names))
 
     return f"{at(name, subscripts(value.output, names))} = {body_text(value, read, names)}"
 

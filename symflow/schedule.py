@@ -7,7 +7,9 @@ once; the rest are written where they are read, as long as a line stays short en
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 
 import sympy as sp
 
@@ -57,15 +59,42 @@ def block(
     indent     of the statements
     carries    for one step of a loop: the results that inputs become, with the inputs' names
     """
+    return _settled(program, roots, inputs, constants, taken, width, indent, carries).found()
+
+
+def formulas(
+    program: Program,
+    roots: Mapping[str, int],
+    inputs: Mapping[str, str],
+    constants: Mapping[str, str],
+    taken: Iterable[str],
+) -> Iterator[str]:
+    """The statements of a block in index notation; those that have no such form are left out."""
+    scheduler = _settled(program, roots, inputs, constants, taken, WIDTH, INDENT, None)
+    found = (scheduler.formula(tensor) for tensor in scheduler.statements)
+    return (formula for formula in found if formula)
+
+
+def _settled(
+    program: Program,
+    roots: Mapping[str, int],
+    inputs: Mapping[str, str],
+    constants: Mapping[str, str],
+    taken: Iterable[str],
+    width: int,
+    indent: int,
+    carries: Mapping[str, str] | None,
+) -> _Scheduler:
+    """Statements that are short enough."""
     if any(isinstance(one.value, Scan) for one in program.definitions):
         program = tidied(Program(program.definitions, roots))
         roots = program.outputs
     while True:
         scheduler = _Scheduler(program, roots, inputs, constants, taken, width, indent, carries)
-        found = scheduler.block()
+        scheduler.settle()
         split = scheduler.split()
         if split is None:
-            return found
+            return scheduler
         program, roots = split
 
 
@@ -92,6 +121,7 @@ class _Scheduler:
         self.texts: dict[int, Text] = {}
         self.lists: dict[int, tuple[str, bool]] = {}
         self.long: list[int] = []
+        self.statements: dict[int, Statement | ForLoop] = {}
         self.written: dict[int, str] = {}
         for tensor, definition in enumerate(program.definitions):
             if isinstance(definition.value, Input):
@@ -161,17 +191,31 @@ class _Scheduler:
                     unnamed.add(tensor)
         return named, unnamed
 
-    def block(self) -> Block:
+    def settle(self) -> None:
+        """Give statements to operands until every line is short enough, or cannot be helped."""
         while True:
-            statements = self._statements()
-            split = [self._heaviest_inline(tensor) for tensor in self._too_long(statements)]
+            self.statements = self._statements()
+            self.long = self._too_long(self.statements)
+            split = [self._heaviest_inline(tensor) for tensor in self.long]
             more = {operand for operand in split if operand is not None}
             if not more:
-                break
+                return
             self.stated |= more
-        self.long = self._too_long(statements)
+
+    def found(self) -> Block:
+        """The statements, with formulas where these say more than the code."""
+        statements = [
+            replace(one, formula=self.formula(tensor), shown=True)
+            if isinstance(one, Statement) and self._shows_formula(tensor)
+            else one
+            for tensor, one in self.statements.items()
+        ]
         results = {name: self._text(tensor).source for name, tensor in self.roots.items()}
-        return Block(tuple(statements.values()), results)
+        return Block(tuple(statements), results)
+
+    def _shows_formula(self, tensor: int) -> bool:
+        fits = WIDTH - self.indent - 2
+        return self._hides_indices(tensor) and 0 < len(self.formula(tensor)) <= fits
 
     def _too_long(self, statements: Mapping[int, Statement | ForLoop]) -> list[int]:
         found: list[int] = []
@@ -221,13 +265,9 @@ class _Scheduler:
             name = names[tensor]
             self.texts[tensor] = Text(name)
             comment = self._comment(tensor)
-            formula = self._formula(tensor)
-            shown = self._hides_indices(tensor) and 0 < len(formula) <= WIDTH - self.indent - 2
             if name in (self.carries or {}).values():
                 typed = False  # it is declared before the loop
-            statements[tensor] = Statement(
-                name, expression, formula, shown, comment, typed, self.indent
-            )
+            statements[tensor] = Statement(name, expression, "", False, comment, typed, self.indent)
         return statements
 
     def _given_names(self, pool: Names) -> dict[int, str]:
@@ -377,7 +417,7 @@ class _Scheduler:
 
     # --- formulas ---
 
-    def _formula(self, tensor: int) -> str:
+    def formula(self, tensor: int) -> str:
         """The statement in index notation."""
         value = self.program[tensor].value
         if not isinstance(value, Kernel):
@@ -407,7 +447,7 @@ class _Scheduler:
         fresh = iter(fresh)
         names = [known.get(index) or next(fresh) for index in range(len(value.sizes))]
 
-        def read(number: int) -> sp.Expr:
+        def read(number: int) -> str:
             access = value.accesses[number]
             inner = self.program[access.tensor].value
             at_indices = subscripts(access.indices, names)
@@ -416,10 +456,9 @@ class _Scheduler:
                 if access.tensor in self.lists and access.tensor not in self.texts:
                     name, _ = self.lists[access.tensor]
                 name = name.removeprefix("p.")
-                return sp.Symbol(at(name, at_indices))
+                return at(name, at_indices)
             bound = dict(zip(inner.output, at_indices, strict=True))
-            text = self._indexed_body(inner, bound, fresh)
-            return sp.Symbol(text)
+            return self._indexed_body(inner, bound, fresh)
 
         return body_text(value, read, names)
 
@@ -516,11 +555,12 @@ def _times_printed(value: object, position: int) -> int:
         return 1
     if is_contraction(value):
         return 2 if value.body == slot(0) ** 2 else 1
-    count = 0
-    for part in sp.preorder_traversal(value.body):
-        if part == slot(position):
-            count += 1
-    return max(count, 1)
+    return _occurrences(value.body, position)
+
+
+@lru_cache(maxsize=65536)
+def _occurrences(body: sp.Expr, position: int) -> int:
+    return max(sum(1 for part in sp.preorder_traversal(body) if part == slot(position)), 1)
 
 
 def _is_transpose(value: object) -> bool:
@@ -539,4 +579,9 @@ def _operations(value: object) -> int:
         return 1
     if value.is_literal:
         return 0
-    return int(value.body.count_ops()) + (0 if value.elementwise else 1)
+    return _count(value.body) + (0 if value.elementwise else 1)
+
+
+@lru_cache(maxsize=65536)
+def _count(body: sp.Expr) -> int:
+    return int(body.count_ops())
