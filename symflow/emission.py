@@ -231,10 +231,12 @@ class _Emitter:
         names = {one.value.name for one in needed if isinstance(one.value, Input)}
         used = [name for name in self.arguments if name in names]
         given = sizes_of({name: self.types[name].shape for name in used})
+        shapes: dict[Shape, None] = {}
         for definition in needed:  # sizes may be all that is needed of an input
             steps = [definition.value.steps] if isinstance(definition.value, Scan) else []
-            sizes = sp.Tuple(*definition.type.shape, *steps)
-            for symbol in sorted(map(str, sizes.free_symbols)):
+            shapes[(*definition.type.shape, *steps)] = None
+        for shape in shapes:
+            for symbol in sorted({str(one) for size in shape for one in size.free_symbols}):
                 if symbol not in given:
                     used.append(self.sizes[symbol].partition(".")[0])
                     given = sizes_of({name: self.types[name].shape for name in used})

@@ -21,7 +21,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import sympy as sp
@@ -114,8 +114,7 @@ class Value(Protocol):
         """The type of the result, from the types of the operands in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """`tensor[indices]`: one entry per axis, `None` where the axis has size one."""
 
     tensor: int
@@ -132,14 +131,19 @@ class Kernel:
     accesses: tuple[Access, ...]
     reduction: Reduction = "sum"
 
+    def __repr__(self) -> str:
+        """That of a dataclass; SymPy takes long to write an expression, and writes each once."""
+        form = _written(self.output, self.sizes, self.body)
+        return f"{form}, accesses={self.accesses}, reduction={self.reduction!r})"
+
     @property
     def operands(self) -> tuple[int, ...]:
-        return tuple(access.tensor for access in self.accesses)
+        return tuple([access.tensor for access in self.accesses])
 
     @property
     def reduced(self) -> tuple[int, ...]:
         """The indices that the reduction runs over."""
-        return tuple(index for index in range(len(self.sizes)) if index not in self.output)
+        return _beside(self.output, len(self.sizes))
 
     @property
     def elementwise(self) -> bool:
@@ -196,6 +200,17 @@ class Kernel:
         ]
         sizes = [self.sizes[index] for index in numbers]
         return kernel(range(len(sizes)), sizes, expression, accesses)
+
+
+@lru_cache(maxsize=65536)
+def _written(output: Indices, sizes: tuple[sp.Expr, ...], body: sp.Expr) -> str:
+    return f"Kernel(output={output}, sizes={sizes}, body={body!r}"
+
+
+@lru_cache(maxsize=65536)
+def _beside(output: Indices, count: int) -> tuple[int, ...]:
+    """The indices that are not in the output."""
+    return tuple(index for index in range(count) if index not in output)
 
 
 def kernel(
@@ -297,8 +312,7 @@ def _inferred(
         assert operand.shape == expected, f"{operand.shape} is accessed as {expected}"
     shape = tuple(ONE if index is None else sizes[index] for index in output)
     dtype = dtype_of(body, tuple(operand.dtype for operand in operands))
-    reduces = any(index not in output for index in range(len(sizes)))
-    if dtype == "bool" and reduces and reduction == "sum":
+    if dtype == "bool" and _beside(output, len(sizes)) and reduction == "sum":
         dtype = "int"
     return Type(shape, dtype)
 

@@ -69,14 +69,12 @@ def simplify_forward(program: Program, rules: Rules = ALL_RULES) -> Program:
 
 def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     """What is done when no derivative is left to take."""
-    program = _walk(program, _without_stops)
-    program = tidied(_walk(program, _folded))
+    program = tidied(_walk(program, _folded_without_stops))
     program = sunk(in_bodies(program, partial(simplify, rules=rules)))
     program = _walk(program, _folded)
     program = _stabilised(program, "computed", rules)
     program = _inline(program)
-    program = _walk(program, _factored)
-    program = _walk(program, _contracted)
+    program = _walk(program, _factored_and_contracted)
     program = _walk(program, _folded)
     return _walk(_share(program), _folded)
 
@@ -146,8 +144,9 @@ def _folded(program: Builder, definition: Definition) -> int | None:
         if written is not None and not program.kept(access.tensor):
             replacements[slot(position)] = written
         accesses.append(access)
-    body = value.body.xreplace(replacements) if replacements else value.body
-    folded = kernel(value.output, value.sizes, canonical(body), accesses)
+    body = canonical(value.body.xreplace(replacements) if replacements else value.body)
+    unchanged = body is value.body and tuple(accesses) == value.accesses
+    folded = value if unchanged else kernel(value.output, value.sizes, body, accesses)
     if folded.is_index_map and _unchanged(program, folded):
         return folded.accesses[0].tensor
     return program.add(folded, definition.label, definition.origin)
@@ -179,10 +178,10 @@ def _unchanged(program: Builder, value: Kernel) -> bool:
     return access.indices == value.output and not program.kept(access.tensor)
 
 
-def _without_stops(program: Builder, definition: Definition) -> int | None:
+def _folded_without_stops(program: Builder, definition: Definition) -> int | None:
     """When all derivatives are taken, nothing has to be stopped."""
     value = definition.value
-    return value.source if isinstance(value, StopGradient) else None
+    return value.source if isinstance(value, StopGradient) else _folded(program, definition)
 
 
 # --- inline ----------------------------------------------------------------------------------
@@ -274,17 +273,10 @@ def _occurrences(body: sp.Expr, symbol: sp.Symbol) -> int:
 # --- factor ----------------------------------------------------------------------------------
 
 
-def _factored(program: Builder, definition: Definition) -> int | None:
+def _factored(value: Kernel) -> Kernel:
     """common factor: x / n - y / n → (x - y) / n, where that costs less."""
-    value = definition.value
-    if not isinstance(value, Kernel) or not value.body.has(sp.Add) or value.reduction != "sum":
-        return None
     body = _common_factors(value.body)
-    if body == value.body:
-        return None
-    return program.add(
-        kernel(value.output, value.sizes, body, value.accesses), definition.label, definition.origin
-    )
+    return value if body == value.body else kernel(value.output, value.sizes, body, value.accesses)
 
 
 @lru_cache(maxsize=65536)
@@ -312,10 +304,13 @@ def _common_factors(body: sp.Expr) -> sp.Expr:
 # --- contract --------------------------------------------------------------------------------
 
 
-def _contracted(program: Builder, definition: Definition) -> int | None:
+def _factored_and_contracted(program: Builder, definition: Definition) -> int | None:
     value = definition.value
-    if not isinstance(value, Kernel) or value.elementwise or value.reduction != "sum":
+    if not isinstance(value, Kernel) or value.reduction != "sum":
         return None
+    value = _factored(value)
+    if value.elementwise:
+        return program.add(value, definition.label, definition.origin)
     return sum_of_products(program, value, definition.label, definition.origin)
 
 

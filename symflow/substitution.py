@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import sympy as sp
 
 from symflow.elementwise import canonical
-from symflow.program import Access, Builder, Indices, Kernel, kernel, slot
+from symflow.program import Access, Builder, Indices, Kernel, Value, kernel, slot
 from symflow.rules import cost
 
 
@@ -17,12 +19,31 @@ def composed(source: Kernel, inner: Access, indices: Indices) -> Access:
 
 def substituted(program: Builder, value: Kernel, positions: list[int]) -> Kernel:
     """The kernel with some operands, elementwise kernels themselves, replaced by their bodies."""
+    sources: list[tuple[int, Kernel]] = []
+    for position in positions:
+        source = program[value.accesses[position].tensor].value
+        assert isinstance(source, Kernel)
+        sources.append((position, source))
+    read = {*value.operands, *(one for _, source in sources for one in source.operands)}
+    tensors = sorted(read)
+    ranks = {tensor: rank for rank, tensor in enumerate(tensors)}
+    joined = _joined(
+        value.rebind(ranks.__getitem__),
+        tuple((position, source.rebind(ranks.__getitem__)) for position, source in sources),
+    ).rebind(tensors.__getitem__)
+    assert isinstance(joined, Kernel)
+    return joined
+
+
+@lru_cache(maxsize=65536)
+def _joined(value: Value, sources: tuple[tuple[int, Value], ...]) -> Kernel:
+    """A kernel with sources in place of some operands; kernels of one form are joined once."""
+    assert isinstance(value, Kernel)
     accesses = list(value.accesses)
     replacements: dict[sp.Symbol, sp.Expr] = {}
-    for position in positions:
-        access = value.accesses[position]
-        source = program[access.tensor].value
+    for position, source in sources:
         assert isinstance(source, Kernel)
+        access = value.accesses[position]
         inner: dict[sp.Symbol, sp.Expr] = {}
         for at, read in enumerate(source.accesses):
             inner[slot(at)] = slot(len(accesses))
