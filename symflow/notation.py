@@ -26,11 +26,19 @@ class _Formula(StrPrinter):  # type: ignore[misc]
     """SymPy's plain text with ·, fractions and powers as a person writes them.
 
     operands  what is written for some symbols, by their names
+    arranged  then also how the factors of products are sorted, where they are not symbols alone
+    unsure    whether there was a product of which that is not known
     """
 
-    def __init__(self, operands: Mapping[str, _Operand] | None = None) -> None:
+    def __init__(
+        self,
+        operands: Mapping[str, _Operand] | None = None,
+        arranged: Mapping[frozenset[sp.Expr], Sequence[sp.Expr]] | None = None,
+    ) -> None:
         super().__init__({"order": "none"})
         self.operands = operands or {}
+        self.arranged = arranged or {}
+        self.unsure = False
 
     def _print_Symbol(self, expr: sp.Symbol) -> str:
         operand = self.operands.get(expr.name)
@@ -69,7 +77,7 @@ class _Formula(StrPrinter):  # type: ignore[misc]
                 above.append(str(abs(coefficient.p)))
         elif abs(coefficient) != 1:
             above.append(number_text(abs(coefficient)))
-        for factor in sorted(sp.Mul.make_args(rest), key=self._first_index):
+        for factor in self._sorted(sp.Mul.make_args(rest)):
             inverse = isinstance(factor, sp.Pow) and factor.exp.is_Number and factor.exp < 0
             part = sp.Pow(factor.base, -factor.exp) if inverse else factor
             text = _guarded(self._print(part))
@@ -118,11 +126,18 @@ class _Formula(StrPrinter):  # type: ignore[misc]
         texts = (self._print(symbol) for symbol in term.free_symbols)
         return not any(text.startswith(tuple(_BIG.values())) for text in texts)
 
-    def _first_index(self, factor: sp.Expr) -> tuple[str, str]:
-        """Sorts factors as the indices of the result: x[i, k] before w[k, j]."""
-        text = str(factor)
-        operand = self.operands.get(text)
-        return (first_letter(text) if operand is None else operand.letter, text)
+    def _sorted(self, factors: Sequence[sp.Expr]) -> Sequence[sp.Expr]:
+        """Factors in the order of the indices of the result: x[i, k] before w[k, j]."""
+        arranged = self.arranged.get(frozenset(factors))
+        if arranged is not None or len(factors) == 1:
+            return arranged or factors
+        texts = {factor: str(factor) for factor in factors}
+        if not self.operands:
+            return sorted(factors, key=lambda one: (first_letter(texts[one]), texts[one]))
+        if any(text not in self.operands for text in texts.values()):
+            self.unsure = True
+            return factors
+        return sorted(factors, key=lambda one: (self.operands[texts[one]].letter, texts[one]))
 
 
 def first_letter(text: str) -> str:
@@ -215,10 +230,7 @@ class _Operand:
     def stand_in(self, name: str) -> str:
         """A text that is written as that of the operand would be."""
         inside = "".join(self.loose)
-        return f"{'-' * self.negative}{'Σ_' * self.big}\0{name}{inside}\0"
-
-
-_STAND_IN = re.compile(r"(?:Σ_)?\0(\d+)[^\0]*\0")
+        return f"{'-' * self.negative}{'Σ_' * self.big}{name}{inside}\2"
 
 
 @lru_cache(maxsize=65536)
@@ -235,47 +247,100 @@ def _operand(text: str) -> _Operand | None:
 def _with_operands(body: sp.Expr, texts: Sequence[str], as_term: bool) -> str:
     """The body with texts in place of its slots, in parentheses where a term must have them.
 
-    SymPy sorts sums and products by the names in them. So the text of a body is a function of
-    the order of its operands, and of how each is written; it is printed once for each.
+    SymPy sorts sums by the names in them, and products are sorted by their texts. So the text of
+    a body is a function of the order of its operands, of the order of the factors of its
+    products, and of how each operand is written; it is printed once for each.
     """
     operands = [_operand(text) for text in texts]
-    if None in operands or not _sorts_by_operands(body):
-        return _printed(body, tuple(texts), as_term)
     ranks = {text: rank for rank, text in enumerate(sorted(set(texts)))}
-    order = tuple(ranks[text] for text in texts)
-    written = {rank: text for text, rank in ranks.items()}
-    parts = _template(body, order, tuple(operands), as_term)
+    order = tuple([ranks[text] for text in texts])
+    products = _products(body, order)
+    signed = products and any(text.startswith("-") for text in texts)
+    if None in operands or products is None or signed:
+        return _printed(body, tuple(texts), as_term)
+    written = list(ranks)
+    orders = tuple([_order([_filled(one, written) for one in product]) for product in products])
+    parts = _template(body, order, orders, tuple(operands), as_term)
+    return _printed(body, tuple(texts), as_term) if parts is None else _filled(parts, written)
+
+
+Parts = tuple["str | tuple[int, int]", ...]
+"""A text, cut where an operand stands: its rank, and how much of it is left out."""
+
+
+def _filled(parts: Parts, written: Sequence[str]) -> str:
     return "".join(
-        written[part[0]][part[1] :] if isinstance(part, tuple) else part for part in parts
+        [written[part[0]][part[1] :] if isinstance(part, tuple) else part for part in parts]
     )
+
+
+def _order(factors: Sequence[str]) -> tuple[int, ...]:
+    """The order in which factors are written."""
+    keys = [(first_letter(text), text) for text in factors]
+    return tuple(sorted(range(len(keys)), key=keys.__getitem__))
+
+
+def _ranked(body: sp.Expr, order: tuple[int, ...]) -> sp.Expr:
+    """The body with symbols that SymPy sorts as it would sort the operands' texts."""
+    symbols = (sp.Symbol(_name(rank)) for rank in order)
+    return body.xreplace(dict(zip(map(slot, slots_of(body)), symbols, strict=True)))
+
+
+def _name(rank: int) -> str:
+    return f"\0{rank:04}\1"
+
+
+_STAND_IN = re.compile("(?:Σ_)?\0(\\d+)\1(?:[^\0\2]*\2)?")
+
+
+def _cut(text: str, skipped: Mapping[int, int]) -> Parts:
+    pieces = _STAND_IN.split(text)
+    return tuple(
+        (int(piece), skipped.get(int(piece), 0)) if at % 2 else piece
+        for at, piece in enumerate(pieces)
+    )
+
+
+def _factors(body: sp.Expr) -> list[tuple[sp.Expr, ...]]:
+    """The factors of every product in a body that is not one of operands alone."""
+    products = dict.fromkeys(
+        sp.Mul.make_args(part.as_coeff_Mul()[1])
+        for part in sp.preorder_traversal(body)
+        if isinstance(part, sp.Mul)
+    )
+    return [one for one in products if len(one) > 1 and not all(part.is_Symbol for part in one)]
 
 
 @lru_cache(maxsize=65536)
-def _sorts_by_operands(body: sp.Expr) -> bool:
-    """Whether nothing in a body but operands themselves is sorted by how it is written."""
+def _products(body: sp.Expr, order: tuple[int, ...]) -> tuple[tuple[Parts, ...], ...] | None:
+    """The texts of those factors; None for a body that mentions sizes."""
     if any(not slots_of(symbol) for symbol in body.free_symbols):
-        return False
-    products = (sp.Mul.make_args(one.as_coeff_Mul()[1]) for one in body.atoms(sp.Mul))
-    return all(
-        len(factors) == 1 or all(factor.is_Symbol for factor in factors) for factors in products
-    )
+        return None
+    ranked = _ranked(body, order)
+    return tuple(tuple(_cut(str(one), {}) for one in factors) for factors in _factors(ranked))
 
 
 @lru_cache(maxsize=65536)
 def _template(
-    body: sp.Expr, order: tuple[int, ...], operands: tuple[_Operand, ...], as_term: bool
-) -> tuple[str | tuple[int, int], ...]:
-    """The text of a body, cut where an operand stands: its rank, and how much of it is skipped."""
-    names = [f"{rank:04}" for rank in order]
-    by_name = dict(zip(names, operands, strict=True))
-    symbols = map(sp.Symbol, names)
-    replacements = {slot(at): one for at, one in zip(slots_of(body), symbols, strict=True)}
-    text = str(_Formula(by_name).doprint(body.xreplace(replacements)))
-    pieces = _STAND_IN.split(_as_term(text) if as_term else text)
-    return tuple(
-        (int(piece), int(by_name[piece].negative)) if at % 2 else piece
-        for at, piece in enumerate(pieces)
-    )
+    body: sp.Expr,
+    order: tuple[int, ...],
+    orders: tuple[tuple[int, ...], ...],
+    operands: tuple[_Operand, ...],
+    as_term: bool,
+) -> Parts | None:
+    """The text of a body; None where it has to be printed with the operands in it."""
+    by_name = {_name(rank): one for rank, one in zip(order, operands, strict=True)}
+    ranked = _ranked(body, order)
+    arranged = {
+        frozenset(factors): [factors[at] for at in order]
+        for factors, order in zip(_factors(ranked), orders, strict=True)
+    }
+    printer = _Formula(by_name, arranged)
+    text = str(printer.doprint(ranked))
+    if printer.unsure:
+        return None
+    skipped = {rank: int(one.negative) for rank, one in zip(order, operands, strict=True)}
+    return _cut(_as_term(text) if as_term else text, skipped)
 
 
 @lru_cache(maxsize=65536)

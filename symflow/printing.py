@@ -58,9 +58,7 @@ def kernel_text(value: Kernel, operand: Operand, whole: bool = False) -> Text:
     """The expression for a kernel, with the axes of its output; `whole` if it is of integers."""
     tensors = list(dict.fromkeys(value.operands))
     texts = [operand(tensor) for tensor in tensors]
-    form = value.rebind(tensors.index)
-    assert isinstance(form, Kernel)
-    template = _template(form, tuple(map(_Shape.of, texts)), whole)
+    template = _template(value.rebind(tensors.index), tuple(map(_Shape.of, texts)), whole)
     source = "".join(
         texts[part].source[template.skipped[part] :] if isinstance(part, int) else part
         for part in template.parts

@@ -159,7 +159,7 @@ class Kernel:
         """Whether every element is the same number (or a formula in the sizes)."""
         return self.elementwise and not self.accesses
 
-    def rebind(self, binding: Callable[[int], int]) -> Value:
+    def rebind(self, binding: Callable[[int], int]) -> Kernel:
         old = [access.tensor for access in self.accesses]
         new = [binding(tensor) for tensor in old]
         if new == old:

@@ -7,7 +7,7 @@ from functools import lru_cache
 import sympy as sp
 
 from symflow.elementwise import canonical
-from symflow.program import Access, Builder, Indices, Kernel, Value, kernel, slot
+from symflow.program import Access, Builder, Indices, Kernel, kernel, slot
 from symflow.rules import cost
 
 
@@ -27,22 +27,17 @@ def substituted(program: Builder, value: Kernel, positions: list[int]) -> Kernel
     read = {*value.operands, *(one for _, source in sources for one in source.operands)}
     tensors = sorted(read)
     ranks = {tensor: rank for rank, tensor in enumerate(tensors)}
-    joined = _joined(
-        value.rebind(ranks.__getitem__),
-        tuple((position, source.rebind(ranks.__getitem__)) for position, source in sources),
-    ).rebind(tensors.__getitem__)
-    assert isinstance(joined, Kernel)
-    return joined
+    form = value.rebind(ranks.__getitem__)
+    forms = tuple((position, source.rebind(ranks.__getitem__)) for position, source in sources)
+    return _joined(form, forms).rebind(tensors.__getitem__)
 
 
 @lru_cache(maxsize=65536)
-def _joined(value: Value, sources: tuple[tuple[int, Value], ...]) -> Kernel:
+def _joined(value: Kernel, sources: tuple[tuple[int, Kernel], ...]) -> Kernel:
     """A kernel with sources in place of some operands; kernels of one form are joined once."""
-    assert isinstance(value, Kernel)
     accesses = list(value.accesses)
     replacements: dict[sp.Symbol, sp.Expr] = {}
     for position, source in sources:
-        assert isinstance(source, Kernel)
         access = value.accesses[position]
         inner: dict[sp.Symbol, sp.Expr] = {}
         for at, read in enumerate(source.accesses):
