@@ -55,6 +55,7 @@ def differentiate(program: Program) -> Program:
                 definition.label,
                 definition.origin,
                 alone=tensor in kept,
+                type_=builder.type_of_copy(program, definition, moved),
             )
             continue
         if value.of not in adjoints:

@@ -17,7 +17,6 @@ value is common-subexpression elimination.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
@@ -160,17 +159,19 @@ class Kernel:
         return self.elementwise and not self.accesses
 
     def rebind(self, binding: Callable[[int], int]) -> Kernel:
-        old = [access.tensor for access in self.accesses]
-        new = [binding(tensor) for tensor in old]
-        if new == old:
+        accesses: list[Access] = []
+        old = new = -1
+        ordered = same = True
+        for tensor, indices in self.accesses:
+            moved = binding(tensor)
+            accesses.append(Access(moved, indices))
+            same = same and moved == tensor
+            ordered = ordered and (moved > new if tensor > old else moved == new)
+            old, new = tensor, moved
+        if same:
             return self
-        accesses = tuple(
-            Access(tensor, access.indices)
-            for tensor, access in zip(new, self.accesses, strict=True)
-        )
-        pairs = zip(itertools.pairwise(old), itertools.pairwise(new), strict=True)
-        if all(c < d if a < b else c == d for (a, b), (c, d) in pairs):  # canonical as it is
-            return Kernel(self.output, self.sizes, self.body, accesses, self.reduction)
+        if ordered:  # canonical as it is
+            return Kernel(self.output, self.sizes, self.body, tuple(accesses), self.reduction)
         return kernel(self.output, self.sizes, self.body, accesses, self.reduction)
 
     def infer(self, operands: Sequence[Type]) -> Type:
@@ -535,20 +536,37 @@ class Builder:
         self._alone: set[int] = set()
 
     def add(
-        self, value: Value, label: Label, origin: Location | None = None, alone: bool = False
+        self,
+        value: Value,
+        label: Label,
+        origin: Location | None = None,
+        alone: bool = False,
+        type_: Type | None = None,
     ) -> int:
+        """The tensor that is `value`; `type_` where its type is known, and need not be inferred."""
         alone = alone or not self._merge
         known = None if alone else self._tensors.get(value)
         if known is not None:
             self.relabel(known, label, origin)
             return known
-        type_ = value.infer([self.definitions[operand].type for operand in value.operands])
+        if type_ is None:
+            type_ = value.infer([self.definitions[operand].type for operand in value.operands])
         if alone:
             self._alone.add(len(self.definitions))
         else:
             self._tensors[value] = len(self.definitions)
         self.definitions.append(Definition(type_, value, label, origin))
         return len(self.definitions) - 1
+
+    def type_of_copy(
+        self, program: Program, definition: Definition, moved: Mapping[int, int]
+    ) -> Type | None:
+        """The type of a value of another program, where it reads the same types here."""
+        same = all(
+            self.definitions[moved[operand]].type is program.definitions[operand].type
+            for operand in definition.value.operands
+        )
+        return definition.type if same else None
 
     def kept(self, tensor: int) -> bool:
         """Whether a tensor must stay itself, because derivatives by it are still to be taken."""

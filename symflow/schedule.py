@@ -119,6 +119,7 @@ class _Scheduler:
         self.live = program.live(roots.values())
         self.names = [*taken, *inputs.values(), *constants.values()]
         self.texts: dict[int, Text] = {}
+        self.expressions: dict[int, tuple[dict[int, Text], Text]] = {}
         self.lists: dict[int, tuple[str, bool]] = {}
         self.long: list[int] = []
         self.statements: dict[int, Statement | ForLoop] = {}
@@ -412,8 +413,15 @@ class _Scheduler:
         definition = self.program[tensor]
         if tensor in self.lists:
             return self._stacked(tensor, definition)
-        types = [self.program[operand].type for operand in definition.value.operands]
-        return value_text(definition.value, definition.type, types, self._text)
+        operands = definition.value.operands
+        texts = {operand: self._text(operand) for operand in operands}
+        known = self.expressions.get(tensor)
+        if known is not None and known[0] == texts:
+            return known[1]
+        types = [self.program[operand].type for operand in operands]
+        text = value_text(definition.value, definition.type, types, texts.__getitem__)
+        self.expressions[tensor] = texts, text
+        return text
 
     # --- formulas ---
 

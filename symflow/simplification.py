@@ -110,7 +110,8 @@ def _rebuilt(program: Program, rebuild: Rebuild) -> Program:
             continue
         added = rebuild(builder, rebound)
         if added is None:
-            added = builder.add(rebound.value, rebound.label, rebound.origin)
+            known = builder.type_of_copy(program, definition, moved)
+            added = builder.add(rebound.value, rebound.label, rebound.origin, type_=known)
         else:
             builder.relabel(added, rebound.label, rebound.origin)
         moved[tensor] = added
@@ -149,7 +150,7 @@ def _folded(program: Builder, definition: Definition) -> int | None:
     folded = value if unchanged else kernel(value.output, value.sizes, body, accesses)
     if folded.is_index_map and _unchanged(program, folded):
         return folded.accesses[0].tensor
-    return program.add(folded, definition.label, definition.origin)
+    return None if unchanged else program.add(folded, definition.label, definition.origin)
 
 
 def _written_out(value: Value) -> sp.Expr | None:
@@ -308,10 +309,14 @@ def _factored_and_contracted(program: Builder, definition: Definition) -> int | 
     value = definition.value
     if not isinstance(value, Kernel) or value.reduction != "sum":
         return None
-    value = _factored(value)
-    if value.elementwise:
-        return program.add(value, definition.label, definition.origin)
-    return sum_of_products(program, value, definition.label, definition.origin)
+    factored = _factored(value)
+    if factored.elementwise:
+        return (
+            None
+            if factored is value
+            else program.add(factored, definition.label, definition.origin)
+        )
+    return sum_of_products(program, factored, definition.label, definition.origin)
 
 
 # --- share -----------------------------------------------------------------------------------
