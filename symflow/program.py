@@ -536,21 +536,14 @@ class Builder:
         self._alone: set[int] = set()
 
     def add(
-        self,
-        value: Value,
-        label: Label,
-        origin: Location | None = None,
-        alone: bool = False,
-        type_: Type | None = None,
+        self, value: Value, label: Label, origin: Location | None = None, alone: bool = False
     ) -> int:
-        """The tensor that is `value`; `type_` where its type is known, and need not be inferred."""
         alone = alone or not self._merge
         known = None if alone else self._tensors.get(value)
         if known is not None:
             self.relabel(known, label, origin)
             return known
-        if type_ is None:
-            type_ = value.infer([self.definitions[operand].type for operand in value.operands])
+        type_ = value.infer([self.definitions[operand].type for operand in value.operands])
         if alone:
             self._alone.add(len(self.definitions))
         else:
@@ -558,15 +551,26 @@ class Builder:
         self.definitions.append(Definition(type_, value, label, origin))
         return len(self.definitions) - 1
 
-    def type_of_copy(
-        self, program: Program, definition: Definition, moved: Mapping[int, int]
-    ) -> Type | None:
-        """The type of a value of another program, where it reads the same types here."""
-        same = all(
-            self.definitions[moved[operand]].type is program.definitions[operand].type
-            for operand in definition.value.operands
-        )
-        return definition.type if same else None
+    def copy(
+        self, program: Program, definition: Definition, value: Value, moved: Mapping[int, int]
+    ) -> int:
+        """Add a definition of another program, `value` being its value with operands moved.
+
+        Where these have the types that they had, so has the value.
+        """
+        label, origin = definition.label, definition.origin
+        for operand in definition.value.operands:
+            if self.definitions[moved[operand]].type is not program.definitions[operand].type:
+                return self.add(value, label, origin)
+        new = len(self.definitions)
+        tensor = self._tensors.setdefault(value, new)
+        if tensor < new:
+            self.relabel(tensor, label, origin)
+        elif value is definition.value:
+            self.definitions.append(definition)
+        else:
+            self.definitions.append(Definition(definition.type, value, label, origin))
+        return tensor
 
     def kept(self, tensor: int) -> bool:
         """Whether a tensor must stay itself, because derivatives by it are still to be taken."""
@@ -631,7 +635,9 @@ def without_dead_code(program: Program) -> Program:
         if live[tensor]:
             moved[tensor] = len(definitions)
             value = definition.value.rebind(moved.__getitem__)
-            definitions.append(replace(definition, value=value))
+            if value is not definition.value:
+                definition = Definition(definition.type, value, definition.label, definition.origin)
+            definitions.append(definition)
     return Program(
         tuple(definitions), {name: moved[tensor] for name, tensor in program.outputs.items()}
     )

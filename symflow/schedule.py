@@ -7,6 +7,7 @@ once; the rest are written where they are read, as long as a line stays short en
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -142,9 +143,9 @@ class _Scheduler:
             if not self.live[tensor]:
                 continue
             value = definition.value
-            for position, operand in enumerate(value.operands):
+            for operand, times in zip(value.operands, _times_printed(value), strict=True):
                 if not (isinstance(value, Scan) and _is_number(self.program[operand].value)):
-                    reads[operand] += _times_printed(value, position)  # each loop writes its own
+                    reads[operand] += times  # each loop writes its own
         named, unnamed = self._around_loops()
         stated: set[int] = set()
         weight: dict[int, int] = {}
@@ -205,18 +206,16 @@ class _Scheduler:
 
     def found(self) -> Block:
         """The statements, with formulas where these say more than the code."""
-        statements = [
-            replace(one, formula=self.formula(tensor), shown=True)
-            if isinstance(one, Statement) and self._shows_formula(tensor)
-            else one
-            for tensor, one in self.statements.items()
-        ]
+        statements = [self._with_formula(*one) for one in self.statements.items()]
         results = {name: self._text(tensor).source for name, tensor in self.roots.items()}
         return Block(tuple(statements), results)
 
-    def _shows_formula(self, tensor: int) -> bool:
-        fits = WIDTH - self.indent - 2
-        return self._hides_indices(tensor) and 0 < len(self.formula(tensor)) <= fits
+    def _with_formula(self, tensor: int, one: Statement | ForLoop) -> Statement | ForLoop:
+        if not isinstance(one, Statement) or not self._hides_indices(tensor):
+            return one
+        formula = self.formula(tensor)
+        fits = 0 < len(formula) <= WIDTH - self.indent - 2
+        return replace(one, formula=formula, shown=True) if fits else one
 
     def _too_long(self, statements: Mapping[int, Statement | ForLoop]) -> list[int]:
         found: list[int] = []
@@ -557,18 +556,19 @@ def _part_name(owner: str, whole: Kernel, part: sp.Expr) -> str:
     return f"{owner}_{'product' if isinstance(part, sp.Mul) else type(part).__name__.lower()}"
 
 
-def _times_printed(value: object, position: int) -> int:
-    """How often an operand's text stands in the expression."""
+def _times_printed(value: Value) -> Sequence[int]:
+    """How often each operand's text stands in the expression."""
     if not isinstance(value, Kernel):
-        return 1
+        return [1] * len(value.operands)
     if is_contraction(value):
-        return 2 if value.body == slot(0) ** 2 else 1
-    return _occurrences(value.body, position)
+        return [2] if value.body == slot(0) ** 2 else [1, 1]
+    return _occurrences(value.body, len(value.accesses))
 
 
 @lru_cache(maxsize=65536)
-def _occurrences(body: sp.Expr, position: int) -> int:
-    return max(sum(1 for part in sp.preorder_traversal(body) if part == slot(position)), 1)
+def _occurrences(body: sp.Expr, slots: int) -> Sequence[int]:
+    found = Counter(part for part in sp.preorder_traversal(body) if part.is_Symbol)
+    return [max(found[slot(number)], 1) for number in range(slots)]
 
 
 def _is_transpose(value: object) -> bool:

@@ -99,19 +99,15 @@ def _rebuilt(program: Program, rebuild: Rebuild) -> Program:
     builder = Builder()
     moved: dict[int, int] = {}
     for tensor, definition in enumerate(program.definitions):
-        rebound = Definition(
-            definition.type,
-            definition.value.rebind(moved.__getitem__),
-            definition.label,
-            definition.origin,
-        )
+        rebound, value = definition, definition.value.rebind(moved.__getitem__)
+        if value is not definition.value:
+            rebound = Definition(definition.type, value, definition.label, definition.origin)
         if tensor in kept:
             moved[tensor] = builder.add(rebound.value, rebound.label, rebound.origin, alone=True)
             continue
         added = rebuild(builder, rebound)
         if added is None:
-            known = builder.type_of_copy(program, definition, moved)
-            added = builder.add(rebound.value, rebound.label, rebound.origin, type_=known)
+            added = builder.copy(program, definition, rebound.value, moved)
         else:
             builder.relabel(added, rebound.label, rebound.origin)
         moved[tensor] = added
@@ -311,11 +307,8 @@ def _factored_and_contracted(program: Builder, definition: Definition) -> int | 
         return None
     factored = _factored(value)
     if factored.elementwise:
-        return (
-            None
-            if factored is value
-            else program.add(factored, definition.label, definition.origin)
-        )
+        unchanged = factored is value
+        return None if unchanged else program.add(factored, definition.label, definition.origin)
     return sum_of_products(program, factored, definition.label, definition.origin)
 
 
