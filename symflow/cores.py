@@ -22,7 +22,7 @@ from symflow.contraction import NOMINAL_SIZE
 from symflow.layout import Function, signature, sizes_of
 from symflow.machine import BLOCK_BYTES, LEAST_BLOCK, MOST_BLOCK, NUMBER_BYTES
 from symflow.program import Constant, Input, Kernel, Program, Type
-from symflow.schedule import block
+from symflow.schedule import Printer, block
 from symflow.shapes import Shape
 from symflow.statements import INDENT, WIDTH, ForLoop, Names, Statement, call
 from symflow.storage import Buffer, Group, stored
@@ -81,6 +81,12 @@ class Core:
         return ", ".join([self.count, *others, "self.dtype"])
 
 
+class _Explained(Printer):
+    """Every group of calls stands under its formula."""
+
+    explains = True
+
+
 def core(interface: Interface) -> Core:
     """The functions of the fast style for the loss and gradients of a program."""
     return _Core(interface).made()
@@ -108,7 +114,15 @@ class _Core:
         self.constants = {
             digest: _in_workspace(text) for digest, text in interface.constants.items()
         }
-        self.code = block(program, roots, self.written, self.constants, taken, apart=self._apart)
+        self.code = block(
+            program,
+            roots,
+            self.written,
+            self.constants,
+            taken,
+            apart=self._apart,
+            printer=_Explained(),
+        )
         self.names = Names([*taken, *self.code.names])
         self.program = self.code.program
         self.places = self._places(self.program, self.code.roots)

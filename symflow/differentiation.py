@@ -50,12 +50,12 @@ def differentiate(program: Program) -> Program:
     for tensor, definition in enumerate(program.definitions):
         value = definition.value
         if not isinstance(value, Derivative):
-            moved[tensor] = builder.add(
-                value.rebind(moved.__getitem__),
-                definition.label,
-                definition.origin,
-                alone=tensor in kept,
-            )
+            label, origin = definition.label, definition.origin
+            rebound = value.rebind(moved.__getitem__)
+            if tensor in kept:
+                moved[tensor] = builder.add(rebound, label, origin, alone=True)
+            else:
+                moved[tensor] = builder.copy(program, definition, rebound, moved)
             continue
         if value.of not in adjoints:
             by = [moved[x] for x in sorted(wanted[value.of]) if x in moved]

@@ -120,14 +120,10 @@ class Elementwise:
         accesses = [
             Access(number, align(operand, output)) for number, operand in enumerate(operands)
         ]
-        slots = [slot(number) for number in range(len(operands))]
-        dtypes = [operand.dtype for operand in operands]
+        dtypes = tuple(operand.dtype for operand in operands)
         if self.takes == "booleans":
             self._check_booleans(dtypes)
-        body = canonical(self(*_promoted(self, slots, dtypes)))
-        if self.name in ("to_float", "to_int") and dtypes[0] == self.result:
-            body = slots[0]
-        return kernel(output, extents, body, accesses)
+        return kernel(output, extents, _body(self, dtypes), accesses)
 
     def _check_booleans(self, dtypes: Sequence[Dtype]) -> None:
         numbers = [dtype for dtype in dtypes if dtype != "bool"]
@@ -143,6 +139,15 @@ def align(operand: Type, output: Sequence[int | None]) -> tuple[int | None, ...]
     return tuple(
         None if size == ONE else index for size, index in zip(operand.shape, last, strict=True)
     )
+
+
+@lru_cache(maxsize=65536)
+def _body(row: Elementwise, dtypes: tuple[Dtype, ...]) -> sp.Expr:
+    """The operation on operands of some kinds of numbers."""
+    slots = [slot(number) for number in range(len(dtypes))]
+    if row.name in ("to_float", "to_int") and dtypes[0] == row.result:
+        return slots[0]
+    return canonical(row(*_promoted(row, slots, dtypes)))
 
 
 def _promoted(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import sympy as sp
 from numpy.typing import NDArray
 
 import symflow
@@ -24,6 +24,7 @@ from symflow.layout import (
     Helpers,
     array_lines,
     docstring,
+    laid_out,
     paragraphs,
     render,
     signature,
@@ -38,7 +39,7 @@ from symflow.program import Constant, Input, Kernel, Program
 from symflow.recurrence import Scan
 from symflow.scalar_functions import ScalarFunctions, Scalars
 from symflow.scalars import is_scalar
-from symflow.schedule import block
+from symflow.schedule import block, formulas
 from symflow.shapes import Shape, show
 from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call
 from symflow.text import shape_text
@@ -234,11 +235,11 @@ class _Emitter:
             scalars=scalars,
         )
         found = {"helpers": Helpers(), "scipy": False, "imports_math": False}
-        text = render("module.py.j2", module=module, **found)
+        bare = laid_out("module.py.j2", module=module, **found)
         found = {
-            "helpers": Helpers.of(text),
-            "scipy": uses_scipy(text),
-            "imports_math": uses_math(text),
+            "helpers": Helpers.of(bare),
+            "scipy": uses_scipy(bare),
+            "imports_math": uses_math(bare),
         }
         text = render("module.py.j2", module=module, **found)
         return Source(text, self.arrays)
@@ -299,10 +300,12 @@ class _Emitter:
         names = {one.value.name for one in needed if isinstance(one.value, Input)}
         used = [name for name in self.arguments if name in names]
         given = sizes_of({name: self.types[name].shape for name in used})
+        shapes: dict[Shape, None] = {}
         for definition in needed:  # sizes may be all that is needed of an input
             steps = [definition.value.steps] if isinstance(definition.value, Scan) else []
-            sizes = sp.Tuple(*definition.type.shape, *steps)
-            for symbol in sorted(map(str, sizes.free_symbols)):
+            shapes[(*definition.type.shape, *steps)] = None
+        for shape in shapes:
+            for symbol in sorted({str(one) for size in shape for one in size.free_symbols}):
                 if symbol not in given:
                     used.append(self.sizes[symbol].partition(".")[0])
                     given = sizes_of({name: self.types[name].shape for name in used})
@@ -443,11 +446,8 @@ class _Emitter:
         cores = [self._core("_loss", {"loss": loss}, used_loss, "Any")]
         if not self.parameters:
             return (public, *cores)
-        roots = {
-            name: tensor
-            for name, tensor in self.program.outputs.items()
-            if name == "loss" or name in {f"d_{one}" for one in self.parameters}
-        }
+        wanted = {"loss", *(f"d_{one}" for one in self.parameters)}
+        roots = {name: one for name, one in self.program.outputs.items() if name in wanted}
         used = self._used(roots.values())
         passed = ", ".join(["p", *used])
         gradients = Function(
@@ -567,12 +567,11 @@ class _Emitter:
         roots = [
             tensor for name, tensor in self.program.outputs.items() if not name.startswith("d_")
         ]
-        code = self._block({str(tensor): tensor for tensor in roots})
-        return tuple(
-            one
-            for one in (docstring(statement.formula) for statement in code.statements)
-            if one and len(one) + INDENT <= WIDTH
-        )[:LONGEST_SUMMARY]
+        named = {str(tensor): tensor for tensor in roots}
+        found = formulas(self.program, named, self.written, self.constants, self.taken)
+        plain = (docstring(formula) for formula in found)
+        fitting = (one for one in plain if one and len(one) + INDENT <= WIDTH)
+        return tuple(itertools.islice(fitting, LONGEST_SUMMARY))
 
 
 def digest(program: Program) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
@@ -42,11 +45,74 @@ def value_text(value: Value, type_: Type, types: Sequence[Type], operand: Operan
     return value.numpy([operand(tensor) for tensor in value.operands])
 
 
+_NAME, _OTHER = "\N{LATIN LETTER DENTAL CLICK}", "\0"
+"""What is put around the number of an operand in a template, where that is a name or not."""
+
+_STANDS_FOR = re.compile(rf"[{_NAME}{_OTHER}](\d+)[{_NAME}{_OTHER}](?:\.{_NAME})?")
+
+
 # --- kernels ---------------------------------------------------------------------------------
 
 
 def kernel_text(value: Kernel, operand: Operand, whole: bool = False) -> Text:
     """The expression for a kernel, with the axes of its output; `whole` if it is of integers."""
+    tensors = list(dict.fromkeys(value.operands))
+    texts = [operand(tensor) for tensor in tensors]
+    template = _template(value.rebind(tensors.index), tuple(map(_Shape.of, texts)), whole)
+    source = "".join(
+        texts[part].source[template.skipped[part] :] if isinstance(part, int) else part
+        for part in template.parts
+    )
+    return Text(source, template.binding, template.axes)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """All that decides how an operand is written into an expression.
+
+    dots  of a name: 0 in `x`, 1 in `p.x`; None for what is no name
+    """
+
+    binding: int
+    negative: bool
+    dots: int | None
+
+    @staticmethod
+    def of(text: Text) -> _Shape:
+        dots = text.source.count(".") if text.is_name else None
+        return _Shape(text.binding, text.source.startswith("-"), dots)
+
+    def text(self, number: int) -> Text:
+        """A text of this shape that stands for operand `number`."""
+        end = _OTHER if self.dots is None else _NAME
+        source = f"{end}{number}{end}{f'.{end}' if self.dots else ''}"
+        return Text(f"-{source}" if self.negative else source, self.binding)
+
+
+@dataclass(frozen=True)
+class _Template:
+    """An expression in which numbers stand for the operands' texts.
+
+    skipped  for each operand, how much of its text is in the expression already
+    """
+
+    parts: tuple[str | int, ...]
+    skipped: tuple[int, ...]
+    binding: int
+    axes: Indices
+
+
+@lru_cache(maxsize=65536)
+def _template(value: Kernel, shapes: tuple[_Shape, ...], whole: bool) -> _Template:
+    """How kernels of one form are written: each form is printed once, whatever it reads."""
+    text = _printed(value, lambda tensor: shapes[tensor].text(tensor), whole)
+    pieces = _STANDS_FOR.split(text.source)
+    parts = [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)]
+    skipped = tuple(int(shape.negative) for shape in shapes)
+    return _Template(tuple(part for part in parts if part != ""), skipped, text.binding, text.axes)
+
+
+def _printed(value: Kernel, operand: Operand, whole: bool) -> Text:
     if is_contraction(value) and not (whole and _is_elementwise_product(value)):
         return _fitted(_contraction(value, operand), value)
     if value.elementwise:

@@ -20,7 +20,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import sympy as sp
@@ -113,8 +113,7 @@ class Value(Protocol):
         """The type of the result, from the types of the operands in order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """`tensor[indices]`: one entry per axis, `None` where the axis has size one."""
 
     tensor: int
@@ -131,14 +130,19 @@ class Kernel:
     accesses: tuple[Access, ...]
     reduction: Reduction = "sum"
 
+    def __repr__(self) -> str:
+        """That of a dataclass; SymPy takes long to write an expression, and writes each once."""
+        form = _written(self.output, self.sizes, self.body)
+        return f"{form}, accesses={self.accesses}, reduction={self.reduction!r})"
+
     @property
     def operands(self) -> tuple[int, ...]:
-        return tuple(access.tensor for access in self.accesses)
+        return tuple([access.tensor for access in self.accesses])
 
     @property
     def reduced(self) -> tuple[int, ...]:
         """The indices that the reduction runs over."""
-        return tuple(index for index in range(len(self.sizes)) if index not in self.output)
+        return _beside(self.output, len(self.sizes))
 
     @property
     def elementwise(self) -> bool:
@@ -154,24 +158,26 @@ class Kernel:
         """Whether every element is the same number (or a formula in the sizes)."""
         return self.elementwise and not self.accesses
 
-    def rebind(self, binding: Callable[[int], int]) -> Value:
-        return kernel(
-            self.output,
-            self.sizes,
-            self.body,
-            [Access(binding(access.tensor), access.indices) for access in self.accesses],
-            self.reduction,
-        )
+    def rebind(self, binding: Callable[[int], int]) -> Kernel:
+        accesses: list[Access] = []
+        old = new = -1
+        ordered = same = True
+        for tensor, indices in self.accesses:
+            moved = binding(tensor)
+            accesses.append(Access(moved, indices))
+            same = same and moved == tensor
+            ordered = ordered and (moved > new if tensor > old else moved == new)
+            old, new = tensor, moved
+        if same:
+            return self
+        if ordered:  # canonical as it is
+            return Kernel(self.output, self.sizes, self.body, tuple(accesses), self.reduction)
+        return kernel(self.output, self.sizes, self.body, accesses, self.reduction)
 
     def infer(self, operands: Sequence[Type]) -> Type:
-        for access, operand in zip(self.accesses, operands, strict=True):
-            expected = tuple(ONE if i is None else self.sizes[i] for i in access.indices)
-            assert operand.shape == expected, f"{operand.shape} is accessed as {expected}"
-        shape = tuple(ONE if index is None else self.sizes[index] for index in self.output)
-        dtype = dtype_of(self.body, tuple(operand.dtype for operand in operands))
-        if dtype == "bool" and self.reduced and self.reduction == "sum":
-            dtype = "int"
-        return Type(shape, dtype)
+        indices = tuple(access.indices for access in self.accesses)
+        types = tuple(operands)
+        return _inferred(self.output, self.sizes, self.body, indices, self.reduction, types)
 
     def carried(self, expression: sp.Expr) -> frozenset[int]:
         """The indices on which a part of the body depends."""
@@ -197,6 +203,17 @@ class Kernel:
         return kernel(range(len(sizes)), sizes, expression, accesses)
 
 
+@lru_cache(maxsize=65536)
+def _written(output: Indices, sizes: tuple[sp.Expr, ...], body: sp.Expr) -> str:
+    return f"Kernel(output={output}, sizes={sizes}, body={body!r}"
+
+
+@lru_cache(maxsize=65536)
+def _beside(output: Indices, count: int) -> tuple[int, ...]:
+    """The indices that are not in the output."""
+    return tuple(index for index in range(count) if index not in output)
+
+
 def kernel(
     output: Sequence[int | None],
     sizes: Sequence[sp.Expr],
@@ -210,6 +227,34 @@ def kernel(
     one, so that equal computations are equal values. `sizes` may hold indices that nothing
     carries; they stay where they are reduced or part of the output.
     """
+    tensors = sorted({access.tensor for access in accesses})
+    ranks = {tensor: rank for rank, tensor in enumerate(tensors)}
+    ordered = _canonical(
+        tuple(output),
+        tuple(sizes),
+        body,
+        tuple((ranks[access.tensor], access.indices) for access in accesses),
+        reduction,
+    )
+    return Kernel(
+        ordered.output,
+        ordered.sizes,
+        ordered.body,
+        tuple(Access(tensors[access.tensor], access.indices) for access in ordered.accesses),
+        ordered.reduction,
+    )
+
+
+@lru_cache(maxsize=65536)
+def _canonical(
+    output: Indices,
+    sizes: tuple[sp.Expr, ...],
+    body: sp.Expr,
+    ranked: tuple[tuple[int, Indices], ...],
+    reduction: Reduction,
+) -> Kernel:
+    """The canonical form depends on the order of the tensors alone: they are 0, 1, ... here."""
+    accesses = [Access(*one) for one in ranked]
     used = slots_of(body)
     position = {index: at for at, index in enumerate(i for i in output if i is not None)}
     beyond = len(sizes)
@@ -232,7 +277,8 @@ def kernel(
         if any(old != new for old, new in renumbering):
             body = _renumbered(body, renumbering)
             if len(slots_of(body)) < len(distinct):  # as in x - x
-                return kernel(output, sizes, body, distinct, reduction)
+                rest = tuple((access.tensor, access.indices) for access in distinct)
+                return _canonical(output, sizes, body, rest, reduction)
     else:
         assert len(distinct) == 1, f"{reduction} reduces one tensor"
         assert body == slot(used[0]), f"{reduction} reduces a tensor as it is"
@@ -244,12 +290,32 @@ def kernel(
     placed = sorted(range(len(sizes)), key=position.__getitem__)
     reduces = len(placed) > sum(index is not None for index in output)
     return Kernel(
-        moved(tuple(output)),
+        moved(output),
         tuple(sizes[index] for index in placed),
         body,
         tuple(Access(access.tensor, moved(access.indices)) for access in distinct),
         reduction if reduces else "sum",
     )
+
+
+@lru_cache(maxsize=65536)
+def _inferred(
+    output: Indices,
+    sizes: tuple[sp.Expr, ...],
+    body: sp.Expr,
+    accesses: tuple[Indices, ...],
+    reduction: Reduction,
+    operands: tuple[Type, ...],
+) -> Type:
+    """The type of a kernel, from the indices of its accesses and the types of what they read."""
+    for indices, operand in zip(accesses, operands, strict=True):
+        expected = tuple(ONE if i is None else sizes[i] for i in indices)
+        assert operand.shape == expected, f"{operand.shape} is accessed as {expected}"
+    shape = tuple(ONE if index is None else sizes[index] for index in output)
+    dtype = dtype_of(body, tuple(operand.dtype for operand in operands))
+    if dtype == "bool" and _beside(output, len(sizes)) and reduction == "sum":
+        dtype = "int"
+    return Type(shape, dtype)
 
 
 @lru_cache(maxsize=65536)
@@ -342,6 +408,7 @@ class Derivative:
 # --- types of bodies -------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=65536)
 def dtype_of(body: sp.Expr, slots: tuple[Dtype, ...]) -> Dtype:
     """The kind of number of a body. A number alone is a float: it never widens an array."""
     return _dtype_of(body, slots) if slots_of(body) else "float"
@@ -484,6 +551,27 @@ class Builder:
         self.definitions.append(Definition(type_, value, label, origin))
         return len(self.definitions) - 1
 
+    def copy(
+        self, program: Program, definition: Definition, value: Value, moved: Mapping[int, int]
+    ) -> int:
+        """Add a definition of another program, `value` being its value with operands moved.
+
+        Where these have the types that they had, so has the value.
+        """
+        label, origin = definition.label, definition.origin
+        for operand in definition.value.operands:
+            if self.definitions[moved[operand]].type is not program.definitions[operand].type:
+                return self.add(value, label, origin)
+        new = len(self.definitions)
+        tensor = self._tensors.setdefault(value, new)
+        if tensor < new:
+            self.relabel(tensor, label, origin)
+        elif value is definition.value:
+            self.definitions.append(definition)
+        else:
+            self.definitions.append(Definition(definition.type, value, label, origin))
+        return tensor
+
     def kept(self, tensor: int) -> bool:
         """Whether a tensor must stay itself, because derivatives by it are still to be taken."""
         return tensor in self._alone
@@ -541,13 +629,18 @@ def without_dead_code(program: Program) -> Program:
             live[tensor] = True  # sizes are read off placeholders
     if all(live):
         return program
-    builder = Builder(merge=False)  # what is equal here is meant to be two
+    definitions: list[Definition] = []
     moved: dict[int, int] = {}
     for tensor, definition in enumerate(program.definitions):
         if live[tensor]:
+            moved[tensor] = len(definitions)
             value = definition.value.rebind(moved.__getitem__)
-            moved[tensor] = builder.add(value, definition.label, definition.origin)
-    return builder.program({name: moved[tensor] for name, tensor in program.outputs.items()})
+            if value is not definition.value:
+                definition = Definition(definition.type, value, definition.label, definition.origin)
+            definitions.append(definition)
+    return Program(
+        tuple(definitions), {name: moved[tensor] for name, tensor in program.outputs.items()}
+    )
 
 
 def check(program: Program) -> Program:

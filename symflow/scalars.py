@@ -150,11 +150,12 @@ class ScalarPrinter(Printer):
         operands = [operand(access.tensor) for access in value.accesses]
         return _ScalarBody(value, operands, self.names).text(value.body)
 
-    def times(self, value: Value, position: int) -> int:
+    def times(self, value: Value) -> Sequence[int]:
         """Squares and cubes are products, which have their factor several times."""
         if not isinstance(value, Kernel):
-            return 1
-        return max(1, sum(_times(value.body, slot(position))))
+            return [1] * len(value.operands)
+        positions = range(len(value.accesses))
+        return [max(1, sum(_times(value.body, slot(position)))) for position in positions]
 
     def shape(self, type_: Type) -> str:
         return ""

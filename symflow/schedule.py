@@ -7,7 +7,10 @@ once; the rest are written where they are read, as long as a line stays short en
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 
 import sympy as sp
 
@@ -51,9 +54,12 @@ class Printer:
         """The expression that computes a value."""
         return value_text(value, type_, types, operand)
 
-    def times(self, value: Value, position: int) -> int:
-        """How often the text of an operand stands in the expression."""
-        return _times_printed(value, position)
+    explains = False
+    """Whether a formula is wanted of every statement, and not of those only that hide indices."""
+
+    def times(self, value: Value) -> Sequence[int]:
+        """How often the text of each operand stands in the expression."""
+        return _times_printed(value)
 
     def shape(self, type_: Type) -> str:
         """What a comment says of a value."""
@@ -90,6 +96,37 @@ def block(
     apart      which tensors of a program must have a statement of their own
     printer    how values are written
     """
+    return _settled(
+        program, roots, inputs, constants, taken, width, indent, carries, apart, printer
+    ).found()
+
+
+def formulas(
+    program: Program,
+    roots: Mapping[str, int],
+    inputs: Mapping[str, str],
+    constants: Mapping[str, str],
+    taken: Iterable[str],
+) -> Iterator[str]:
+    """The statements of a block in index notation; those that have no such form are left out."""
+    scheduler = _settled(program, roots, inputs, constants, taken, WIDTH, INDENT)
+    found = (scheduler.formula(tensor) for tensor in scheduler.statements)
+    return (formula for formula in found if formula)
+
+
+def _settled(
+    program: Program,
+    roots: Mapping[str, int],
+    inputs: Mapping[str, str],
+    constants: Mapping[str, str],
+    taken: Iterable[str],
+    width: int,
+    indent: int,
+    carries: Mapping[str, str] | None = None,
+    apart: Callable[[Program, Mapping[str, int]], set[int]] | None = None,
+    printer: Printer = ARRAYS,
+) -> _Scheduler:
+    """Statements that are short enough."""
     if any(isinstance(one.value, Scan) for one in program.definitions):
         program = tidied(Program(program.definitions, roots))
         roots = program.outputs
@@ -99,10 +136,10 @@ def block(
         )
         if apart is not None:
             scheduler.state(apart(program, roots))
-        found = scheduler.block()
+        scheduler.settle()
         split = scheduler.split()
         if split is None:
-            return found
+            return scheduler
         program, roots = split
 
 
@@ -129,8 +166,10 @@ class _Scheduler:
         self.live = program.live(roots.values())
         self.names = [*taken, *inputs.values(), *constants.values()]
         self.texts: dict[int, Text] = {}
+        self.expressions: dict[int, tuple[dict[int, Text], Text]] = {}
         self.lists: dict[int, tuple[str, bool]] = {}
         self.long: list[int] = []
+        self.statements: dict[int, Statement | ForLoop] = {}
         self.written: dict[int, str] = {}
         for tensor, definition in enumerate(program.definitions):
             if isinstance(definition.value, Input):
@@ -150,11 +189,9 @@ class _Scheduler:
             if not self.live[tensor]:
                 continue
             value = definition.value
-            for position, operand in enumerate(value.operands):
+            for operand, times in zip(value.operands, self.printer.times(value), strict=True):
                 if not (isinstance(value, Scan) and _is_number(self.program[operand].value)):
-                    reads[operand] += self.printer.times(
-                        value, position
-                    )  # each loop writes its own
+                    reads[operand] += times  # each loop writes its own
         named, unnamed = self._around_loops()
         stated: set[int] = set()
         weight: dict[int, int] = {}
@@ -206,17 +243,32 @@ class _Scheduler:
                     unnamed.add(tensor)
         return named, unnamed
 
-    def block(self) -> Block:
+    def settle(self) -> None:
+        """Give statements to operands until every line is short enough, or cannot be helped."""
         while True:
-            statements = self._statements()
-            split = [self._heaviest_inline(tensor) for tensor in self._too_long(statements)]
+            self.statements = self._statements()
+            self.long = self._too_long(self.statements)
+            split = [self._heaviest_inline(tensor) for tensor in self.long]
             more = {operand for operand in split if operand is not None}
             if not more:
-                break
+                return
             self.stated |= more
-        self.long = self._too_long(statements)
+
+    def found(self) -> Block:
+        """The statements, with formulas where these say more than the code."""
+        statements = [self._with_formula(*one) for one in self.statements.items()]
         results = {name: self._text(tensor).source for name, tensor in self.roots.items()}
-        return Block(tuple(statements.values()), results, self.program, self.roots)
+        return Block(tuple(statements), results, self.program, self.roots)
+
+    def _with_formula(self, tensor: int, one: Statement | ForLoop) -> Statement | ForLoop:
+        if not isinstance(one, Statement):
+            return one
+        shown = self._hides_indices(tensor)
+        if not (shown or self.printer.explains):
+            return one
+        formula = self.formula(tensor)
+        fits = 0 < len(formula) <= WIDTH - self.indent - 2
+        return replace(one, formula=formula, shown=shown) if fits else one
 
     def _too_long(self, statements: Mapping[int, Statement | ForLoop]) -> list[int]:
         found: list[int] = []
@@ -266,12 +318,10 @@ class _Scheduler:
             name = names[tensor]
             self.texts[tensor] = Text(name)
             comment = self._comment(tensor)
-            formula = self._formula(tensor)
-            shown = self._hides_indices(tensor) and 0 < len(formula) <= WIDTH - self.indent - 2
             if name in (self.carries or {}).values():
                 typed = False  # it is declared before the loop
             statements[tensor] = Statement(
-                name, expression, formula, shown, comment, typed, self.indent, tensor
+                name, expression, "", False, comment, typed, self.indent, tensor
             )
         return statements
 
@@ -420,12 +470,19 @@ class _Scheduler:
         definition = self.program[tensor]
         if tensor in self.lists:
             return self._stacked(tensor, definition)
-        types = [self.program[operand].type for operand in definition.value.operands]
-        return self.printer.text(definition.value, definition.type, types, self._text)
+        operands = definition.value.operands
+        texts = {operand: self._text(operand) for operand in operands}
+        known = self.expressions.get(tensor)
+        if known is not None and known[0] == texts:
+            return known[1]
+        types = [self.program[operand].type for operand in operands]
+        text = self.printer.text(definition.value, definition.type, types, texts.__getitem__)
+        self.expressions[tensor] = texts, text
+        return text
 
     # --- formulas ---
 
-    def _formula(self, tensor: int) -> str:
+    def formula(self, tensor: int) -> str:
         """The statement in index notation."""
         value = self.program[tensor].value
         if not isinstance(value, Kernel):
@@ -455,7 +512,7 @@ class _Scheduler:
         fresh = iter(fresh)
         names = [known.get(index) or next(fresh) for index in range(len(value.sizes))]
 
-        def read(number: int) -> sp.Expr:
+        def read(number: int) -> str:
             access = value.accesses[number]
             inner = self.program[access.tensor].value
             at_indices = subscripts(access.indices, names)
@@ -464,10 +521,9 @@ class _Scheduler:
                 if access.tensor in self.lists and access.tensor not in self.texts:
                     name, _ = self.lists[access.tensor]
                 name = name.removeprefix("p.")
-                return sp.Symbol(at(name, at_indices))
+                return at(name, at_indices)
             bound = dict(zip(inner.output, at_indices, strict=True))
-            text = self._indexed_body(inner, bound, fresh)
-            return sp.Symbol(text)
+            return self._indexed_body(inner, bound, fresh)
 
         return body_text(value, read, names)
 
@@ -559,17 +615,19 @@ def part_name(owner: str, whole: Kernel, part: sp.Expr) -> str:
     return f"{owner}_{'product' if isinstance(part, sp.Mul) else type(part).__name__.lower()}"
 
 
-def _times_printed(value: object, position: int) -> int:
-    """How often an operand's text stands in the expression."""
+def _times_printed(value: Value) -> Sequence[int]:
+    """How often each operand's text stands in the expression."""
     if not isinstance(value, Kernel):
-        return 1
+        return [1] * len(value.operands)
     if is_contraction(value):
-        return 2 if value.body == slot(0) ** 2 else 1
-    count = 0
-    for part in sp.preorder_traversal(value.body):
-        if part == slot(position):
-            count += 1
-    return max(count, 1)
+        return [2] if value.body == slot(0) ** 2 else [1, 1]
+    return _occurrences(value.body, len(value.accesses))
+
+
+@lru_cache(maxsize=65536)
+def _occurrences(body: sp.Expr, slots: int) -> Sequence[int]:
+    found = Counter(part for part in sp.preorder_traversal(body) if part.is_Symbol)
+    return [max(found[slot(number)], 1) for number in range(slots)]
 
 
 def _is_transpose(value: object) -> bool:
@@ -588,4 +646,9 @@ def _operations(value: object) -> int:
         return 1
     if value.is_literal:
         return 0
-    return int(value.body.count_ops()) + (0 if value.elementwise else 1)
+    return _count(value.body) + (0 if value.elementwise else 1)
+
+
+@lru_cache(maxsize=65536)
+def _count(body: sp.Expr) -> int:
+    return int(body.count_ops())

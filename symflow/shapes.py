@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import sympy as sp
 
@@ -19,6 +20,7 @@ def unknown() -> sp.Expr:
     return Unknown("?", integer=True, positive=True)
 
 
+@lru_cache(maxsize=65536)
 def show(shape: Shape) -> str:
     """(n, 784), as Python writes a tuple."""
     inside = ", ".join("?" if isinstance(size, Unknown) else str(size) for size in shape)

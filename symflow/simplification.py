@@ -72,13 +72,12 @@ def simplify_forward(program: Program, rules: Rules = ALL_RULES) -> Program:
 
 def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     """What is done when no derivative is left to take."""
-    program = _walk(program, _without_stops)
-    program = tidied(_walk(program, _folded))
+    program = tidied(_walk(program, _folded_without_stops))
     program = sunk(in_bodies(program, partial(simplify, rules=rules)))
     program = _walk(program, _folded)
     program = _stabilised(program, "computed", rules)
     program = _inline(program)
-    program = _walk(program, _factored)
+    program = _walk(program, _with_factors_out)
     program = distributed(program, rules)
     program = _walk(program, _contracted)
     program = _walk(program, _folded)
@@ -110,18 +109,15 @@ def _rebuilt(program: Program, rebuild: Rebuild) -> Program:
     builder = Builder()
     moved: dict[int, int] = {}
     for tensor, definition in enumerate(program.definitions):
-        rebound = Definition(
-            definition.type,
-            definition.value.rebind(moved.__getitem__),
-            definition.label,
-            definition.origin,
-        )
+        rebound, value = definition, definition.value.rebind(moved.__getitem__)
+        if value is not definition.value:
+            rebound = Definition(definition.type, value, definition.label, definition.origin)
         if tensor in kept:
             moved[tensor] = builder.add(rebound.value, rebound.label, rebound.origin, alone=True)
             continue
         added = rebuild(builder, rebound)
         if added is None:
-            added = builder.add(rebound.value, rebound.label, rebound.origin)
+            added = builder.copy(program, definition, rebound.value, moved)
         else:
             builder.relabel(added, rebound.label, rebound.origin)
         moved[tensor] = added
@@ -155,11 +151,12 @@ def _folded(program: Builder, definition: Definition) -> int | None:
         if written is not None and not program.kept(access.tensor):
             replacements[slot(position)] = written
         accesses.append(access)
-    body = value.body.xreplace(replacements) if replacements else value.body
-    folded = kernel(value.output, value.sizes, canonical(body), accesses)
+    body = canonical(value.body.xreplace(replacements) if replacements else value.body)
+    unchanged = body is value.body and tuple(accesses) == value.accesses
+    folded = value if unchanged else kernel(value.output, value.sizes, body, accesses)
     if folded.is_index_map and _unchanged(program, folded):
         return folded.accesses[0].tensor
-    return program.add(folded, definition.label, definition.origin)
+    return None if unchanged else program.add(folded, definition.label, definition.origin)
 
 
 def _written_out(value: Value) -> sp.Expr | None:
@@ -188,10 +185,10 @@ def _unchanged(program: Builder, value: Kernel) -> bool:
     return access.indices == value.output and not program.kept(access.tensor)
 
 
-def _without_stops(program: Builder, definition: Definition) -> int | None:
+def _folded_without_stops(program: Builder, definition: Definition) -> int | None:
     """When all derivatives are taken, nothing has to be stopped."""
     value = definition.value
-    return value.source if isinstance(value, StopGradient) else None
+    return value.source if isinstance(value, StopGradient) else _folded(program, definition)
 
 
 # --- inline ----------------------------------------------------------------------------------
@@ -283,17 +280,10 @@ def _occurrences(body: sp.Expr, symbol: sp.Symbol) -> int:
 # --- factor ----------------------------------------------------------------------------------
 
 
-def _factored(program: Builder, definition: Definition) -> int | None:
+def _factored(value: Kernel) -> Kernel:
     """common factor: x / n - y / n → (x - y) / n, where that costs less."""
-    value = definition.value
-    if not isinstance(value, Kernel) or not value.body.has(sp.Add) or value.reduction != "sum":
-        return None
     body = _common_factors(value.body)
-    if body == value.body:
-        return None
-    return program.add(
-        kernel(value.output, value.sizes, body, value.accesses), definition.label, definition.origin
-    )
+    return value if body == value.body else kernel(value.output, value.sizes, body, value.accesses)
 
 
 @lru_cache(maxsize=65536)
@@ -319,6 +309,15 @@ def _common_factors(body: sp.Expr) -> sp.Expr:
 
 
 # --- contract --------------------------------------------------------------------------------
+
+
+def _with_factors_out(program: Builder, definition: Definition) -> int | None:
+    value = definition.value
+    if not isinstance(value, Kernel) or value.reduction != "sum":
+        return None
+    factored = _factored(value)
+    unchanged = factored is value
+    return None if unchanged else program.add(factored, definition.label, definition.origin)
 
 
 def _contracted(program: Builder, definition: Definition) -> int | None:

@@ -53,7 +53,7 @@ RESERVED = frozenset(
 class Statement:
     """One line of a generated function, with what a reader wants to know beside it.
 
-    formula  the same in index notation, "" where there is none
+    formula  the same in index notation, where it is shown
     shown    whether it says more than the NumPy expression, which hides indices
     tensor   which one of the program it computes
     """
@@ -282,17 +282,21 @@ class Names:
 
     def __init__(self, taken: Iterable[str]) -> None:
         self.taken = set(taken)
+        self._given: dict[str, int] = {}  # how often each was asked for
 
     def give(self, wanted: str) -> str:
-        name, count = wanted, 1
-        if name in RESERVED:
-            name = wanted = f"{name}_"
+        if wanted in RESERVED:
+            wanted = f"{wanted}_"
+        count = self._given.get(wanted, 0) + 1
+        name = wanted if count == 1 else f"{wanted}_{count}"
         while name in self.taken:
             count += 1
             name = f"{wanted}_{count}"
+        self._given[wanted] = count
         self.taken.add(name)
         return name
 
     def give_in_step(self, wanted: str) -> str:
         """A name within one step of a loop: `x_t` where `x` is all steps."""
-        return self.give(f"{wanted}_t" if wanted in self.taken | RESERVED else wanted)
+        taken = wanted in self.taken or wanted in RESERVED
+        return self.give(f"{wanted}_t" if taken else wanted)

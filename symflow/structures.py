@@ -6,6 +6,7 @@ Each takes a kernel and gives what computes it better, or None.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
@@ -114,21 +115,38 @@ def variance(program: Builder, value: Kernel) -> Restructured | None:
     if not means or not isinstance(value.body, sp.Add):
         return None
     value = read_through(program, value)
-    for term in value.body.args if isinstance(value.body, sp.Add) else ():
+    for one in _squares_and_means(value.body, len(value.accesses)):
+        centred = _centred(program, value.accesses[one.square], value.accesses[one.mean])
+        if centred is not None:
+            accesses = [*value.accesses, Access(centred, value.accesses[one.mean].indices)]
+            body = one.rest + one.factor * slot(len(accesses) - 1)
+            after = kernel(value.output, value.sizes, body, accesses)
+            return Restructured("variance", value, after)
+    return None
+
+
+@dataclass(frozen=True)
+class _SquareAndMean:
+    """A body as  factor · (square - mean²) + rest; square and mean are slots."""
+
+    square: int
+    mean: int
+    factor: sp.Expr
+    rest: sp.Expr
+
+
+@lru_cache(maxsize=65536)
+def _squares_and_means(body: sp.Expr, slots: int) -> tuple[_SquareAndMean, ...]:
+    found: list[_SquareAndMean] = []
+    for term in body.args if isinstance(body, sp.Add) else ():
         for square in slots_of(term):
             factor = term / slot(square)
-            for mean in range(len(value.accesses)):
+            for mean in range(slots):
                 subtracted = -factor * slot(mean) ** 2
-                if slots_of(factor) or mean == square or subtracted not in value.body.args:
-                    continue
-                centred = _centred(program, value.accesses[square], value.accesses[mean])
-                if centred is not None:
-                    rest = value.body - term - subtracted
-                    accesses = [*value.accesses, Access(centred, value.accesses[mean].indices)]
-                    body = rest + factor * slot(len(accesses) - 1)
-                    after = kernel(value.output, value.sizes, body, accesses)
-                    return Restructured("variance", value, after)
-    return None
+                if not slots_of(factor) and mean != square and subtracted in body.args:
+                    rest = body - term - subtracted
+                    found.append(_SquareAndMean(square, mean, factor, rest))
+    return tuple(found)
 
 
 def _centred(program: Builder, square: Access, mean: Access) -> int | None:

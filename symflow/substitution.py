@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import sympy as sp
 
 from symflow.elementwise import canonical
@@ -17,12 +19,26 @@ def composed(source: Kernel, inner: Access, indices: Indices) -> Access:
 
 def substituted(program: Builder, value: Kernel, positions: list[int]) -> Kernel:
     """The kernel with some operands, elementwise kernels themselves, replaced by their bodies."""
+    sources: list[tuple[int, Kernel]] = []
+    for position in positions:
+        source = program[value.accesses[position].tensor].value
+        assert isinstance(source, Kernel)
+        sources.append((position, source))
+    read = {*value.operands, *(one for _, source in sources for one in source.operands)}
+    tensors = sorted(read)
+    ranks = {tensor: rank for rank, tensor in enumerate(tensors)}
+    form = value.rebind(ranks.__getitem__)
+    forms = tuple((position, source.rebind(ranks.__getitem__)) for position, source in sources)
+    return _joined(form, forms).rebind(tensors.__getitem__)
+
+
+@lru_cache(maxsize=65536)
+def _joined(value: Kernel, sources: tuple[tuple[int, Kernel], ...]) -> Kernel:
+    """A kernel with sources in place of some operands; kernels of one form are joined once."""
     accesses = list(value.accesses)
     replacements: dict[sp.Symbol, sp.Expr] = {}
-    for position in positions:
+    for position, source in sources:
         access = value.accesses[position]
-        source = program[access.tensor].value
-        assert isinstance(source, Kernel)
         inner: dict[sp.Symbol, sp.Expr] = {}
         for at, read in enumerate(source.accesses):
             inner[slot(at)] = slot(len(accesses))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 from sympy.printing.str import StrPrinter
@@ -81,6 +82,7 @@ def aligned(text: Text, target: Indices) -> Text:
     return text.indexed(["None" if index is None else ":" for index in axes], axes)
 
 
+@lru_cache(maxsize=65536)
 def size_text(size: sp.Expr) -> str:
     """A size as Python integer arithmetic."""
     if isinstance(size, sp.ceiling):
