@@ -106,35 +106,56 @@ def probability(parameters: Parameters, pixels: ArrayLike) -> Array:
 # --- gradients -----------------------------------------------------------------------------------
 
 
-def loss(parameters: Parameters, pixels: ArrayLike, digit: ArrayLike) -> float:
-    """The loss, a scalar: what training makes small."""
+def loss(parameters: Parameters, pixels: ArrayLike, digit: ArrayLike, *, threads: int = 1) -> float:
+    """The loss, a scalar: what training makes small.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     pixels, digit = _checked_inputs(p[0].dtype, pixels=pixels, digit=digit)
-    works = _borrowed(1, pixels.shape[0], p[0].dtype)
+    works = _borrowed(threads, min(pixels.shape[0], BLOCK), p[0].dtype)
     value, _ = _evaluate(works, p, pixels, digit, False)
     _give_back(works)
     return value
 
 
-def gradients(parameters: Parameters, pixels: ArrayLike, digit: ArrayLike) -> Parameters:
-    """The exact derivative of the loss by every parameter."""
+def gradients(
+    parameters: Parameters,
+    pixels: ArrayLike,
+    digit: ArrayLike,
+    *,
+    threads: int = 1,
+) -> Parameters:
+    """The exact derivative of the loss by every parameter.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     pixels, digit = _checked_inputs(p[0].dtype, pixels=pixels, digit=digit)
-    return _loss_and_gradients(p, pixels, digit)[1]
+    return _loss_and_gradients(threads, p, pixels, digit)[1]
 
 
 def loss_and_gradients(
-    parameters: Parameters, pixels: ArrayLike, digit: ArrayLike
+    parameters: Parameters,
+    pixels: ArrayLike,
+    digit: ArrayLike,
+    *,
+    threads: int = 1,
 ) -> tuple[float, Parameters]:
-    """The loss, and its exact derivative by every parameter."""
+    """The loss, and its exact derivative by every parameter.
+
+    threads  that work on blocks of rows side by side; their sums are added in order
+    """
     p = _checked_parameters(parameters)
     pixels, digit = _checked_inputs(p[0].dtype, pixels=pixels, digit=digit)
-    return _loss_and_gradients(p, pixels, digit)
+    return _loss_and_gradients(threads, p, pixels, digit)
 
 
-def _loss_and_gradients(p: Parameters, pixels: Array, digit: Array) -> tuple[float, Parameters]:
+def _loss_and_gradients(
+    threads: int, p: Parameters, pixels: Array, digit: Array
+) -> tuple[float, Parameters]:
     """The loss and its gradient, in arrays of their own."""
-    works = _borrowed(1, pixels.shape[0], p[0].dtype)
+    works = _borrowed(threads, min(pixels.shape[0], BLOCK), p[0].dtype)
     value, d = _evaluate(works, p, pixels, digit, True)
     d = Parameters(*(np.array(one) for one in d))
     _give_back(works)
@@ -143,9 +164,11 @@ def _loss_and_gradients(p: Parameters, pixels: Array, digit: Array) -> tuple[flo
 
 # --- workspace -----------------------------------------------------------------------------------
 
+BLOCK = 128  # rows at a time: what they need stays in the cache
+
 
 class _Workspace:
-    """Buffers, written again and again; never used by two threads at once."""
+    """Buffers for a block of rows, written again and again; never used by two threads at once."""
 
     def __init__(self, n: int, dtype: Any) -> None:
         self.key = (n, dtype)
@@ -167,6 +190,15 @@ class _Workspace:
         self.pooled_ties: Array = np.empty((2, 2, n, 4, 4, 16), dtype)
         self.d_features_sum_part: Array = np.empty((n, 8, 8, 16), bool)
         self.d_b1: Array = np.empty((16,), dtype)
+        self.rest: _Workspace | None = None
+
+    def of(self, n: int) -> _Workspace:
+        """A workspace for so many rows: this one, or the one for the last block."""
+        if n == self.key[0]:
+            return self
+        if self.rest is None or self.rest.key[0] != n:
+            self.rest = _Workspace(n, self.dtype)
+        return self.rest
 
 
 _idle: dict[Any, list[_Workspace]] = {}  # workspaces that no call uses now
@@ -192,11 +224,46 @@ def _give_back(works: Sequence[_Workspace]) -> None:
     _idle.setdefault(works[0].key, []).extend(works)
 
 
-def _evaluate(
-    works: Sequence[_Workspace], p: Parameters, pixels: Array, digit: Array, gradients: bool
-) -> tuple[float, Any]:
-    """The loss and, unless only that is wanted, its gradient, in the workspace."""
-    work = works[0]
+def _summed(
+    works: Sequence[_Workspace], n: int, block: Callable[[_Workspace, slice], Sequence[Any]]
+) -> Sequence[Any]:
+    """The sums of all blocks, added in the order of the rows; each workspace has a thread."""
+    blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    share = -(-len(blocks) // len(works))
+
+    def added(number: int) -> list[Any]:
+        sums: list[Any] = []
+        for rows in blocks[number * share : (number + 1) * share]:
+            part = block(works[number].of(rows.stop - rows.start), rows)
+            if not sums:
+                sums = [np.array(one) for one in part]
+            else:
+                for whole, one in zip(sums, part, strict=True):
+                    np.add(whole, one, whole)
+        return sums
+
+    if len(works) == 1:
+        return added(0)
+    from concurrent.futures import ThreadPoolExecutor  # slow to import
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        first, *others = (sums for sums in pool.map(added, range(len(works))) if sums)
+    for other in others:
+        for whole, one in zip(first, other, strict=True):
+            np.add(whole, one, whole)
+    return first
+
+
+def _block(
+    work: _Workspace,
+    p: Parameters,
+    pixels: Array,
+    digit: Array,
+    filters_matrix: Any,
+    total_n: int,
+    gradients: bool,
+) -> Sequence[Any]:
+    """What a block of rows adds to the sums: those of the loss, then those of its gradient."""
     n = pixels.shape[0]
     # features_padded: (n, 10, 10, 1)  digits_cnn.py:13
     features_padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -204,10 +271,8 @@ def _evaluate(
     features_windows = _windows(features_padded, (3, 3), axes=(1, 2), at=3)
     # features_windows_matrix: (64*n, 9)  digits_cnn.py:13
     features_windows_matrix = np.reshape(features_windows, (64 * n, 9))
-    # features_convolution_matrix: (64*n, 16)  digits_cnn.py:13
-    features_convolution_matrix = features_windows_matrix @ np.reshape(p.filters, (9, 16))
     # features_convolution: (n, 8, 8, 16)  digits_cnn.py:13
-    features_convolution = np.reshape(features_convolution_matrix, (n, 8, 8, 16))
+    features_convolution = np.reshape(features_windows_matrix @ filters_matrix, (n, 8, 8, 16))
     # features[i, j, k, l] = relu(b1[l] + features_convolution[i, j, k, l])
     # (n, 8, 8, 16)  digits_cnn.py:13
     features = np.add(features_convolution, p.b1, work.features)
@@ -249,14 +314,14 @@ def _evaluate(
     cross_entropy_sum = np.einsum('ij,ij->i', cross_entropy_one_hot, cross_entropy_sum_difference)
     # cross_entropy[i] = -cross_entropy_sum[i]  (n,)  digits_cnn.py:18
     cross_entropy = np.negative(cross_entropy_sum, work.cross_entropy)
-    # loss = (Σ_i cross_entropy[i]) / n  scalar  digits_cnn.py:19
-    loss = work.ones_n.dot(cross_entropy) / n
+    # loss_2 = Σ_i cross_entropy[i]  scalar  digits_cnn.py:19
+    loss_2 = work.ones_n.dot(cross_entropy)
     if not gradients:
-        return float(loss), None
-    # d_cross_entropy_log_softmax[i, j] = -cross_entropy_one_hot[i, j] / n
+        return (loss_2,)
+    # d_cross_entropy_log_softmax[i, j] = -cross_entropy_one_hot[i, j] / total_n
     # (n, 10)  digits_cnn.py:18
     d_cross_entropy_log_softmax = np.multiply(
-        -1.0 / n, cross_entropy_one_hot, cross_entropy_one_hot
+        -1.0 / total_n, cross_entropy_one_hot, cross_entropy_one_hot
     )
     # d_cross_entropy_log[i, 0] = -(Σ_j d_cross_entropy_log_softmax[i, j])  (n, 1)  digits_cnn.py:18
     d_cross_entropy_log = d_cross_entropy_log_softmax.dot(
@@ -293,6 +358,33 @@ def _evaluate(
     d_b1 = np.add.reduce(d_features_sum, axis=(0, 1, 2), out=work.d_b1)
     # d_filters_matrix: (9, 16)  digits_cnn.py:8
     d_filters_matrix = features_windows_matrix.T @ np.reshape(d_features_sum, (64 * n, 16))
+    return loss_2, d_b2, d_w2, d_b1, d_filters_matrix
+
+
+def _evaluate(
+    works: Sequence[_Workspace], p: Parameters, pixels: Array, digit: Array, gradients: bool
+) -> tuple[float, Any]:
+    """The loss and, unless only that is wanted, its gradient, in the workspace."""
+    work = works[0]
+    total_n = pixels.shape[0]
+    # filters_matrix: (9, 16)  digits_cnn.py:13
+    filters_matrix = np.reshape(p.filters, (9, 16))
+    if total_n <= BLOCK:
+        sums = _block(work, p, pixels, digit, filters_matrix, total_n, gradients)
+    else:
+        sums = _summed(
+            works,
+            total_n,
+            lambda work, rows: _block(
+                work, p, pixels[rows], digit[rows], filters_matrix, total_n, gradients
+            ),
+        )
+    loss_2, *rest = sums
+    # loss = loss_2 / total_n  scalar  digits_cnn.py:19
+    loss = loss_2 / total_n
+    if not gradients:
+        return float(loss), None
+    d_b2, d_w2, d_b1, d_filters_matrix = rest
     # d_filters: (3, 3, 1, 16)  digits_cnn.py:8
     d_filters = np.reshape(d_filters_matrix, (3, 3, 1, 16))
     return float(loss), Parameters(filters=d_filters, b1=d_b1, w2=d_w2, b2=d_b2)
@@ -311,6 +403,7 @@ def train(
     tolerance: float = 0.0,
     batch_size: int | None = None,
     seed: int = 0,
+    threads: int = 1,
     on_step: Callable[[int, float, Parameters], bool | None] | None = None,
 ) -> TrainingResult:
     """Adam, from the given parameters.
@@ -334,7 +427,7 @@ def train(
     v_of = Parameters(*(np.full_like(value, 0.0) for value in p))
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
-    works = _borrowed(1, batch_size or n, p[0].dtype)
+    works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
     losses: list[float] = []
     batch = (pixels, digit)
     for step in range(steps):

@@ -185,11 +185,12 @@ class _Emitter:
     def source(self) -> Source:
         functions = tuple(self._exported(name, node) for name, node in self.model.exports.items())
         has_loss = self.model.loss is not None
-        gradients = self._gradient_functions() if has_loss else ()
         training = self._loop() if self.model.training is not None else None
         scalars = self._scalars(training)
         if scalars is not None:
             gradients = scalars.gradients
+        else:
+            gradients = self._gradient_functions() if has_loss else ()
         takes_arrays = bool(self.arguments)
         module = Module(
             summary="\n".join(

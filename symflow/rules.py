@@ -871,6 +871,12 @@ def applicable(kinds: frozenset[str], phase: Phase | None) -> tuple[Rule, ...]:
 
 
 @cache
+def of_sums(rule: Rule) -> bool:
+    """Whether a rule finds sums only; in a kernel without one, what it reads has been looked at."""
+    return all(isinstance(left, sp.Add) for left in _lefts(rule))
+
+
+@cache
 def _needs(rule: Rule) -> tuple[frozenset[str], ...]:
     """The functions without which a rule finds nothing, for each of its left sides."""
     return tuple(

@@ -55,7 +55,7 @@ from symflow.stabilisation import ALL_RULES, Rewrite, Rules, Stabiliser
 from symflow.substitution import composed, substituted
 from symflow.views import StopGradient
 
-LARGEST_BODY = 60
+LARGEST_BODY = 16
 """Operations in one body beyond which nothing more is inlined: SymPy walks trees, not graphs."""
 
 Rebuild = Callable[[Builder, Definition], "int | None"]

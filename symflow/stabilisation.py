@@ -15,7 +15,16 @@ from symflow.errors import Location
 from symflow.guards import guarded
 from symflow.notation import at, letters, plain_text, subscripts
 from symflow.program import Builder, Definition, Kernel, kernel, slot, slots_of
-from symflow.rules import NAMES, Phase, Step, applicable, described, kinds_of, rewritten
+from symflow.rules import (
+    NAMES,
+    Phase,
+    Step,
+    applicable,
+    described,
+    kinds_of,
+    of_sums,
+    rewritten,
+)
 from symflow.structures import (
     Restructured,
     log_of_determinant,
@@ -125,7 +134,8 @@ class Stabiliser:
         kinds = self._reachable(program, value, depth)
         merges = self.phase == "written" and self._on("exp-product") and "exp" in kinds
         merges = merges and value.body.has(sp.Mul, sp.log)
-        if not merges and not applicable(kinds, self.phase):
+        rules = applicable(kinds, self.phase)
+        if not merges and not any(not of_sums(rule) or value.body.has(sp.Add) for rule in rules):
             return value, value.body, (), False
         wide = [value]
         while len(wide) <= depth and (wider := read_through(program, wide[-1], 1)) != wide[-1]:
