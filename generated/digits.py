@@ -155,6 +155,7 @@ def _loss_and_gradients(
 # --- workspace -----------------------------------------------------------------------------------
 
 BLOCK = 512  # rows at a time: what they need stays in the cache
+KEPT = 1597830  # rows of which training keeps what no parameter changes
 
 
 class _Workspace:
@@ -164,15 +165,14 @@ class _Workspace:
         self.key = (n, dtype)
         self.dtype = dtype
         self.ones_10_1: Array = np.ones((10, 1), dtype)
+        self.ones_10: Array = np.ones((10,), dtype)
         self.ones_n: Array = np.ones((n,), dtype)
         self.hidden: Array = np.empty((n, 32), dtype)
         self.logits: Array = np.empty((n, 10), dtype, "F")
         self.probability_shifted_part: Array = np.empty((n, 1), dtype)
         self.probability_exp: Array = np.empty((n, 10), dtype, "F")
-        self.cross_entropy_one_hot_part: Array = np.empty((n, 10), bool)
-        self.cross_entropy_one_hot: Array = np.empty((n, 10), dtype, "F")
         self.cross_entropy_sum_difference_part: Array = np.empty((n, 1), dtype)
-        self.cross_entropy: Array = np.empty((n,), dtype)
+        self.cross_entropy_sum: Array = np.empty((n,), dtype)
         self.d_b2: Array = np.empty((10,), dtype)
         self.d_w2: Array = np.empty((32, 10), dtype)
         self.d_hidden_sum: Array = np.empty((n, 32), dtype)
@@ -213,11 +213,15 @@ def _give_back(works: Sequence[_Workspace]) -> None:
     _idle.setdefault(works[0].key, []).extend(works)
 
 
+def _blocks(n: int) -> list[slice]:
+    return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+
+
 def _summed(
     works: Sequence[_Workspace], n: int, block: Callable[[_Workspace, slice], Sequence[Any]]
 ) -> Sequence[Any]:
     """The sums of all blocks, added in the order of the rows; each workspace has a thread."""
-    blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    blocks = _blocks(n)
     share = -(-len(blocks) // len(works))
 
     def added(number: int) -> list[Any]:
@@ -243,8 +247,24 @@ def _summed(
     return first
 
 
+def _fixed(work: _Workspace, pixels: Array, digit: Array, total_n: int) -> tuple[Any, ...]:
+    """What no parameter changes, of a block of rows."""
+    dtype = work.dtype
+    cross_entropy_one_hot = (digit[:, None] == np.arange(10)).astype(dtype)  # (n, 10)  digits.py:17
+    d_cross_entropy_log_softmax = -1.0 / total_n * cross_entropy_one_hot  # (n, 10)  digits.py:17
+    # d_cross_entropy_log[i, 0] = -(Σ_j d_cross_entropy_log_softmax[i, j])  (n, 1)  digits.py:17
+    d_cross_entropy_log = -np.sum(d_cross_entropy_log_softmax, axis=1, keepdims=True)
+    return cross_entropy_one_hot, d_cross_entropy_log_softmax, d_cross_entropy_log
+
+
 def _block(
-    work: _Workspace, p: Parameters, pixels: Array, digit: Array, total_n: int, gradients: bool
+    work: _Workspace,
+    p: Parameters,
+    pixels: Array,
+    cross_entropy_one_hot: Any,
+    d_cross_entropy_log_softmax: Any,
+    d_cross_entropy_log: Any,
+    gradients: bool,
 ) -> Sequence[Any]:
     """What a block of rows adds to the sums: those of the loss, then those of its gradient."""
     # hidden[i, j] = relu(Σ_k pixels[i, k]·w1[k, j] + b1[j])  (n, 32)  digits.py:13
@@ -264,11 +284,6 @@ def _block(
     probability_exp = np.exp(probability_shifted, work.probability_exp)
     # probability_total[i, 0] = Σ_j probability_exp[i, j]  (n, 1)  digits.py:15
     probability_total = probability_exp.dot(work.ones_10_1, work.probability_shifted_part)
-    # cross_entropy_one_hot[i, j] = (digit[i] == np.arange(10)[j])  (n, 10)  digits.py:17
-    cross_entropy_one_hot_part = np.equal(
-        digit[:, None], np.arange(10), work.cross_entropy_one_hot_part
-    )
-    cross_entropy_one_hot = np.multiply(cross_entropy_one_hot_part, 1.0, work.cross_entropy_one_hot)
     # cross_entropy_sum_difference[i, j] = probability_shifted[i, j] - log(probability_total[i, 0])
     # (n, 10)  digits.py:17
     cross_entropy_sum_difference_part = np.log(
@@ -279,29 +294,22 @@ def _block(
     )
     # cross_entropy_sum[i] = Σ_j cross_entropy_one_hot[i, j]·cross_entropy_sum_difference[i, j]
     # (n,)  digits.py:17
-    cross_entropy_sum = np.einsum('ij,ij->i', cross_entropy_one_hot, cross_entropy_sum_difference)
+    cross_entropy_sum_part = np.multiply(
+        cross_entropy_one_hot, cross_entropy_sum_difference, cross_entropy_sum_difference
+    )
+    cross_entropy_sum = cross_entropy_sum_part.dot(work.ones_10, work.cross_entropy_sum)
     # cross_entropy[i] = -cross_entropy_sum[i]  (n,)  digits.py:17
-    cross_entropy = np.negative(cross_entropy_sum, work.cross_entropy)
+    cross_entropy = np.negative(cross_entropy_sum, cross_entropy_sum)
     # loss_2 = Σ_i cross_entropy[i]  scalar  digits.py:18
     loss_2 = work.ones_n.dot(cross_entropy)
     if not gradients:
         return (loss_2,)
-    # d_cross_entropy_log_softmax[i, j] = -cross_entropy_one_hot[i, j] / total_n
-    # (n, 10)  digits.py:17
-    d_cross_entropy_log_softmax = np.multiply(
-        -1.0 / total_n, cross_entropy_one_hot, cross_entropy_one_hot
-    )
-    # d_cross_entropy_log[i, 0] = -(Σ_j d_cross_entropy_log_softmax[i, j])  (n, 1)  digits.py:17
-    d_cross_entropy_log = d_cross_entropy_log_softmax.dot(
-        work.ones_10_1, work.cross_entropy_sum_difference_part
-    )
-    np.negative(d_cross_entropy_log, d_cross_entropy_log)
     # d_logits_product: (n, 10)  digits.py:14
-    d_logits_product_part = np.divide(d_cross_entropy_log, probability_total, d_cross_entropy_log)
+    d_logits_product_part = np.divide(d_cross_entropy_log, probability_total, probability_total)
     d_logits_product = np.multiply(d_logits_product_part, probability_exp, probability_exp)
     # d_logits[i, j] = d_cross_entropy_log_softmax[i, j] + d_logits_product[i, j]
     # (n, 10)  digits.py:14
-    d_logits = np.add(d_cross_entropy_log_softmax, d_logits_product, d_cross_entropy_log_softmax)
+    d_logits = np.add(d_cross_entropy_log_softmax, d_logits_product, d_logits_product)
     # d_b2[i] = Σ_j d_logits[j, i]  (10,)  digits.py:11
     d_b2 = work.ones_n.dot(d_logits, work.d_b2)
     # d_w2[i, j] = Σ_k hidden[k, i]·d_logits[k, j]  (32, 10)  digits.py:10
@@ -318,18 +326,38 @@ def _block(
 
 
 def _evaluate(
-    works: Sequence[_Workspace], p: Parameters, pixels: Array, digit: Array, gradients: bool
+    works: Sequence[_Workspace],
+    p: Parameters,
+    pixels: Array,
+    digit: Array,
+    gradients: bool,
+    fixed: Sequence[Sequence[Any]] | None = None,
 ) -> tuple[float, Any]:
     """The loss and, unless only that is wanted, its gradient, in the workspace."""
     work = works[0]
     total_n = pixels.shape[0]
     if total_n <= BLOCK:
-        sums = _block(work, p, pixels, digit, total_n, gradients)
+        cross_entropy_one_hot, d_cross_entropy_log_softmax, d_cross_entropy_log = _fixed(work, pixels, digit, total_n) if fixed is None else fixed[0]
+        sums = _block(
+            work,
+            p,
+            pixels,
+            cross_entropy_one_hot,
+            d_cross_entropy_log_softmax,
+            d_cross_entropy_log,
+            gradients,
+        )
     else:
         sums = _summed(
             works,
             total_n,
-            lambda work, rows: _block(work, p, pixels[rows], digit[rows], total_n, gradients),
+            lambda work, rows: _block(
+                work,
+                p,
+                pixels[rows],
+                *(_fixed(work, pixels[rows], digit[rows], total_n) if fixed is None else fixed[rows.start // BLOCK]),
+                gradients,
+            ),
         )
     loss_2, *rest = sums
     # loss = loss_2 / total_n  scalar  digits.py:18
@@ -375,6 +403,9 @@ def train(
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
+    fixed: Sequence[Sequence[Any]] | None = None
+    if batches is None and n <= KEPT:
+        fixed = [_fixed(work, pixels[rows], digit[rows], total_n) for rows in _blocks(n)]
     p = Parameters(*(np.array(one) for one in p))  # moved in place
     losses: list[float] = []
     batch = (pixels, digit)
@@ -382,7 +413,7 @@ def train(
         if batches is not None:
             rows = next(batches)
             batch = (pixels[rows], digit[rows])
-        value, d = _evaluate(works, p, *batch, True)
+        value, d = _evaluate(works, p, *batch, True, fixed)
         losses.append(value)
         if not math.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")

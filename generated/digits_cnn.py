@@ -165,6 +165,7 @@ def _loss_and_gradients(
 # --- workspace -----------------------------------------------------------------------------------
 
 BLOCK = 128  # rows at a time: what they need stays in the cache
+KEPT = 56205  # rows of which training keeps what no parameter changes
 
 
 class _Workspace:
@@ -174,16 +175,15 @@ class _Workspace:
         self.key = (n, dtype)
         self.dtype = dtype
         self.ones_10_1: Array = np.ones((10, 1), dtype)
+        self.ones_10: Array = np.ones((10,), dtype)
         self.ones_n: Array = np.ones((n,), dtype)
         self.features: Array = np.empty((n, 8, 8, 16), dtype)
         self.pooled: Array = np.empty((n, 4, 4, 16), dtype)
         self.logits: Array = np.empty((n, 10), dtype, "F")
         self.probability_shifted_part: Array = np.empty((n, 1), dtype)
         self.probability_exp: Array = np.empty((n, 10), dtype, "F")
-        self.cross_entropy_one_hot_part: Array = np.empty((n, 10), bool)
-        self.cross_entropy_one_hot: Array = np.empty((n, 10), dtype, "F")
         self.cross_entropy_sum_difference_part: Array = np.empty((n, 1), dtype)
-        self.cross_entropy: Array = np.empty((n,), dtype)
+        self.cross_entropy_sum: Array = np.empty((n,), dtype)
         self.d_b2: Array = np.empty((10,), dtype)
         self.d_w2: Array = np.empty((256, 10), dtype)
         self.pooled_ties_part: Array = np.empty((2, 2, n, 4, 4, 16), bool)
@@ -224,11 +224,15 @@ def _give_back(works: Sequence[_Workspace]) -> None:
     _idle.setdefault(works[0].key, []).extend(works)
 
 
+def _blocks(n: int) -> list[slice]:
+    return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+
+
 def _summed(
     works: Sequence[_Workspace], n: int, block: Callable[[_Workspace, slice], Sequence[Any]]
 ) -> Sequence[Any]:
     """The sums of all blocks, added in the order of the rows; each workspace has a thread."""
-    blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    blocks = _blocks(n)
     share = -(-len(blocks) // len(works))
 
     def added(number: int) -> list[Any]:
@@ -254,23 +258,44 @@ def _summed(
     return first
 
 
+def _fixed(work: _Workspace, pixels: Array, digit: Array, total_n: int) -> tuple[Any, ...]:
+    """What no parameter changes, of a block of rows."""
+    n = pixels.shape[0]
+    dtype = work.dtype
+    # (n, 10, 10, 1)  digits_cnn.py:13
+    features_padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    # (n, 8, 8, 3, 3, 1)  digits_cnn.py:13
+    features_windows = _windows(features_padded, (3, 3), axes=(1, 2), at=3)
+    # (64*n, 9)  digits_cnn.py:13
+    features_windows_matrix = np.reshape(features_windows, (64 * n, 9))
+    # (n, 10)  digits_cnn.py:18
+    cross_entropy_one_hot = (digit[:, None] == np.arange(10)).astype(dtype)
+    # (n, 10)  digits_cnn.py:18
+    d_cross_entropy_log_softmax = -1.0 / total_n * cross_entropy_one_hot
+    # d_cross_entropy_log[i, 0] = -(Σ_j d_cross_entropy_log_softmax[i, j])
+    # (n, 1)  digits_cnn.py:18
+    d_cross_entropy_log = -np.sum(d_cross_entropy_log_softmax, axis=1, keepdims=True)
+    return (
+        features_windows_matrix,
+        cross_entropy_one_hot,
+        d_cross_entropy_log_softmax,
+        d_cross_entropy_log,
+    )
+
+
 def _block(
     work: _Workspace,
     p: Parameters,
     pixels: Array,
-    digit: Array,
     filters_matrix: Any,
-    total_n: int,
+    features_windows_matrix: Any,
+    cross_entropy_one_hot: Any,
+    d_cross_entropy_log_softmax: Any,
+    d_cross_entropy_log: Any,
     gradients: bool,
 ) -> Sequence[Any]:
     """What a block of rows adds to the sums: those of the loss, then those of its gradient."""
     n = pixels.shape[0]
-    # features_padded: (n, 10, 10, 1)  digits_cnn.py:13
-    features_padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    # features_windows: (n, 8, 8, 3, 3, 1)  digits_cnn.py:13
-    features_windows = _windows(features_padded, (3, 3), axes=(1, 2), at=3)
-    # features_windows_matrix: (64*n, 9)  digits_cnn.py:13
-    features_windows_matrix = np.reshape(features_windows, (64 * n, 9))
     # features_convolution: (n, 8, 8, 16)  digits_cnn.py:13
     features_convolution = np.reshape(features_windows_matrix @ filters_matrix, (n, 8, 8, 16))
     # features[i, j, k, l] = relu(b1[l] + features_convolution[i, j, k, l])
@@ -296,11 +321,6 @@ def _block(
     probability_exp = np.exp(probability_shifted, work.probability_exp)
     # probability_total[i, 0] = Σ_j probability_exp[i, j]  (n, 1)  digits_cnn.py:16
     probability_total = probability_exp.dot(work.ones_10_1, work.probability_shifted_part)
-    # cross_entropy_one_hot[i, j] = (digit[i] == np.arange(10)[j])  (n, 10)  digits_cnn.py:18
-    cross_entropy_one_hot_part = np.equal(
-        digit[:, None], np.arange(10), work.cross_entropy_one_hot_part
-    )
-    cross_entropy_one_hot = np.multiply(cross_entropy_one_hot_part, 1.0, work.cross_entropy_one_hot)
     # cross_entropy_sum_difference[i, j] = probability_shifted[i, j] - log(probability_total[i, 0])
     # (n, 10)  digits_cnn.py:18
     cross_entropy_sum_difference_part = np.log(
@@ -311,29 +331,22 @@ def _block(
     )
     # cross_entropy_sum[i] = Σ_j cross_entropy_one_hot[i, j]·cross_entropy_sum_difference[i, j]
     # (n,)  digits_cnn.py:18
-    cross_entropy_sum = np.einsum('ij,ij->i', cross_entropy_one_hot, cross_entropy_sum_difference)
+    cross_entropy_sum_part = np.multiply(
+        cross_entropy_one_hot, cross_entropy_sum_difference, cross_entropy_sum_difference
+    )
+    cross_entropy_sum = cross_entropy_sum_part.dot(work.ones_10, work.cross_entropy_sum)
     # cross_entropy[i] = -cross_entropy_sum[i]  (n,)  digits_cnn.py:18
-    cross_entropy = np.negative(cross_entropy_sum, work.cross_entropy)
+    cross_entropy = np.negative(cross_entropy_sum, cross_entropy_sum)
     # loss_2 = Σ_i cross_entropy[i]  scalar  digits_cnn.py:19
     loss_2 = work.ones_n.dot(cross_entropy)
     if not gradients:
         return (loss_2,)
-    # d_cross_entropy_log_softmax[i, j] = -cross_entropy_one_hot[i, j] / total_n
-    # (n, 10)  digits_cnn.py:18
-    d_cross_entropy_log_softmax = np.multiply(
-        -1.0 / total_n, cross_entropy_one_hot, cross_entropy_one_hot
-    )
-    # d_cross_entropy_log[i, 0] = -(Σ_j d_cross_entropy_log_softmax[i, j])  (n, 1)  digits_cnn.py:18
-    d_cross_entropy_log = d_cross_entropy_log_softmax.dot(
-        work.ones_10_1, work.cross_entropy_sum_difference_part
-    )
-    np.negative(d_cross_entropy_log, d_cross_entropy_log)
     # d_logits_product: (n, 10)  digits_cnn.py:15
-    d_logits_product_part = np.divide(d_cross_entropy_log, probability_total, d_cross_entropy_log)
+    d_logits_product_part = np.divide(d_cross_entropy_log, probability_total, probability_total)
     d_logits_product = np.multiply(d_logits_product_part, probability_exp, probability_exp)
     # d_logits[i, j] = d_cross_entropy_log_softmax[i, j] + d_logits_product[i, j]
     # (n, 10)  digits_cnn.py:15
-    d_logits = np.add(d_cross_entropy_log_softmax, d_logits_product, d_cross_entropy_log_softmax)
+    d_logits = np.add(d_cross_entropy_log_softmax, d_logits_product, d_logits_product)
     # d_b2[i] = Σ_j d_logits[j, i]  (10,)  digits_cnn.py:11
     d_b2 = work.ones_n.dot(d_logits, work.d_b2)
     # d_w2[i, j] = Σ_k logits_reshape[k, i]·d_logits[k, j]  (256, 10)  digits_cnn.py:10
@@ -362,7 +375,12 @@ def _block(
 
 
 def _evaluate(
-    works: Sequence[_Workspace], p: Parameters, pixels: Array, digit: Array, gradients: bool
+    works: Sequence[_Workspace],
+    p: Parameters,
+    pixels: Array,
+    digit: Array,
+    gradients: bool,
+    fixed: Sequence[Sequence[Any]] | None = None,
 ) -> tuple[float, Any]:
     """The loss and, unless only that is wanted, its gradient, in the workspace."""
     work = works[0]
@@ -370,13 +388,29 @@ def _evaluate(
     # filters_matrix: (9, 16)  digits_cnn.py:13
     filters_matrix = np.reshape(p.filters, (9, 16))
     if total_n <= BLOCK:
-        sums = _block(work, p, pixels, digit, filters_matrix, total_n, gradients)
+        features_windows_matrix, cross_entropy_one_hot, d_cross_entropy_log_softmax, d_cross_entropy_log = _fixed(work, pixels, digit, total_n) if fixed is None else fixed[0]
+        sums = _block(
+            work,
+            p,
+            pixels,
+            filters_matrix,
+            features_windows_matrix,
+            cross_entropy_one_hot,
+            d_cross_entropy_log_softmax,
+            d_cross_entropy_log,
+            gradients,
+        )
     else:
         sums = _summed(
             works,
             total_n,
             lambda work, rows: _block(
-                work, p, pixels[rows], digit[rows], filters_matrix, total_n, gradients
+                work,
+                p,
+                pixels[rows],
+                filters_matrix,
+                *(_fixed(work, pixels[rows], digit[rows], total_n) if fixed is None else fixed[rows.start // BLOCK]),
+                gradients,
             ),
         )
     loss_2, *rest = sums
@@ -428,13 +462,16 @@ def train(
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
+    fixed: Sequence[Sequence[Any]] | None = None
+    if batches is None and n <= KEPT:
+        fixed = [_fixed(work, pixels[rows], digit[rows], total_n) for rows in _blocks(n)]
     losses: list[float] = []
     batch = (pixels, digit)
     for step in range(steps):
         if batches is not None:
             rows = next(batches)
             batch = (pixels[rows], digit[rows])
-        value, d = _evaluate(works, p, *batch, True)
+        value, d = _evaluate(works, p, *batch, True, fixed)
         losses.append(value)
         if not math.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")

@@ -178,11 +178,15 @@ def _give_back(works: Sequence[_Workspace]) -> None:
     _idle.setdefault(works[0].key, []).extend(works)
 
 
+def _blocks(n: int) -> list[slice]:
+    return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+
+
 def _summed(
     works: Sequence[_Workspace], n: int, block: Callable[[_Workspace, slice], Sequence[Any]]
 ) -> Sequence[Any]:
     """The sums of all blocks, added in the order of the rows; each workspace has a thread."""
-    blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    blocks = _blocks(n)
     share = -(-len(blocks) // len(works))
 
     def added(number: int) -> list[Any]:

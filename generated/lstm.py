@@ -180,6 +180,7 @@ class _Workspace:
         self.key = (t, n, dtype)
         self.dtype = dtype
         self.ones_10_1: Array = np.ones((10, 1), dtype)
+        self.ones_10: Array = np.ones((10,), dtype)
         self.ones_n: Array = np.ones((n,), dtype)
         self.z_product: Array = np.empty((t, n, 128), dtype)
         self.probability_shifted_part: Array = np.empty((n, 1), dtype)
@@ -188,7 +189,7 @@ class _Workspace:
         self.cross_entropy_one_hot_part: Array = np.empty((n, 10), bool)
         self.cross_entropy_one_hot: Array = np.empty((n, 10), dtype)
         self.cross_entropy_sum_difference_part: Array = np.empty((n, 1), dtype)
-        self.cross_entropy: Array = np.empty((n,), dtype)
+        self.cross_entropy_sum: Array = np.empty((n,), dtype)
         self.d_b_out: Array = np.empty((10,), dtype)
         self.d_b: Array = np.empty((128,), dtype)
 
@@ -278,9 +279,12 @@ def _evaluate(
     )
     # cross_entropy_sum[j] = Σ_k cross_entropy_one_hot[j, k]·cross_entropy_sum_difference[j, k]
     # (n,)  lstm.py:34
-    cross_entropy_sum = np.einsum('ij,ij->i', cross_entropy_one_hot, cross_entropy_sum_difference)
+    cross_entropy_sum_part = np.multiply(
+        cross_entropy_one_hot, cross_entropy_sum_difference, cross_entropy_sum_difference
+    )
+    cross_entropy_sum = cross_entropy_sum_part.dot(work.ones_10, work.cross_entropy_sum)
     # cross_entropy[j] = -cross_entropy_sum[j]  (n,)  lstm.py:34
-    cross_entropy = np.negative(cross_entropy_sum, work.cross_entropy)
+    cross_entropy = np.negative(cross_entropy_sum, cross_entropy_sum)
     # loss = (Σ_j cross_entropy[j]) / n  scalar  lstm.py:35
     loss = work.ones_n.dot(cross_entropy) / n
     if not gradients:

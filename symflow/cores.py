@@ -1,5 +1,6 @@
 """The fast style of a module: loss and gradients through a workspace, block by block.
 
+    _fixed     rows → arrays     what no parameter changes; in training, once before all steps
     _block     rows → sums       the share of a block of rows, written to buffers
     _evaluate  all rows → loss   what rows share, the sums of all blocks, what follows from them
 
@@ -19,9 +20,12 @@ import sympy as sp
 from symflow.batching import Batch, Place, batched, places
 from symflow.calls import Call, Calls
 from symflow.contraction import NOMINAL_SIZE
+from symflow.invariants import data_only, dependent
 from symflow.layout import Function, signature, sizes_of
-from symflow.machine import BLOCK_BYTES, LEAST_BLOCK, MOST_BLOCK, NUMBER_BYTES
+from symflow.machine import BLOCK_BYTES, KEPT_BYTES, LEAST_BLOCK, MOST_BLOCK, NUMBER_BYTES
+from symflow.primitives import Part
 from symflow.program import Constant, Input, Kernel, Program, Type
+from symflow.recurrence import Scan
 from symflow.schedule import Printer, block
 from symflow.shapes import Shape
 from symflow.statements import INDENT, WIDTH, ForLoop, Names, Statement, call
@@ -37,6 +41,7 @@ class Interface:
     arguments   names of the inputs of loss and gradients, in the model's order
     constants   how each array constant is written, by its digest
     gradient    the expression of a parameter's gradient as an array of its own
+    invariant   whether what no parameter changes is computed apart
     """
 
     program: Program
@@ -44,6 +49,7 @@ class Interface:
     arguments: Sequence[str]
     constants: Mapping[str, str]
     gradient: Callable[[str, str], str]
+    invariant: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class Core:
     sizes      what the workspace is made for, beside the precision
     lengths    the same as they are read off the inputs
     workspace  the lines of its constructor
+    fixed      the rows of which `train` keeps what no parameter changes, 0 if there is nothing
+    inputs     what `_fixed` takes, of all rows and of some
     """
 
     functions: tuple[Function, ...]
@@ -63,6 +71,8 @@ class Core:
     sizes: tuple[str, ...]
     lengths: tuple[str, ...]
     workspace: tuple[str, ...]
+    fixed: int = 0
+    inputs: tuple[str, str] = ("", "")
 
     @property
     def parameters(self) -> str:
@@ -136,6 +146,8 @@ class _Core:
         }
         self.calls = Calls(known, self.names.give)
         self.buffers: list[Buffer] = []
+        self.fixed = self._fixed_statements()
+        self.kept: list[str] = []
         self.outside = {
             one.name: f"out_{one.name}"
             for one in self.code.statements
@@ -160,7 +172,8 @@ class _Core:
         """Sums and results are statements, and so is what all rows share, if it is an array."""
         found = self._places(program, roots)
         live = program.live(roots.values())
-        apart = {one for one in roots.values() if not isinstance(program[one].value, Input)}
+        given = (Input, Part)  # what has a name already
+        apart = {one for one in roots.values() if not isinstance(program[one].value, given)}
         for tensor, definition in enumerate(program.definitions):
             if not live[tensor]:
                 continue
@@ -172,15 +185,34 @@ class _Core:
                     for one in definition.value.operands
                     if found[one] == "free" and _takes_work(program, one)
                 }
+        if self.interface.invariant:
+            whole = Program(program.definitions, roots)
+            fixed = data_only(whole, self.interface.parameters)
+            apart |= {one for one in fixed if found[one] in ("row", "sum")}
         return apart
+
+    def _fixed_statements(self) -> list[Statement | ForLoop]:
+        """Those of a block that no parameter changes."""
+        if self.batch is None or not self.interface.invariant:
+            return []
+        moving = dependent(self.program, self.interface.parameters)
+        return [
+            one
+            for one in self.code.statements
+            if self.places[one.tensor] in ("row", "sum")
+            and not moving[one.tensor]
+            and one.tensor not in self.code.roots.values()
+        ]
 
     # --- functions ---
 
     def made(self) -> Core:
         functions: list[Function] = []
+        fixed: list[Function] = []
         if self.batch is not None:
             functions.append(self._block())
-        functions.append(self._evaluate())
+            fixed = [self._fixed_function()] if self.fixed else []
+        functions = [*fixed, *functions, self._evaluate()]
         count = str(self.batch.rows) if self.batch else ""
         held = [*(one.type for one in self.buffers), *self.calls.ones.values()]
         sizes = [count] if count else []
@@ -193,11 +225,21 @@ class _Core:
         if count:
             lengths[0] = f"min({lengths[0]}, BLOCK)"
         rows = self._rows() if count else 0
-        return Core(tuple(functions), rows, count, tuple(sizes), tuple(lengths), self._workspace())
+        return Core(
+            tuple(functions),
+            rows,
+            count,
+            tuple(sizes),
+            tuple(lengths),
+            self._workspace(),
+            self._kept_rows() if self.fixed else 0,
+            (self._fixed_arguments(""), self._fixed_arguments("rows")) if self.fixed else ("", ""),
+        )
 
     def _statements(self, *wanted: Place) -> list[Statement | ForLoop]:
         """The statements of some places; those that the loss needs come first."""
-        found = [one for one in self.code.statements if self.places[one.tensor] in wanted]
+        rest = [one for one in self.code.statements if one not in self.fixed]
+        found = [one for one in rest if self.places[one.tensor] in wanted]
         return sorted(found, key=lambda one: not self.forward[one.tensor])
 
     def _group(self, one: Statement | ForLoop) -> Group:
@@ -218,21 +260,74 @@ class _Core:
             if isinstance(one, Statement)
         }
 
+    def _fixed_function(self) -> Function:
+        """What no parameter changes, of a block of rows."""
+        assert self.batch is not None
+        lines = [line for one in self.fixed for line in one.lines]
+        read = _names("\n".join(lines))
+        self.fixed_inputs = self._inputs(read)
+        total = str(self.batch.total)
+        if total in read:
+            self.fixed_inputs.append(total)
+        if "work" in read or "dtype" in read:
+            self.fixed_inputs.insert(0, "work")
+        kinds = {"work": "_Workspace", total: "int"}
+        arguments = [f"{name}: {kinds.get(name, 'Array')}" for name in self.fixed_inputs]
+        size = str(self.batch.rows)
+        prelude = [f"{size} = {self.lengths[size]}"] if size in read else []
+        prelude += self._sizes(read, {size, total})
+        prelude += ["dtype = work.dtype"] if "dtype" in read else []
+        return Function(
+            signature("_fixed", arguments, "tuple[Any, ...]"),
+            ("What no parameter changes, of a block of rows.",),
+            (*prelude, *lines, *_returned(self.kept)),
+        )
+
+    def _inputs(self, read: Sequence[str]) -> list[str]:
+        """The inputs that are read, and the one that rows are counted by."""
+        assert self.batch is not None
+        needed = set(read) | {self.lengths[str(self.batch.rows)].partition(".")[0]}
+        names = [*self.interface.arguments, *self.interface.parameters]
+        return [name for name in names if name in needed]
+
+    def _fixed_arguments(self, rows: str) -> str:
+        return ", ".join(self._argument(name, rows) for name in self.fixed_inputs)
+
+    def _kept_rows(self) -> int:
+        """Rows of which what no parameter changes may be kept."""
+        assert self.batch is not None
+        kept = set(self.kept)
+        shapes = [
+            self.program[one.tensor].type.shape
+            for one in self.fixed
+            if isinstance(one, Statement) and one.name in kept
+        ]
+        each = sum(_elements(one, self.batch.rows) for one in shapes)
+        return int(KEPT_BYTES / (NUMBER_BYTES * max(each, 1)))
+
     def _block(self) -> Function:
         assert self.batch is not None
         statements = self._statements("row", "sum")
+        fixed = [name for one in self.fixed for name in one.names]
+        for one in self.fixed:
+            if isinstance(one, Statement):
+                self.calls.known[one.name] = self.program[one.tensor].type
+        own = [name for one in self.fixed if self._is_sum(one) for name in one.names]
         forward = [one for one in statements if self.forward[one.tensor]]
         groups = [self._group(one) for one in forward]
         first = [name for one in forward if self._is_sum(one) for name in one.names]
+        first += own
         groups.append(Group(None, (), _returned(first, "if not gradients:")))
         groups += [self._group(one) for one in statements[len(forward) :]]
         sums = [name for one in statements if self._is_sum(one) for name in one.names]
+        sums = [*first, *(name for name in sums if name not in first)]
         found = stored(groups, sums, self._scalars(), self.outside)
         self.buffers += found.buffers
         self.sums = first, sums[len(first) :]
         lines = [line for group in found.lines for line in group]
         lines += _returned(sums)
         read = _names("\n".join(lines))
+        self.kept = [name for name in fixed if name in read]
         passed = self._passed(read)
         size, length = str(self.batch.rows), self.lengths[str(self.batch.rows)]
         prelude = [f"{size} = {length}"] if size in read else []
@@ -254,11 +349,12 @@ class _Core:
         assert self.batch is not None
         free = {name for one in self._statements("free") for name in one.names}
         passed = {"p": "Parameters"} if "p" in read else {}
-        inputs = [*self.interface.arguments, *self.interface.parameters]
-        needed = set(read) | {self.lengths[str(self.batch.rows)].partition(".")[0]}
-        passed |= {name: "Array" for name in inputs if name in needed}
+        passed |= dict.fromkeys(self._inputs(read), "Array")
         passed |= {name: "Any" for name in self.code.names if name in free and name in read}
-        return passed | ({str(self.batch.total): "int"} if str(self.batch.total) in read else {})
+        passed |= dict.fromkeys(self.kept, "Any")
+        total = str(self.batch.total)
+        counted = {total: "int"} if total in read else {}
+        return counted | passed if self.kept else passed | counted
 
     def _evaluate(self) -> Function:
         groups = [self._group(one) for one in self._statements("free")] if self.batch else []
@@ -289,6 +385,7 @@ class _Core:
         arguments = ["works: Sequence[_Workspace]", "p: Parameters"]
         arguments += [f"{name}: Array" for name in self.interface.arguments]
         arguments += ["gradients: bool"]
+        arguments += ["fixed: Sequence[Sequence[Any]] | None = None"] if self.kept else []
         return Function(
             signature("_evaluate", arguments, "tuple[float, Any]"),
             ("The loss and, unless only that is wanted, its gradient, in the workspace.",),
@@ -302,14 +399,23 @@ class _Core:
         """The statements that add up the blocks."""
         assert self.batch is not None
         total = str(self.batch.total)
-        outs = {name: one for one in self.outside for name in [one]}
+        outs = list(self.outside)
         lines = [f"{name} = np.empty({self._whole(name)}, dtype)" for name in outs]
-        whole = [self._argument(name, "") for name in self.passed] + [*outs]
-        parts = [self._argument(name, "rows") for name in self.passed]
+        given = [name for name in self.passed if name not in self.kept]
+        whole = [self._argument(name, "") for name in given] + self.kept + [*outs]
+        parts = [self._argument(name, "rows") for name in given]
+        if self.kept:
+            made = f"_fixed({self._fixed_arguments('')})"
+            choice = f"{made} if fixed is None else fixed[0]"
+            single = [f"{_targets(self.kept)} = {choice}"]
+            made = f"_fixed({self._fixed_arguments('rows')})"
+            parts.append(f"*({made} if fixed is None else fixed[rows.start // BLOCK])")
+        else:
+            single = []
         parts += [f"{name}[{self._key(name)}]" for name in outs]
-        inside = call("sums = _block", ["work", *whole, "gradients"], "", 2 * INDENT)
+        single += call("sums = _block", ["work", *whole, "gradients"], "", 2 * INDENT)
         each = call("lambda work, rows: _block", ["work", *parts, "gradients"], ",", 3 * INDENT)
-        lines += [f"if {total} <= BLOCK:", *(f"    {line}" for line in inside), "else:"]
+        lines += [f"if {total} <= BLOCK:", *(f"    {line}" for line in single), "else:"]
         lines += ["    sums = _summed(", "        works,", f"        {total},"]
         lines += [*(f"        {line}" for line in each), "    )"]
         first, rest = self.sums
@@ -399,7 +505,7 @@ def _takes_work(program: Program, tensor: int) -> bool:
     """Whether something is better computed once than for every block."""
     definition = program[tensor]
     value = definition.value
-    if not definition.type.shape or not value.operands:
+    if not definition.type.shape or not value.operands or isinstance(value, (Part, Scan)):
         return False
     return not (isinstance(value, Kernel) and (value.is_index_map or value.is_literal))
 

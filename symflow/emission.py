@@ -150,6 +150,7 @@ class _Emitter:
                 self._gradient_inputs(),
                 self.constants,
                 self._gradient,
+                "loop-invariant" not in self.compilation.without,
             )
         )
 

@@ -24,7 +24,9 @@ def functional(module: ModuleType, tree: ast.Module) -> tuple[ModuleType, ast.Mo
     body = _spliced(functions)
     evaluate = functions["_evaluate"]
     arguments = copy.deepcopy(evaluate.args)
-    arguments.args = arguments.args[1:-1]  # no workspaces, and no choice
+    names = [one.arg for one in arguments.args]
+    arguments.args = arguments.args[1 : names.index("gradients")]  # no workspaces, and no choice
+    arguments.defaults = []
     made = [
         _Products().visit(_function("_loss", arguments, _until_loss(body))),
         _Products().visit(_function("_loss_and_gradients", arguments, _to_the_end(body))),
@@ -77,10 +79,15 @@ def _spliced(functions: dict[str, ast.FunctionDef]) -> list[ast.stmt]:
 
 def _block(function: ast.FunctionDef, branch: ast.If) -> list[ast.stmt]:
     """The statements of the block for all rows, under the names that it gives its arguments."""
-    (called,) = branch.body
+    *fixed, called = branch.body
     assert isinstance(called, ast.Assign)
     assert isinstance(called.value, ast.Call)
     body: list[ast.stmt] = []
+    for statement in fixed:  # what no parameter changes is computed here
+        assert isinstance(statement, ast.Assign)
+        assert isinstance(statement.value, ast.IfExp)
+        made = ast.Assign(statement.targets, statement.value.body)
+        body.append(ast.copy_location(made, statement))
     for argument, value in zip(function.args.args, called.value.args, strict=True):
         if argument.arg != ast.unparse(value) and argument.arg != "gradients":
             body.append(ast.Assign([ast.Name(argument.arg, ast.Store())], value, lineno=0))

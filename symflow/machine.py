@@ -16,3 +16,6 @@ NUMBER_BYTES = 8
 
 MOST_COLUMNS = 64
 """Of a matrix that is stored by column where the largest entry of each row is wanted."""
+
+KEPT_BYTES = 1 << 28
+"""What training may keep of the data beside the data, so as not to compute it at every step."""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import symflow as sf
+from symflow.compilation import Style
 from symflow.files import compile_files, write
 
 ROOT = Path(__file__).parent.parent
@@ -92,13 +93,13 @@ def generated() -> Callable[[str], ModuleType]:
 
 
 @pytest.fixture
-def compiled(tmp_path: Path) -> Callable[[str], ModuleType]:
+def compiled(tmp_path: Path) -> Callable[..., ModuleType]:
     """The module that a model's text compiles to; it stands at `module.__file__`."""
 
-    def compile_text(text: str) -> ModuleType:
+    def compile_text(text: str, style: Style = "fast") -> ModuleType:
         model = tmp_path / "model.py"
         model.write_text(text, encoding="utf-8")
-        write(compile_files(model, tmp_path / "out", {}, None))
+        write(compile_files(model, tmp_path / "out", {}, None, style=style))
         return imported(tmp_path / "out" / "model.py")
 
     return compile_text

@@ -42,7 +42,7 @@ ORDER = (
     ("sliding", "normalization"),
     ("convolution", "pooling"),
     ("linalg", "nn", "scanning", "losses", "train", "compiler", "initial", "memory"),
-    ("cores",),
+    ("cores", "descent"),
     ("model", "loop", "session"),
     ("scalar_functions",),
     ("compilation",),

@@ -546,8 +546,8 @@ def test_the_model_in_fifty_digits(tmp_path: Path) -> None:
     assert max(one.error for one in results) < 1e-13
 
 
-def test_each_function_keeps_only_what_it_needs(module: ModuleType) -> None:
-    text = Path(str(module.__file__)).read_text()
+def test_each_function_keeps_only_what_it_needs(compiled: Callable[..., ModuleType]) -> None:
+    text = Path(str(compiled(LSTM.format(steps='"t"'), "plain").__file__)).read_text()
     loss = text[text.index("def _loss(") : text.index("def _loss_and_gradients(")]
     assert "append" not in loss
     both = text[text.index("def _loss_and_gradients(") : text.index("# --- training")]

@@ -729,7 +729,8 @@ def test_a_convolution_is_one_product_forward_and_two_back(compiled: Compiled) -
         "w1 = sf.Variable(sf.random_normal((3, 3, 3, 4)))\n"
         "w2 = sf.Variable(sf.random_normal((3, 3, 4, 5)))\n"
         'hidden = sf.tanh(sf.nn.conv2d(x, w1, 1, "VALID"))\n'
-        'loss = sf.reduce_sum(sf.square(sf.nn.conv2d(hidden, w2, 1, "VALID")))\n'
+        'loss = sf.reduce_sum(sf.square(sf.nn.conv2d(hidden, w2, 1, "VALID")))\n',
+        "plain",
     )
     with open(module.__file__, encoding="utf-8") as file:
         body = file.read().partition("def _loss_and_gradients")[2].partition("# ---")[0]
