@@ -247,9 +247,9 @@ def _summed(
     return first
 
 
-def _fixed(work: _Workspace, pixels: Array, digit: Array, total_n: int) -> tuple[Any, ...]:
+def _fixed(pixels: Array, digit: Array, total_n: int) -> tuple[Any, ...]:
     """What no parameter changes, of a block of rows."""
-    dtype = work.dtype
+    dtype = pixels.dtype
     cross_entropy_one_hot = (digit[:, None] == np.arange(10)).astype(dtype)  # (n, 10)  digits.py:17
     d_cross_entropy_log_softmax = -1.0 / total_n * cross_entropy_one_hot  # (n, 10)  digits.py:17
     # d_cross_entropy_log[i, 0] = -(Σ_j d_cross_entropy_log_softmax[i, j])  (n, 1)  digits.py:17
@@ -337,28 +337,18 @@ def _evaluate(
     work = works[0]
     total_n = pixels.shape[0]
     if total_n <= BLOCK:
-        cross_entropy_one_hot, d_cross_entropy_log_softmax, d_cross_entropy_log = _fixed(work, pixels, digit, total_n) if fixed is None else fixed[0]
-        sums = _block(
-            work,
-            p,
-            pixels,
-            cross_entropy_one_hot,
-            d_cross_entropy_log_softmax,
-            d_cross_entropy_log,
-            gradients,
-        )
+        given = fixed[0] if fixed else _fixed(pixels, digit, total_n)
+        sums = _block(work, p, pixels, *given, gradients=gradients)
     else:
-        sums = _summed(
-            works,
-            total_n,
-            lambda work, rows: _block(
-                work,
-                p,
-                pixels[rows],
-                *(_fixed(work, pixels[rows], digit[rows], total_n) if fixed is None else fixed[rows.start // BLOCK]),
-                gradients,
-            ),
-        )
+
+        def block(work: _Workspace, rows: slice) -> Sequence[Any]:
+            if fixed:
+                given = fixed[rows.start // BLOCK]
+            else:
+                given = _fixed(pixels[rows], digit[rows], total_n)
+            return _block(work, p, pixels[rows], *given, gradients=gradients)
+
+        sums = _summed(works, total_n, block)
     loss_2, *rest = sums
     # loss = loss_2 / total_n  scalar  digits.py:18
     loss = loss_2 / total_n
@@ -404,8 +394,9 @@ def train(
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
     fixed: Sequence[Sequence[Any]] | None = None
-    if batches is None and n <= KEPT:
-        fixed = [_fixed(work, pixels[rows], digit[rows], total_n) for rows in _blocks(n)]
+    if batches is None and pixels.shape[0] <= KEPT:
+        blocks = _blocks(pixels.shape[0])
+        fixed = [_fixed(pixels[rows], digit[rows], pixels.shape[0]) for rows in blocks]
     p = Parameters(*(np.array(one) for one in p))  # moved in place
     losses: list[float] = []
     batch = (pixels, digit)

@@ -258,10 +258,10 @@ def _summed(
     return first
 
 
-def _fixed(work: _Workspace, pixels: Array, digit: Array, total_n: int) -> tuple[Any, ...]:
+def _fixed(pixels: Array, digit: Array, total_n: int) -> tuple[Any, ...]:
     """What no parameter changes, of a block of rows."""
     n = pixels.shape[0]
-    dtype = work.dtype
+    dtype = pixels.dtype
     # (n, 10, 10, 1)  digits_cnn.py:13
     features_padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)))
     # (n, 8, 8, 3, 3, 1)  digits_cnn.py:13
@@ -388,31 +388,18 @@ def _evaluate(
     # filters_matrix: (9, 16)  digits_cnn.py:13
     filters_matrix = np.reshape(p.filters, (9, 16))
     if total_n <= BLOCK:
-        features_windows_matrix, cross_entropy_one_hot, d_cross_entropy_log_softmax, d_cross_entropy_log = _fixed(work, pixels, digit, total_n) if fixed is None else fixed[0]
-        sums = _block(
-            work,
-            p,
-            pixels,
-            filters_matrix,
-            features_windows_matrix,
-            cross_entropy_one_hot,
-            d_cross_entropy_log_softmax,
-            d_cross_entropy_log,
-            gradients,
-        )
+        given = fixed[0] if fixed else _fixed(pixels, digit, total_n)
+        sums = _block(work, p, pixels, filters_matrix, *given, gradients=gradients)
     else:
-        sums = _summed(
-            works,
-            total_n,
-            lambda work, rows: _block(
-                work,
-                p,
-                pixels[rows],
-                filters_matrix,
-                *(_fixed(work, pixels[rows], digit[rows], total_n) if fixed is None else fixed[rows.start // BLOCK]),
-                gradients,
-            ),
-        )
+
+        def block(work: _Workspace, rows: slice) -> Sequence[Any]:
+            if fixed:
+                given = fixed[rows.start // BLOCK]
+            else:
+                given = _fixed(pixels[rows], digit[rows], total_n)
+            return _block(work, p, pixels[rows], filters_matrix, *given, gradients=gradients)
+
+        sums = _summed(works, total_n, block)
     loss_2, *rest = sums
     # loss = loss_2 / total_n  scalar  digits_cnn.py:19
     loss = loss_2 / total_n
@@ -463,8 +450,9 @@ def train(
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
     fixed: Sequence[Sequence[Any]] | None = None
-    if batches is None and n <= KEPT:
-        fixed = [_fixed(work, pixels[rows], digit[rows], total_n) for rows in _blocks(n)]
+    if batches is None and pixels.shape[0] <= KEPT:
+        blocks = _blocks(pixels.shape[0])
+        fixed = [_fixed(pixels[rows], digit[rows], pixels.shape[0]) for rows in blocks]
     losses: list[float] = []
     batch = (pixels, digit)
     for step in range(steps):

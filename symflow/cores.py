@@ -62,7 +62,8 @@ class Core:
     lengths    the same as they are read off the inputs
     workspace  the lines of its constructor
     fixed      the rows of which `train` keeps what no parameter changes, 0 if there is nothing
-    inputs     what `_fixed` takes, of all rows and of some
+    inputs     what `_fixed` takes in training, of the rows of a block
+    length     the number of all rows
     """
 
     functions: tuple[Function, ...]
@@ -72,7 +73,8 @@ class Core:
     lengths: tuple[str, ...]
     workspace: tuple[str, ...]
     fixed: int = 0
-    inputs: tuple[str, str] = ("", "")
+    inputs: str = ""
+    length: str = ""
 
     @property
     def parameters(self) -> str:
@@ -211,7 +213,7 @@ class _Core:
         fixed: list[Function] = []
         if self.batch is not None:
             functions.append(self._block())
-            fixed = [self._fixed_function()] if self.fixed else []
+            fixed = [self._fixed_function()] if self.kept else []
         functions = [*fixed, *functions, self._evaluate()]
         count = str(self.batch.rows) if self.batch else ""
         held = [*(one.type for one in self.buffers), *self.calls.ones.values()]
@@ -232,8 +234,9 @@ class _Core:
             tuple(sizes),
             tuple(lengths),
             self._workspace(),
-            self._kept_rows() if self.fixed else 0,
-            (self._fixed_arguments(""), self._fixed_arguments("rows")) if self.fixed else ("", ""),
+            self._kept_rows() if self.kept else 0,
+            self._fixed_in_training() if self.kept else "",
+            self.lengths[str(self.batch.total)] if self.batch else "",
         )
 
     def _statements(self, *wanted: Place) -> list[Statement | ForLoop]:
@@ -269,19 +272,24 @@ class _Core:
         total = str(self.batch.total)
         if total in read:
             self.fixed_inputs.append(total)
-        if "work" in read or "dtype" in read:
+        floats = [one for one in self.fixed_inputs if one != total and self._is_float(one)]
+        if "work" in read or ("dtype" in read and not floats):
             self.fixed_inputs.insert(0, "work")
         kinds = {"work": "_Workspace", total: "int"}
         arguments = [f"{name}: {kinds.get(name, 'Array')}" for name in self.fixed_inputs]
         size = str(self.batch.rows)
         prelude = [f"{size} = {self.lengths[size]}"] if size in read else []
         prelude += self._sizes(read, {size, total})
-        prelude += ["dtype = work.dtype"] if "dtype" in read else []
+        if "dtype" in read:
+            prelude.append(f"dtype = {floats[0] if floats else 'work'}.dtype")
         return Function(
             signature("_fixed", arguments, "tuple[Any, ...]"),
             ("What no parameter changes, of a block of rows.",),
             (*prelude, *lines, *_returned(self.kept)),
         )
+
+    def _is_float(self, name: str) -> bool:
+        return name in self.types and self.types[name].dtype == "float"
 
     def _inputs(self, read: Sequence[str]) -> list[str]:
         """The inputs that are read, and the one that rows are counted by."""
@@ -290,8 +298,15 @@ class _Core:
         names = [*self.interface.arguments, *self.interface.parameters]
         return [name for name in names if name in needed]
 
-    def _fixed_arguments(self, rows: str) -> str:
-        return ", ".join(self._argument(name, rows) for name in self.fixed_inputs)
+    def _fixed_arguments(self, rows: str) -> list[str]:
+        return [self._argument(name, rows) for name in self.fixed_inputs]
+
+    def _fixed_in_training(self) -> str:
+        """The arguments of `_fixed` for the rows of a block, as `train` writes them."""
+        assert self.batch is not None
+        total = str(self.batch.total)
+        own = {total: self.lengths[total], "work": "works[0]"}
+        return ", ".join(own.get(one, one) for one in self._fixed_arguments("rows"))
 
     def _kept_rows(self) -> int:
         """Rows of which what no parameter changes may be kept."""
@@ -334,7 +349,9 @@ class _Core:
         prelude += self._sizes(read, {size, str(self.batch.total)})
         prelude += ["dtype = work.dtype"] if "dtype" in read else []
         arguments = ["work: _Workspace", *(f"{name}: {kind}" for name, kind in passed.items())]
-        arguments += [f"{out}: Array" for out in self.outside.values()] + ["gradients: bool"]
+        arguments = [one for one in arguments if one.partition(":")[0] not in self.kept]
+        arguments += [f"{out}: Array" for out in self.outside.values()]
+        arguments += [*(f"{name}: Any" for name in self.kept), "gradients: bool"]
         self.passed = list(passed)
         doc = (
             "What a block of rows adds to the sums: those of the loss, then those of its gradient.",
@@ -353,8 +370,8 @@ class _Core:
         passed |= {name: "Any" for name in self.code.names if name in free and name in read}
         passed |= dict.fromkeys(self.kept, "Any")
         total = str(self.batch.total)
-        counted = {total: "int"} if total in read else {}
-        return counted | passed if self.kept else passed | counted
+        passed |= {total: "int"} if total in read else {}
+        return passed | dict.fromkeys(self.kept, "Any")
 
     def _evaluate(self) -> Function:
         groups = [self._group(one) for one in self._statements("free")] if self.batch else []
@@ -402,22 +419,17 @@ class _Core:
         outs = list(self.outside)
         lines = [f"{name} = np.empty({self._whole(name)}, dtype)" for name in outs]
         given = [name for name in self.passed if name not in self.kept]
-        whole = [self._argument(name, "") for name in given] + self.kept + [*outs]
+        whole = [self._argument(name, "") for name in given] + outs
         parts = [self._argument(name, "rows") for name in given]
-        if self.kept:
-            made = f"_fixed({self._fixed_arguments('')})"
-            choice = f"{made} if fixed is None else fixed[0]"
-            single = [f"{_targets(self.kept)} = {choice}"]
-            made = f"_fixed({self._fixed_arguments('rows')})"
-            parts.append(f"*({made} if fixed is None else fixed[rows.start // BLOCK])")
-        else:
-            single = []
         parts += [f"{name}[{self._key(name)}]" for name in outs]
-        single += call("sums = _block", ["work", *whole, "gradients"], "", 2 * INDENT)
-        each = call("lambda work, rows: _block", ["work", *parts, "gradients"], ",", 3 * INDENT)
-        lines += [f"if {total} <= BLOCK:", *(f"    {line}" for line in single), "else:"]
-        lines += ["    sums = _summed(", "        works,", f"        {total},"]
-        lines += [*(f"        {line}" for line in each), "    )"]
+        if self.kept:
+            lines += self._of_fixed(whole, parts)
+        else:
+            single = call("sums = _block", ["work", *whole, "gradients"], "", 2 * INDENT)
+            each = call("lambda work, rows: _block", ["work", *parts, "gradients"], ",", 3 * INDENT)
+            lines += [f"if {total} <= BLOCK:", *(f"    {line}" for line in single), "else:"]
+            lines += ["    sums = _summed(", "        works,", f"        {total},"]
+            lines += [*(f"        {line}" for line in each), "    )"]
         first, rest = self.sums
         if not rest:
             lines.append(f"{_targets(first)} = sums")
@@ -426,6 +438,39 @@ class _Core:
         reads = tuple(name for name in _names("\n".join(lines)))
         own = tuple(Call(name, "", (), reads) for name in (*first, *rest))
         return [Group(None, own, tuple(lines))]
+
+    def _of_fixed(self, whole: Sequence[str], parts: Sequence[str]) -> list[str]:
+        """The same where each block is given what no parameter changes."""
+        assert self.batch is not None
+        total = str(self.batch.total)
+
+        def inside(arguments: Sequence[str], rows: str, at: str, indent: int) -> list[str]:
+            made = self._fixed_arguments(rows)
+            line = f"given = fixed[{at}] if fixed else _fixed({', '.join(made)})"
+            if indent + len(line) > WIDTH:
+                calls = call("given = _fixed", made, "", indent + INDENT)
+                lines = ["if fixed:", f"    given = fixed[{at}]", "else:"]
+                lines += [f"    {part}" for part in calls]
+            else:
+                lines = [line]
+            return [
+                *lines,
+                *call("return _block", ["work", *arguments, "gradients=gradients"], "", indent),
+            ]
+
+        single = inside([*whole, "*given"], "", "0", 2 * INDENT)
+        single = [line.replace("return _block", "sums = _block") for line in single]
+        each = inside([*parts, "*given"], "rows", "rows.start // BLOCK", 3 * INDENT)
+        return [
+            f"if {total} <= BLOCK:",
+            *(f"    {line}" for line in single),
+            "else:",
+            "",
+            "    def block(work: _Workspace, rows: slice) -> Sequence[Any]:",
+            *(f"        {line}" for line in each),
+            "",
+            f"    sums = _summed(works, {total}, block)",
+        ]
 
     def _argument(self, name: str, rows: str) -> str:
         """An argument of the block, of all rows or of some."""

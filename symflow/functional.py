@@ -68,7 +68,7 @@ def _spliced(functions: dict[str, ast.FunctionDef]) -> list[ast.stmt]:
     assert isinstance(borrowed, ast.Assign)
     assert isinstance(borrowed.value, ast.Call)
     borrowed.value.args[0] = ast.Constant(1)
-    body: list[ast.stmt] = [borrowed]
+    body: list[ast.stmt] = [borrowed, *ast.parse("fixed = None").body]
     for statement in functions["_evaluate"].body[1:]:
         if isinstance(statement, ast.If) and "BLOCK" in _names(statement.test):
             body += _block(functions["_block"], statement)
@@ -83,14 +83,21 @@ def _block(function: ast.FunctionDef, branch: ast.If) -> list[ast.stmt]:
     assert isinstance(called, ast.Assign)
     assert isinstance(called.value, ast.Call)
     body: list[ast.stmt] = []
-    for statement in fixed:  # what no parameter changes is computed here
-        assert isinstance(statement, ast.Assign)
-        assert isinstance(statement.value, ast.IfExp)
-        made = ast.Assign(statement.targets, statement.value.body)
-        body.append(ast.copy_location(made, statement))
-    for argument, value in zip(function.args.args, called.value.args, strict=True):
-        if argument.arg != ast.unparse(value) and argument.arg != "gradients":
-            body.append(ast.Assign([ast.Name(argument.arg, ast.Store())], value, lineno=0))
+    body += fixed
+    names = [one.arg for one in function.args.args if one.arg != "gradients"]
+    given = [one for one in called.value.args if ast.unparse(one) != "gradients"]
+    for at, value in enumerate(given):
+        name = names.pop(0)
+        target: ast.expr = ast.Name(name, ast.Store())
+        if isinstance(value, ast.Starred):  # what no parameter changes
+            count = len(names) + 1 - len(given[at + 1 :])
+            taken = [name, *(names.pop(0) for _ in range(count - 1))]
+            target, value = (
+                ast.Tuple([ast.Name(one, ast.Store()) for one in taken], ast.Store()),
+                value.value,
+            )
+        if ast.unparse(target) != ast.unparse(value):
+            body.append(ast.Assign([target], value, lineno=0))
     for statement in function.body[1:]:
         if isinstance(statement, ast.Return):
             body.append(_sums(statement))

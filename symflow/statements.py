@@ -42,7 +42,20 @@ BUILTINS = frozenset(
 
 RESERVED = frozenset(
     {"np", "os", "special", "p", "d", "dtype", "parameters", "rate", "step", "value", "gradient"}
-    | {"rows", "Array", "Parameters", "work", "works", "sums", "rest", "threads", "self"}
+    | {
+        "rows",
+        "Array",
+        "Parameters",
+        "work",
+        "works",
+        "sums",
+        "rest",
+        "threads",
+        "self",
+        "given",
+        "fixed",
+        "block",
+    }
     | set(keyword.kwlist)
     | BUILTINS
 )
