@@ -261,10 +261,10 @@ def _block(
     work: _Workspace,
     p: Parameters,
     pixels: Array,
+    gradients: bool,
     cross_entropy_one_hot: Any,
     d_cross_entropy_log_softmax: Any,
     d_cross_entropy_log: Any,
-    gradients: bool,
 ) -> Sequence[Any]:
     """What a block of rows adds to the sums: those of the loss, then those of its gradient."""
     # hidden[i, j] = relu(Σ_k pixels[i, k]·w1[k, j] + b1[j])  (n, 32)  digits.py:13
@@ -338,7 +338,7 @@ def _evaluate(
     total_n = pixels.shape[0]
     if total_n <= BLOCK:
         given = fixed[0] if fixed else _fixed(pixels, digit, total_n)
-        sums = _block(work, p, pixels, *given, gradients=gradients)
+        sums = _block(work, p, pixels, gradients, *given)
     else:
 
         def block(work: _Workspace, rows: slice) -> Sequence[Any]:
@@ -346,7 +346,7 @@ def _evaluate(
                 given = fixed[rows.start // BLOCK]
             else:
                 given = _fixed(pixels[rows], digit[rows], total_n)
-            return _block(work, p, pixels[rows], *given, gradients=gradients)
+            return _block(work, p, pixels[rows], gradients, *given)
 
         sums = _summed(works, total_n, block)
     loss_2, *rest = sums

@@ -288,11 +288,11 @@ def _block(
     p: Parameters,
     pixels: Array,
     filters_matrix: Any,
+    gradients: bool,
     features_windows_matrix: Any,
     cross_entropy_one_hot: Any,
     d_cross_entropy_log_softmax: Any,
     d_cross_entropy_log: Any,
-    gradients: bool,
 ) -> Sequence[Any]:
     """What a block of rows adds to the sums: those of the loss, then those of its gradient."""
     n = pixels.shape[0]
@@ -389,7 +389,7 @@ def _evaluate(
     filters_matrix = np.reshape(p.filters, (9, 16))
     if total_n <= BLOCK:
         given = fixed[0] if fixed else _fixed(pixels, digit, total_n)
-        sums = _block(work, p, pixels, filters_matrix, *given, gradients=gradients)
+        sums = _block(work, p, pixels, filters_matrix, gradients, *given)
     else:
 
         def block(work: _Workspace, rows: slice) -> Sequence[Any]:
@@ -397,7 +397,7 @@ def _evaluate(
                 given = fixed[rows.start // BLOCK]
             else:
                 given = _fixed(pixels[rows], digit[rows], total_n)
-            return _block(work, p, pixels[rows], filters_matrix, *given, gradients=gradients)
+            return _block(work, p, pixels[rows], filters_matrix, gradients, *given)
 
         sums = _summed(works, total_n, block)
     loss_2, *rest = sums

@@ -351,7 +351,7 @@ class _Core:
         arguments = ["work: _Workspace", *(f"{name}: {kind}" for name, kind in passed.items())]
         arguments = [one for one in arguments if one.partition(":")[0] not in self.kept]
         arguments += [f"{out}: Array" for out in self.outside.values()]
-        arguments += [*(f"{name}: Any" for name in self.kept), "gradients: bool"]
+        arguments += ["gradients: bool", *(f"{name}: Any" for name in self.kept)]
         self.passed = list(passed)
         doc = (
             "What a block of rows adds to the sums: those of the loss, then those of its gradient.",
@@ -455,12 +455,12 @@ class _Core:
                 lines = [line]
             return [
                 *lines,
-                *call("return _block", ["work", *arguments, "gradients=gradients"], "", indent),
+                *call("return _block", ["work", *arguments, "gradients", "*given"], "", indent),
             ]
 
-        single = inside([*whole, "*given"], "", "0", 2 * INDENT)
+        single = inside(whole, "", "0", 2 * INDENT)
         single = [line.replace("return _block", "sums = _block") for line in single]
-        each = inside([*parts, "*given"], "rows", "rows.start // BLOCK", 3 * INDENT)
+        each = inside(parts, "rows", "rows.start // BLOCK", 3 * INDENT)
         return [
             f"if {total} <= BLOCK:",
             *(f"    {line}" for line in single),

@@ -85,12 +85,12 @@ def _block(function: ast.FunctionDef, branch: ast.If) -> list[ast.stmt]:
     body: list[ast.stmt] = []
     body += fixed
     names = [one.arg for one in function.args.args if one.arg != "gradients"]
-    given = [one for one in called.value.args if ast.unparse(one) != "gradients"]
-    for at, value in enumerate(given):
+    passed = [one for one in called.value.args if ast.unparse(one) != "gradients"]
+    for at, value in enumerate(passed):
         name = names.pop(0)
         target: ast.expr = ast.Name(name, ast.Store())
         if isinstance(value, ast.Starred):  # what no parameter changes
-            count = len(names) + 1 - len(given[at + 1 :])
+            count = len(names) + 1 - len(passed[at + 1 :])
             taken = [name, *(names.pop(0) for _ in range(count - 1))]
             target, value = (
                 ast.Tuple([ast.Name(one, ast.Store()) for one in taken], ast.Store()),
