@@ -71,7 +71,7 @@ def _numpy() -> str:
     except ImportError:
         return "no NumPy"
     try:
-        blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index]
+        blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
         return f"NumPy {numpy.__version__} with {blas['name']} {blas['version']}"
     except (KeyError, TypeError):
         return f"NumPy {numpy.__version__}"

@@ -42,7 +42,7 @@ class ProcessError(Exception):
 def python(
     code: str,
     *arguments: str,
-    environment: Mapping[str, str] = {},
+    environment: Mapping[str, str] | None = None,
     patience: float = 600.0,
     prepare: Callable[[], None] | None = None,
 ) -> Outcome:
@@ -56,7 +56,7 @@ def python(
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+                env=os.environ | {"PYTHONPATH": str(ROOT)} | dict(environment or {}),
                 timeout=patience,
                 preexec_fn=prepare,
             )

@@ -48,8 +48,8 @@ def comparison_table(comparison: Comparison, limits: Limits | None) -> Table:
         (
             row.label,
             duration(row.seconds or 0),
-            ratio(row.seconds, jax.seconds if jax else None),
-            ratio(row.seconds, peer.seconds if peer else None),
+            compared(row, jax),
+            compared(row, peer),
             ratio(row.seconds, limit),
             spread(row),
             _error(row),
@@ -67,6 +67,10 @@ def comparison_table(comparison: Comparison, limits: Limits | None) -> Table:
     notes += [f"No {name}: {why}." for name, why in comparison.absent.items()]
     title = f"{workload.name}, {comparison.mode}: {workload.title}"
     return Table(title, HEADER, tuple(lines), " ".join(notes))
+
+
+def compared(row: Row | None, other: Row | None) -> str:
+    return ratio(row.seconds if row else None, other.seconds if other else None)
 
 
 def spread(row: Row) -> str:
@@ -93,8 +97,8 @@ def summary(results: Results) -> Table:
                 (
                     f"{workload.name}, {comparison.mode}",
                     duration(own.seconds) if own and own.seconds else "–",
-                    ratio(own and own.seconds, jax and jax.seconds),
-                    ratio(own and own.seconds, peer and peer.seconds),
+                    compared(own, jax),
+                    compared(own, peer),
                     peer.label if peer else "–",
                 )
             )
