@@ -93,19 +93,24 @@ class Statement:
 
 def assignment(target: str, expression: str, indent: int = INDENT) -> list[str]:
     """An assignment, broken as a formatter would where it is too long and cannot be split."""
-    line = f"{target} = {expression}"
+    return broken(f"{target} = ", expression, indent)
+
+
+def broken(opening: str, expression: str, indent: int = INDENT) -> list[str]:
+    """An expression behind `name = ` or `return `, broken as a formatter would."""
+    line = f"{opening}{expression}"
     if indent + len(line) <= WIDTH:
         return [line]
     if indent + INDENT + len(expression) > WIDTH:
         parts = chained(expression)
-        return [f"{target} = (", *(f"    {part}" for part in parts), ")"] if parts[1:] else [line]
+        return [f"{opening}(", *(f"    {part}" for part in parts), ")"] if parts[1:] else [line]
     value = ast.parse(expression, mode="eval").body
     function = f"{ast.unparse(value.func)}(" if isinstance(value, ast.Call) else ""
     if function and expression.startswith(function):
         inside = expression.removeprefix(function).removesuffix(")")
-        return [f"{target} = {function}", f"    {inside}", ")"]
+        return [f"{opening}{function}", f"    {inside}", ")"]
     if isinstance(value, (ast.BinOp, ast.UnaryOp)):
-        return [f"{target} = (", f"    {expression}", ")"]
+        return [f"{opening}(", f"    {expression}", ")"]
     return [line]
 
 
