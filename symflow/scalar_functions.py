@@ -362,7 +362,11 @@ def _namespaces(twins: Sequence[Twin]) -> list[str]:
 
 def _results(shapes: Sequence[Shape]) -> tuple[str, ...]:
     if not any(shapes):
-        return ("return Parameters(*[np.array(one, dtype) for one in numbers])",)
+        return (
+            "if dtype in (float, np.float64):  # what NumPy makes of floats by itself, sooner",
+            "    return Parameters(*map(np.array, numbers))",
+            "return Parameters(*[np.array(one, dtype) for one in numbers])",
+        )
     parts = [shape_text(shape) for shape in shapes]
     return (
         *_tuple("shapes: tuple[tuple[int, ...], ...]", parts),

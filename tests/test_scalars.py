@@ -247,7 +247,8 @@ def test_whole_numbers_stay_whole(compiled: Compile) -> None:
     text = "k = sf.placeholder(sf.int64, ())\nw = sf.Variable(2.0)\nloss = w * k\n__all__ = []\n"
     module = compiled(HEAD + text)
     assert is_on_floats(module)
-    assert module.loss(module.Parameters(2.0), 3) == 6.0
+    value, gradient = module.loss_and_gradients(module.Parameters(2.0), 3)
+    assert (value, gradient.w, gradient.w.dtype) == (6.0, 3.0, np.float64)
     with pytest.raises(ValueError, match="k: expected whole numbers, got float64"):
         module.loss(module.Parameters(2.0), 3.0)
 
