@@ -13,8 +13,9 @@ This file belongs to whoever compiled it. It needs NumPy and nothing else.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
@@ -57,40 +58,43 @@ def initial_parameters(seed: int | None = None, dtype: Any = np.float64) -> Para
 
 def loss(parameters: Parameters) -> float:
     """The loss, a scalar: what training makes small."""
-    p = _checked_parameters(parameters)
-    return float(_loss(p))
+    p, _ = _float_parameters(parameters)
+    value = _loss(p)
+    return float(value)
 
 
 def gradients(parameters: Parameters) -> Parameters:
     """The exact derivative of the loss by every parameter."""
-    p = _checked_parameters(parameters)
-    return _loss_and_gradients(p)[1]
+    return loss_and_gradients(parameters)[1]
 
 
 def loss_and_gradients(parameters: Parameters) -> tuple[float, Parameters]:
     """The loss, and its exact derivative by every parameter."""
-    p = _checked_parameters(parameters)
-    return _loss_and_gradients(p)
+    p, dtype = _float_parameters(parameters)
+    value, d = _loss_and_gradients(p)
+    return float(value), _arrays(d, dtype)
 
 
-def _loss(p: Parameters) -> Any:
-    """The loss, for arguments that are checked already."""
-    loss_difference: Array = p.y - p.x * p.x  # scalar  rosenbrock.py:8
-    # scalar  rosenbrock.py:8
-    loss: Array = np.square(1.0 - p.x) + 100.0 * (loss_difference * loss_difference)
-    return loss
+def _loss(p: Sequence[float]) -> Any:
+    """The loss, on floats."""
+    x, y = p
+    loss_difference = 1.0 - x  # rosenbrock.py:8
+    loss_difference_2 = y - x * x  # rosenbrock.py:8
+    # rosenbrock.py:8
+    return loss_difference * loss_difference + 100.0 * (loss_difference_2 * loss_difference_2)
 
 
-def _loss_and_gradients(p: Parameters) -> tuple[float, Parameters]:
-    """The loss and its gradient, for arguments that are checked already."""
-    loss_difference: Array = 1.0 - p.x  # scalar  rosenbrock.py:8
-    loss_difference_2: Array = p.y - p.x * p.x  # scalar  rosenbrock.py:8
-    # scalar  rosenbrock.py:8
+def _loss_and_gradients(p: Sequence[float]) -> tuple[float, Sequence[float]]:
+    """The loss and its derivatives, on floats."""
+    x, y = p
+    loss_difference = 1.0 - x  # rosenbrock.py:8
+    loss_difference_2 = y - x * x  # rosenbrock.py:8
+    # rosenbrock.py:8
     loss = loss_difference * loss_difference + 100.0 * (loss_difference_2 * loss_difference_2)
-    d_y = 200.0 * loss_difference_2  # scalar  rosenbrock.py:6
-    d_x = 2.0 * (-p.x * d_y - loss_difference)  # scalar  rosenbrock.py:5
-    d = Parameters(x=np.array(d_x, p.x.dtype), y=np.array(d_y, p.y.dtype))
-    return float(loss), d
+    d_y = 200.0 * loss_difference_2  # rosenbrock.py:6
+    d_x = 2.0 * (-x * d_y - loss_difference)  # rosenbrock.py:5
+    d = (d_x, d_y)
+    return loss, d
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -113,53 +117,48 @@ def train(
     learning_rate  the first rate tried at each step, shrunk until the loss falls enough,
                    or a function from the number of updates done to it
     """
-    p = _checked_parameters(parameters)
+    p, dtype = _float_parameters(parameters)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     losses: list[float] = []
     for step in range(steps):
         value, d = _loss_and_gradients(p)
-        losses.append(value)
-        if not np.isfinite(value):
+        losses.append(float(value))
+        if not math.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
-            return TrainingResult(p, losses, step, "tolerance")
-        if on_step is not None and on_step(step, value, p):
-            return TrainingResult(p, losses, step, "stopped")
-        rate = learning_rate(step) if callable(learning_rate) else learning_rate
+            return TrainingResult(_arrays(p, dtype), losses, step, "tolerance")
+        if on_step is not None and on_step(step, losses[-1], _arrays(p, dtype)):
+            return TrainingResult(_arrays(p, dtype), losses, step, "stopped")
+        rate = float(learning_rate(step) if callable(learning_rate) else learning_rate)
         rate = _line_search(rate, value, p, d)
         p = _moved(p, d, rate, step)
-    return TrainingResult(p, losses, steps, "steps")
+    return TrainingResult(_arrays(p, dtype), losses, steps, "steps")
 
 
-def _moved(p: Parameters, d: Parameters, rate: float, step: int) -> Parameters:
+def _moved(p: Sequence[float], d: Sequence[float], rate: float, step: int) -> list[float]:
     """Every parameter after one update."""
-    moved = (_updated(*entries, rate, step) for entries in zip(p, d, strict=True))
-    return Parameters(*(np.asarray(value, p[0].dtype) for value in moved))
+    return [value - rate * gradient for value, gradient in zip(p, d, strict=True)]
 
 
-def _updated(value: Array, gradient: Array, rate: float, step: int) -> Array:
-    """One parameter after one update."""
-    new_value: Array = value - rate * gradient
-    return new_value
-
-
-def _squared_norm(d: Parameters) -> float:
-    """The sum of all squares."""
-    return float(sum(np.vdot(gradient, gradient) for gradient in d))
-
-
-def _line_search(rate: float, value: float, p: Parameters, d: Parameters) -> float:
+def _line_search(rate: float, value: float, p: Sequence[float], d: Sequence[float]) -> float:
     """The first rate, shrunk step by step, at which the loss falls by enough.
 
     Enough is 0.0001 of what the gradient promises (Armijo's rule).
     """
     enough = 0.0001 * _squared_norm(d)
     for _ in range(100):
-        if float(_loss(_moved(p, d, rate, 0))) <= value - rate * enough:
+        moved = _moved(p, d, rate, 0)
+        result = _loss(moved)
+        if result <= value - rate * enough:
             break
         rate *= 0.5
     return rate
+
+
+def _squared_norm(d: Sequence[float]) -> float:
+    """The sum of all squares."""
+    return sum(one * one for one in d)
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -210,3 +209,30 @@ def _checked_parameters(parameters: Parameters) -> Parameters:
             raise ValueError(f"{name}: expected {shape}, got {array.shape}")
     dtype = np.result_type(np.float32, *(array.dtype for array in arrays))
     return Parameters(*(array.astype(dtype, copy=False) for array in arrays))
+
+
+# --- floats --------------------------------------------------------------------------------------
+
+
+_FLOAT_TYPES = frozenset({float, np.float64, np.float32})
+
+
+def _kinds(values: Iterable[Any]) -> set[type]:
+    """The types of numbers, also of the numbers in 0-d arrays."""
+    return {type(one[()]) if type(one) is np.ndarray else type(one) for one in values}
+
+
+def _float_parameters(parameters: Parameters) -> tuple[list[float], Any]:
+    """The parameters as floats, and their precision; other things than floats are checked."""
+    kinds = _kinds(parameters)
+    if len(parameters) == 2 and len(kinds) == 1 and kinds <= _FLOAT_TYPES:
+        return [*map(float, parameters)], kinds.pop()
+    arrays = _checked_parameters(parameters)
+    return [one.item() for one in arrays], arrays[0].dtype
+
+
+def _arrays(numbers: Iterable[float], dtype: Any) -> Parameters:
+    """Parameters, or derivatives by them, as arrays."""
+    if dtype in (float, np.float64):  # what NumPy makes of floats by itself, sooner
+        return Parameters(*map(np.array, numbers))
+    return Parameters(*[np.array(one, dtype) for one in numbers])
