@@ -59,7 +59,8 @@ def initial_parameters(seed: int | None = None, dtype: Any = np.float64) -> Para
 def loss(parameters: Parameters) -> float:
     """The loss, a scalar: what training makes small."""
     p, _ = _float_parameters(parameters)
-    return float(_loss(p))
+    value = _loss(p)
+    return float(value)
 
 
 def gradients(parameters: Parameters) -> Parameters:
@@ -148,7 +149,8 @@ def _line_search(rate: float, value: float, p: Sequence[float], d: Sequence[floa
     enough = 0.0001 * _squared_norm(d)
     for _ in range(100):
         moved = _moved(p, d, rate, 0)
-        if _loss(moved) <= value - rate * enough:
+        result = _loss(moved)
+        if result <= value - rate * enough:
             break
         rate *= 0.5
     return rate
@@ -224,11 +226,13 @@ def _float_parameters(parameters: Parameters) -> tuple[list[float], Any]:
     """The parameters as floats, and their precision; other things than floats are checked."""
     kinds = _kinds(parameters)
     if len(parameters) == 2 and len(kinds) == 1 and kinds <= _FLOAT_TYPES:
-        return [float(one) for one in parameters], kinds.pop()
+        return [*map(float, parameters)], kinds.pop()
     arrays = _checked_parameters(parameters)
     return [one.item() for one in arrays], arrays[0].dtype
 
 
 def _arrays(numbers: Iterable[float], dtype: Any) -> Parameters:
     """Parameters, or derivatives by them, as arrays."""
+    if dtype in (float, np.float64):  # what NumPy makes of floats by itself, sooner
+        return Parameters(*map(np.array, numbers))
     return Parameters(*[np.array(one, dtype) for one in numbers])

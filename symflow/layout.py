@@ -53,7 +53,7 @@ class Helpers:
     @staticmethod
     def of(source: str) -> Helpers:
         """Those that a source calls or hands on."""
-        called = set(re.findall(r"(?<!\w)_(\w+)[(,)]", source))
+        called = set(re.findall(r"(?<![\w.])_(\w+)\b", source))
         return Helpers(**{name: name in called for name in Helpers.__dataclass_fields__})
 
 

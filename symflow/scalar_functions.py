@@ -14,7 +14,7 @@ from symflow.program import Kernel, Program, Type
 from symflow.scalars import TWINS, ScalarPrinter, Twin, with_shared_parts
 from symflow.schedule import block
 from symflow.shapes import Shape
-from symflow.statements import INDENT, WIDTH, Block, call
+from symflow.statements import INDENT, WIDTH, Block, Statement, broken, call
 from symflow.text import Text, shape_text
 from symflow.train import LineSearch, Optimizer
 
@@ -48,8 +48,9 @@ class Scalars:
     hands_on    whether functions are handed one of these
     raises      whether floats can raise an exception where NumPy gives infinity or NaN
     results     the statements that make `Parameters` of floats
-    step        what `train` calls at every step
-    inputs      what the loss and its gradients read
+    opening     the statements that make floats of what `train` is given
+    step        the statement of `train` that computes the loss and its derivatives
+    inputs      whether they read anything but parameters
     """
 
     gradients: tuple[Function, ...]
@@ -60,8 +61,9 @@ class Scalars:
     raises: bool
     results: tuple[str, ...]
     count: int
-    step: str
-    inputs: tuple[str, ...]
+    opening: tuple[str, ...]
+    step: tuple[str, ...]
+    inputs: bool
 
     @property
     def abc_imports(self) -> tuple[str, ...]:
@@ -137,8 +139,9 @@ class ScalarFunctions:
             raises=raises,
             results=_results(shapes),
             count=len(shapes),
-            step=evaluated(raises, "_loss_and_gradients", "p", *self.inputs),
-            inputs=tuple(self.inputs),
+            opening=tuple(self._entry("p, dtype", self.inputs)),
+            step=tuple(self._step(raises)),
+            inputs=bool(self.inputs),
         )
 
     # --- loss and gradients ---
@@ -152,20 +155,21 @@ class ScalarFunctions:
                 ("The loss, a scalar: what training makes small.",),
                 (
                     *self._entry("p, _", self.loss_inputs),
-                    f"return float({evaluated(raises, '_loss', 'p', *self.loss_inputs)})",
+                    *evaluated("value = ", raises, ["_loss", "p", *self.loss_inputs]),
+                    "return float(value)",
                 ),
             ),
             Function(
                 signature("gradients", arguments, "Parameters"),
                 ("The exact derivative of the loss by every parameter.",),
-                (f"return loss_and_gradients({', '.join(['parameters', *self.inputs])})[1]",),
+                tuple(call("return loss_and_gradients", ["parameters", *self.inputs], "[1]")),
             ),
             Function(
                 signature("loss_and_gradients", arguments, "tuple[float, Parameters]"),
                 ("The loss, and its exact derivative by every parameter.",),
                 (
                     *self._entry("p, dtype", self.inputs),
-                    f"value, d = {evaluated(raises, '_loss_and_gradients', 'p', *self.inputs)}",
+                    *evaluated("value, d = ", raises, ["_loss_and_gradients", "p", *self.inputs]),
                     "return float(value), _arrays(d, dtype)",
                 ),
             ),
@@ -175,18 +179,15 @@ class ScalarFunctions:
     def _entry(target: str, inputs: Sequence[str]) -> list[str]:
         lines = [f"{target} = _float_parameters(parameters)"]
         if inputs:
-            targets = ", ".join(inputs) if len(inputs) > 1 else f"({inputs[0]},)"
-            lines += call(f"{targets} = _float_inputs", [f"{one}={one}" for one in inputs], "")
+            arguments = [f"{one}={one}" for one in inputs]
+            *first, last = _unpacked(inputs, "_float_inputs(")
+            lines += [*first, *call(last.removesuffix("("), arguments, "")]
         return lines
 
     def _loss(self) -> _Core:
         code = self._block({"loss": self.program.outputs["loss"]})
-        lines = [line for statement in code.statements for line in statement.lines]
-        result = code.results["loss"]
-        if lines and lines[-1].startswith(f"{result} = ") and not lines[-1].endswith("("):
-            lines[-1] = f"return {lines[-1].removeprefix(f'{result} = ')}"
-        else:
-            lines.append(f"return {result}")
+        lines = [line for statement in code.statements[:-1] for line in statement.lines]
+        lines += _returned(code)
         return self._core("_loss", self.loss_inputs, "Any", "The loss, on floats.", code, lines)
 
     def _loss_and_gradients(self) -> _Core:
@@ -225,6 +226,10 @@ class ScalarFunctions:
 
     # --- training ---
 
+    def _step(self, raises: bool) -> list[str]:
+        parts = ["_loss_and_gradients", "p", *self.inputs]
+        return evaluated("value, d = ", raises, parts, "", 2 * INDENT)
+
     def _training(
         self, optimizer: Optimizer, loop: Loop, moves: Sequence[Function], raises: bool
     ) -> Loop:
@@ -232,14 +237,17 @@ class ScalarFunctions:
         adjustment = optimizer.adjustment
         adjusted, moved = list[str](), list[str]()
         if adjustment.penalised is not None:
-            adjusted.append(f"d = {evaluated(raises, '_penalised', 'p', 'd')}")
+            adjusted += evaluated("d = ", raises, ["_penalised", "p", "d"])
+        if isinstance(optimizer.learning_rate, LineSearch):
+            given = ["rate", "value", "p", "d", *self.inputs]
+            moved += call("rate = _line_search", given, "", 2 * INDENT)
         if adjustment.clipped is not None or adjustment.scale is not None:
-            moved.append(f"d = {evaluated(raises, '_clipped', 'd')}")
+            moved += evaluated("d = ", raises, ["_clipped", "d"])
         if optimizer.rate_formula is not None:
-            moved.append(f"rate = {evaluated(raises, '_corrected_rate', 'rate', 'step')}")
+            moved += evaluated("rate = ", raises, ["_corrected_rate", "rate", "step"])
         targets = ", ".join(["p", *states])
-        text = evaluated(raises, "_moved", "p", "d", *states, "rate", "step")
-        moved.append(f"{targets} = {text}")
+        parts = ["_moved", "p", "d", *states, "rate", "step"]
+        moved += evaluated(f"{targets} = ", raises, parts, "", 2 * INDENT)
         search = []
         if isinstance(optimizer.learning_rate, LineSearch):
             search = [self._line_search(optimizer.learning_rate, raises)]
@@ -249,6 +257,9 @@ class ScalarFunctions:
     def _line_search(self, rate: LineSearch, raises: bool) -> Function:
         arguments = ["rate: float", "value: float", "p: Sequence[float]", "d: Sequence[float]"]
         arguments += [f"{name}: float" for name in self.inputs]
+        moved = evaluated("moved = ", raises, ["_moved", "p", "d", "rate", "0"])
+        parts = ["_loss", "moved", *self.loss_inputs]
+        result = evaluated("result = ", raises, parts, "", 2 * INDENT)
         return Function(
             signature("_line_search", arguments, "float"),
             (
@@ -258,9 +269,9 @@ class ScalarFunctions:
             (
                 f"enough = {rate.slope!r} * _squared_norm(d)",
                 "for _ in range(100):",
-                f"    moved = {evaluated(raises, '_moved', 'p', 'd', 'rate', '0')}",
-                f"    if {evaluated(raises, '_loss', 'moved', *self.loss_inputs)}"
-                " <= value - rate * enough:",
+                *(f"    {line}" for line in moved),
+                *(f"    {line}" for line in result),
+                "    if result <= value - rate * enough:",
                 "        break",
                 f"    rate *= {rate.shrink!r}",
                 "return rate",
@@ -268,11 +279,17 @@ class ScalarFunctions:
         )
 
 
-def evaluated(raises: bool, function: str, *arguments: str) -> str:
-    """A call of a function on floats, by way of `_evaluated` where floats can raise exceptions."""
+def evaluated(
+    target: str, raises: bool, parts: Sequence[str], closing: str = "", indent: int = INDENT
+) -> list[str]:
+    """`target` and a call: of `_evaluated` where floats can raise exceptions, else as it is.
+
+    parts  the function, and what it is given
+    """
+    function, *given = parts
     if raises:
-        return f"_evaluated({', '.join([function, *arguments])})"
-    return f"{function}({', '.join(arguments)})"
+        return call(f"{target}_evaluated", parts, closing, indent)
+    return call(f"{target}{function}", given, closing, indent)
 
 
 def _finished(core: _Core, hands_on: bool) -> Function:
@@ -284,12 +301,27 @@ def _finished(core: _Core, hands_on: bool) -> Function:
 
 def _targets(names: Sequence[str]) -> list[str]:
     """`x, y = p`: the parameters by their names."""
-    if all(name == "_" for name in names):
-        return []
-    line = f"({names[0]},) = p" if len(names) == 1 else f"{', '.join(names)} = p"
+    return [] if all(name == "_" for name in names) else _unpacked(names, "p")
+
+
+def _unpacked(names: Sequence[str], source: str) -> list[str]:
+    """`x, y = source`, of which the source may go on."""
+    line = f"({names[0]},) = {source}" if len(names) == 1 else f"{', '.join(names)} = {source}"
     if INDENT + len(line) <= WIDTH:
         return [line]
-    return ["(", *(f"    {name}," for name in names), ") = p"]
+    return ["(", *(f"    {name}," for name in names), f") = {source}"]
+
+
+def _returned(code: Block) -> list[str]:
+    """The last statement of a block, as what is returned."""
+    result = code.results["loss"]
+    last = code.statements[-1] if code.statements else None
+    if not isinstance(last, Statement) or last.name != result:
+        return [*(last.lines if last is not None else []), f"return {result}"]
+    lines = broken("return ", last.expression)
+    if len(lines) == 1 and INDENT + len(lines[0]) + 2 + len(last.comment) <= WIDTH:
+        return [f"{lines[0]}  {last.comment}".rstrip()]
+    return [last.comment, *lines] if last.comment else lines
 
 
 def _tuple(target: str, parts: Sequence[str]) -> list[str]:
@@ -302,11 +334,19 @@ def _tuple(target: str, parts: Sequence[str]) -> list[str]:
 def _bound(twins: Sequence[Twin], printer: ScalarPrinter) -> list[str]:
     """`cos, sin = maths.cos, maths.sin`: functions as names that are found at once."""
     lines: list[str] = []
-    for first in range(0, len(twins), 5):
-        some = twins[first : first + 5]
-        left = ", ".join(printer.names[twin.name] for twin in some)
-        lines.append(f"{left} = {', '.join(f'maths.{twin.name}' for twin in some)}")
-    return lines
+    some: list[Twin] = []
+    for twin in twins:
+        longer = _binding([*some, twin], printer)
+        if some and INDENT + len(longer) > WIDTH:
+            lines.append(_binding(some, printer))
+            some = []
+        some.append(twin)
+    return [*lines, _binding(some, printer)] if some else lines
+
+
+def _binding(twins: Sequence[Twin], printer: ScalarPrinter) -> str:
+    left = ", ".join(printer.names[twin.name] for twin in twins)
+    return f"{left} = {', '.join(f'maths.{twin.name}' for twin in twins)}"
 
 
 def _namespaces(twins: Sequence[Twin]) -> list[str]:
@@ -322,7 +362,11 @@ def _namespaces(twins: Sequence[Twin]) -> list[str]:
 
 def _results(shapes: Sequence[Shape]) -> tuple[str, ...]:
     if not any(shapes):
-        return ("return Parameters(*[np.array(one, dtype) for one in numbers])",)
+        return (
+            "if dtype in (float, np.float64):  # what NumPy makes of floats by itself, sooner",
+            "    return Parameters(*map(np.array, numbers))",
+            "return Parameters(*[np.array(one, dtype) for one in numbers])",
+        )
     parts = [shape_text(shape) for shape in shapes]
     return (
         *_tuple("shapes: tuple[tuple[int, ...], ...]", parts),

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from symflow.bodies import Body, function_name
-from symflow.elementwise import ROWS, Opaque, canonical, function_of
+from symflow.elementwise import ROWS, Opaque, canonical
 from symflow.program import (
     ONE,
     Access,
@@ -39,7 +39,7 @@ from symflow.program import (
     without_dead_code,
 )
 from symflow.schedule import Printer, part_name
-from symflow.statements import assignment
+from symflow.statements import assignment, chained
 from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, literal_text
 from symflow.views import Reshape
 
@@ -77,7 +77,6 @@ TWINS: Mapping[str, Twin] = {
         Twin("atan2", "math.atan2", "np.arctan2"),
         Twin("atanh", "math.atanh", "np.arctanh"),
         Twin("pow", "math.pow", "np.power"),
-        Twin("lgamma", "math.lgamma", "special.gammaln"),
         Twin("number", "float", "np.float64"),
         Twin("sign", "_sign_of_float", "np.sign"),
         Twin("larger", "_larger_float", "np.maximum"),
@@ -98,26 +97,32 @@ TWINS: Mapping[str, Twin] = {
 def is_scalar(program: Program, roots: Iterable[int]) -> bool:
     """Whether all that `roots` are computed from are single numbers, and floats or comparisons.
 
-    Whole numbers may be given, but not computed: Python's have no end, and NumPy's wrap around.
+    With whole numbers nothing may be computed: Python's have no end, and NumPy's wrap around.
     """
     live = program.live(roots)
     return all(
-        _is_number(definition.type, definition.value)
+        _is_number(definition.type, definition.value, program)
         for definition, alive in zip(program.definitions, live, strict=True)
         if alive
     )
 
 
-def _is_number(type_: Type, value: Value) -> bool:
+def _is_number(type_: Type, value: Value, program: Program) -> bool:
     if isinstance(type_, Bundle) or any(size != ONE for size in type_.shape):
         return False
-    if isinstance(value, Kernel):
-        symbols = value.body.free_symbols
-        plain = len(slots_of(value.body)) == len(symbols) and not value.sizes
-        return plain and type_.dtype != "int"
     if isinstance(value, Constant):
         return value.data.ndim == 0
-    return isinstance(value, (Input, Reshape))
+    if not isinstance(value, Kernel):
+        return isinstance(value, (Input, Reshape))
+    whole = type_.dtype == "int" and any(
+        program[operand].type.dtype == "int" for operand in value.operands
+    )
+    sizes = len(slots_of(value.body)) < len(value.body.free_symbols)
+    methods = any(
+        (type(part).row.numpy or "").startswith("{0}.") and type(part).row.name != "to_float"
+        for part in value.body.atoms(Opaque)
+    )
+    return not (value.sizes or sizes or whole or methods)
 
 
 class ScalarPrinter(Printer):
@@ -161,7 +166,12 @@ class ScalarPrinter(Printer):
         return ""
 
     def width(self, target: str, expression: str) -> int:
-        return max(map(len, assignment(target, expression)))
+        """The widest line; all of two operands that a formatter would not break between."""
+        lines = assignment(target, expression)
+        brackets = expression.startswith("(") or expression.endswith(")")
+        if len(lines) > 1 and brackets and len(chained(expression)) == 2:
+            return len(f"{target} = {expression}")
+        return max(map(len, lines))
 
 
 def _times(body: sp.Expr, part: sp.Symbol) -> Iterable[int]:
@@ -218,10 +228,9 @@ class _ScalarBody(Body):
             return self._called("np.float64", [texts[0].source])
         if row.name == "abs":
             return Text(f"abs({texts[0].source})")
-        if row.name == "logical_not" and type(body.args[0]) is function_of(ROWS["equal"]):
-            return self.text(ROWS["not_equal"](*body.args[0].args))
-        if row.name == "logical_not" and type(body.args[0]) is function_of(ROWS["not_equal"]):
-            return self.text(ROWS["equal"](*body.args[0].args))
+        simpler = _simpler(body)
+        if simpler is not None:
+            return self.text(simpler)
         if row.name in _CONNECTIVES:
             inside = [text.within(SUM) for text in texts]
             return Text(_CONNECTIVES[row.name].format(*inside), CHOICE)
@@ -245,6 +254,26 @@ class _ScalarBody(Body):
         arguments = [self.text(argument).source for argument in body.args]
         return self._called(function_name(body), arguments)
 
+
+def _simpler(body: Opaque) -> sp.Expr | None:
+    """A comparison as a person writes it: `x != y` for `not x == y`, and `x < 0` for `0 > x`."""
+    name, first = type(body).row.name, body.args[0]
+    if name == "logical_not" and isinstance(first, Opaque):
+        other = {"equal": "not_equal", "not_equal": "equal"}.get(type(first).row.name)
+        return None if other is None else ROWS[other](*first.args)
+    if name in _MIRRORED and not slots_of(first):
+        return ROWS[_MIRRORED[name]](body.args[1], first)
+    return None
+
+
+_MIRRORED: Mapping[str, str] = {
+    "greater": "less",
+    "greater_equal": "less_equal",
+    "less": "greater",
+    "less_equal": "greater_equal",
+    "equal": "equal",
+    "not_equal": "not_equal",
+}
 
 _CONNECTIVES: Mapping[str, str] = {
     "logical_and": "{0} and {1}",

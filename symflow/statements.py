@@ -111,20 +111,25 @@ class Statement:
 
 def assignment(target: str, expression: str, indent: int = INDENT) -> list[str]:
     """An assignment, broken as a formatter would where it is too long and cannot be split."""
-    line = f"{target} = {expression}"
+    return broken(f"{target} = ", expression, indent)
+
+
+def broken(opening: str, expression: str, indent: int = INDENT) -> list[str]:
+    """An expression behind `name = ` or `return `, broken as a formatter would."""
+    line = f"{opening}{expression}"
     if indent + len(line) <= WIDTH:
         return [line]
     parts = chained(expression)
     if indent + INDENT + len(expression) > WIDTH and parts[1:]:
-        return [f"{target} = (", *(f"    {part}" for part in parts), ")"]
+        return [f"{opening}(", *(f"    {part}" for part in parts), ")"]
     value = ast.parse(expression, mode="eval").body
     if isinstance(value, ast.Call) and isinstance(value.func, (ast.Name, ast.Attribute)):
         function = ast.unparse(value.func)
         given = [ast.get_source_segment(expression, one) or "" for one in _arguments(value)]
         if expression == f"{function}({', '.join(given)})":
-            return call(f"{target} = {function}", given, "", indent)
+            return call(f"{opening}{function}", given, "", indent)
     if isinstance(value, (ast.BinOp, ast.UnaryOp)) and indent + INDENT + len(expression) <= WIDTH:
-        return [f"{target} = (", f"    {expression}", ")"]
+        return [f"{opening}(", f"    {expression}", ")"]
     return [line]
 
 
