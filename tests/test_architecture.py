@@ -16,7 +16,7 @@ ORDER = (
     ("errors", "continuation", "elimination"),
     ("shapes", "initializers"),
     ("program",),
-    ("elementwise", "text", "statements"),
+    ("elementwise", "text", "statements", "signs"),
     ("rows", "bodies", "primitives", "axes"),
     ("highprecision",),
     ("views", "windows"),

@@ -216,6 +216,45 @@ def test_whole_numbers_are_added_as_they_are() -> None:
     assert lines(compiled(sf.reduce_sum(k * k))) == ["np.sum(k * k)"]
 
 
+@pytest.mark.parametrize(
+    ("weight", "is_symmetric"),
+    [
+        (lambda z: sf.sigmoid(z) * (1 - sf.sigmoid(z)), True),
+        (lambda z: sf.exp(z) + sf.abs(z), True),
+        (lambda z: sf.square(z) / 3.0, True),
+        (lambda z: sf.cast(z > 0, sf.float64), True),
+        (lambda z: 1.0 / (1.0 + z * z), True),
+        (lambda z: z, False),
+        (lambda z: 1.0 - sf.exp(z), False),
+        (lambda z: z * z * z, False),
+    ],
+)
+def test_a_weighted_square_of_a_matrix_is_half_the_work(weight, is_symmetric) -> None:
+    """Of z.T @ z, NumPy computes one triangle; the result is exactly symmetric."""
+    x, z = sf.placeholder(shape=("n", 3), name="x"), sf.placeholder(shape=("n",), name="z")
+    hessian = sf.transpose(x) @ (weight(z)[:, None] * x) / 7.0
+    last = [line for line in lines(compiled(hessian)) if "@" in line]
+    left, _, right = last[0].partition(".T @ ")
+    assert (left == right) == is_symmetric
+    random = np.random.default_rng(0)
+    feed = {x: random.normal(size=(9, 3)), z: random.normal(size=9)}
+    found, d = sf.Session().run([hessian, weight(z)], feed)
+    np.testing.assert_allclose(
+        found, feed[x].T @ (d[:, None] * feed[x]) / 7.0, rtol=1e-13, atol=1e-15
+    )
+    if is_symmetric:
+        np.testing.assert_array_equal(found, found.T)
+
+
+def test_the_hessian_of_logistic_regression_is_symmetric() -> None:
+    x = sf.placeholder(shape=("n", 3), name="x")
+    w = sf.Variable(sf.zeros(3), name="w")
+    p = sf.sigmoid(sf.einsum("nj,j->n", x, w), name="p")
+    hessian = sf.einsum("ni,n,nj->ij", x, p * (1 - p), x)
+    assert "hessian" not in lines(compiled(hessian))
+    assert any(re.fullmatch(r"(\w+)\.T @ \1", line) for line in lines(compiled(hessian)))
+
+
 def test_whole_powers_are_products() -> None:
     x, y = (sf.placeholder(shape=("n",), name=name) for name in "xy")
     for power in range(2, 9):
