@@ -30,7 +30,7 @@ ORDER = (
     ("structures",),
     ("stabilisation",),
     ("solving", "estimates"),
-    ("affine",),
+    ("affine", "scaling"),
     ("simplification",),
     ("schedule", "graph"),
     ("derivatives", "naming", "lowering", "layout"),
