@@ -206,9 +206,9 @@ def _contraction(value: Kernel, operand: Operand) -> Text:
         row, vector = (left, right) if len(left.axes) == 2 else (right, left)
         if len(row.axes) > 2 or not value.output:
             return Text(f"np.vdot({left.source}, {right.source})", ATOM, ())
-        product = Text(f"{row.within(PRODUCT)} @ {_right(vector)}", PRODUCT, (None,))
+        entry = Text(f"{row.within(PRODUCT)} @ {_right(vector)}", PRODUCT, (None,))
         more = ["None"] * (len(value.output) - 1)
-        return product.indexed([":", *more], value.output) if more else product
+        return entry.indexed([":", *more], value.output) if more else entry
     product = _plain_product(left, right, value)
     if product is not None:
         return product

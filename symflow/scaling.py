@@ -61,25 +61,26 @@ class _Scale:
 
 def scaled(program: Program) -> Program:
     """The program with scalar factors where the fewest elements are multiplied."""
-    price = _prices(program)
+    prices = {slow: _prices(program, slow) for slow in (False, True)}
     waits = _waiting(program)
     builder = Builder()
     moved: dict[int, int] = {}
     pending: dict[int, list[_Scale]] = {}
+
+    def leaves(scale: _Scale, tensor: int) -> bool:
+        here, onward = prices[any(waits[one] for one in scale.tensors)][tensor]
+        return onward < here
+
     for tensor, one in enumerate(program.definitions):
-        arriving = [scale for operand in one.value.operands for scale in pending.get(operand, ())]
-        goes_on = price[tensor] < _price_here(one)
+        scales = [scale for operand in one.value.operands for scale in pending.get(operand, ())]
         value: Value = one.value
         own = _factored(one) if isinstance(value, Kernel) else None
-        if own is not None:
-            slow = any(waits[scalar] for scalar in own[0].tensors)
-            price_here = _price_here(one) * (WAITING if slow else 1.0)
-            if _can_leave(own[0]) and price[tensor] < price_here:
-                scale, value = own
-                pending.setdefault(tensor, []).append(scale)
-        if arriving and (goes_on or tensor in pending):
-            pending.setdefault(tensor, []).extend(arriving)
-            arriving = []
+        if own is not None and _can_leave(own[0]) and leaves(own[0], tensor):
+            value = own[1]
+            scales.append(own[0])
+        arriving = [scale for scale in scales if not leaves(scale, tensor)]
+        if len(arriving) < len(scales):
+            pending[tensor] = [scale for scale in scales if leaves(scale, tensor)]
         label = one.label
         if tensor in pending:
             label = Label(f"{label.name}_unscaled")
@@ -92,24 +93,25 @@ def scaled(program: Program) -> Program:
     return without_dead_code(builder.program(outputs))
 
 
-def _prices(program: Program) -> list[float]:
-    """For every tensor, what a factor that arrives at it costs, there or further on."""
-    here = [_price_here(one) for one in program.definitions]
-    price = list(here)
+def _prices(program: Program, slow: bool) -> list[tuple[float, float]]:
+    """For every tensor, what a factor that arrives at it costs there, and if it goes on.
+
+    slow  whether the factor waits for a sum over all rows
+    """
+    prices: dict[int, tuple[float, float]] = {}
     readers = program.consumers()
     fixed = {*program.outputs.values()}
     for tensor in reversed(range(len(program.definitions))):
         one = program[tensor]
-        if tensor in fixed or one.label.exact or not readers[tensor]:
-            continue
-        if all(_is_linear(program[reader].value, tensor) for reader in readers[tensor]):
-            price[tensor] = min(here[tensor], sum(price[reader] for reader in readers[tensor]))
-    return price
-
-
-def _price_here(one: Definition) -> float:
-    """The multiplications of elements that multiplying a tensor costs."""
-    return elements(one.type.shape) + ARRAY_CALL if one.type.shape else SCALAR_CALL
+        here = elements(one.type.shape) + ARRAY_CALL if one.type.shape else SCALAR_CALL
+        if slow and any(size.free_symbols for size in one.type.shape):
+            here *= WAITING
+        goes_on = tensor not in fixed and not one.label.exact and bool(readers[tensor])
+        if goes_on and all(_is_linear(program[at].value, tensor) for at in readers[tensor]):
+            prices[tensor] = here, sum(min(prices[reader]) for reader in readers[tensor])
+        else:
+            prices[tensor] = here, math.inf
+    return [prices[tensor] for tensor in range(len(program.definitions))]
 
 
 def _is_linear(value: Value, tensor: int) -> bool:
