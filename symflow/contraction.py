@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from symflow.errors import Location
+from symflow.picks import picked
 from symflow.program import ONE, Access, Builder, Indices, Kernel, Label, kernel, slot, slots_of
 from symflow.shapes import Shape
 from symflow.signs import is_not_negative
@@ -163,6 +164,9 @@ def _over(
 def _summed(program: Builder, value: Kernel, label: Label, origin: Location | None) -> int:
     """Add a sum that is one NumPy call, or becomes one by changes of shape."""
     if value.body == slot(0) * slot(1):
+        moved = picked(program, value, label, origin)
+        if moved is not None:
+            return moved
         found = _matrices(value)
         if found is not None:
             return _one_product(program, value, found, label, origin)

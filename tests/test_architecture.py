@@ -20,7 +20,7 @@ ORDER = (
     ("rows", "bodies", "primitives", "axes"),
     ("highprecision",),
     ("views", "windows"),
-    ("matrices", "picking", "running", "tiling"),
+    ("matrices", "picking", "picks", "running", "tiling"),
     ("solvers",),
     ("operations", "differentiation", "contraction", "printing", "guards"),
     ("recurrence",),

@@ -255,6 +255,37 @@ def test_the_hessian_of_logistic_regression_is_symmetric() -> None:
     assert any(re.fullmatch(r"(\w+)\.T @ \1", line) for line in lines(compiled(hessian)))
 
 
+def test_a_product_that_only_moves_entries_is_a_pick() -> None:
+    """A triangle laid out by a constant of zeros and ones, and its gradient."""
+    d = 12
+    below = [(row, column) for column in range(d) for row in range(column + 1, d)]
+    places = np.zeros((len(below), d, d))
+    for number, (row, column) in enumerate(below):
+        places[number, row, column] = 1
+    lower = sf.Variable(np.random.default_rng(0).normal(size=(5, len(below))), name="lower")
+    laid = sf.einsum("kl,lij->kij", lower, places)
+    slope = sf.gradients(sf.reduce_sum(sf.sin(laid) * np.arange(144.0).reshape(d, d)), lower)[0]
+    text = "\n".join(lines(compiled(sf.reduce_sum(sf.sin(laid)), lower)))
+    assert "@" not in text
+    assert text.count("np.take(") == 2
+    with sf.Session() as session:
+        held = session.run(lower)
+        found, gradient = session.run([laid, slope])
+    np.testing.assert_array_equal(found, np.einsum("kl,lij->kij", held, places))
+    weights = np.einsum("kij,lij->kl", np.cos(found) * np.arange(144.0).reshape(d, d), places)
+    np.testing.assert_allclose(gradient, weights, rtol=1e-14)
+
+
+@pytest.mark.parametrize("change", ["two", "half"])
+def test_other_constants_stay_factors(change: str) -> None:
+    matrix = np.eye(100)
+    matrix[0, :2] = 1.0 if change == "two" else 0.5
+    if change == "two":
+        matrix[1, 1] = 1.0
+    x = sf.placeholder(shape=("n", 100), name="x")
+    assert any("@" in line for line in lines(compiled(x @ sf.constant(matrix))))
+
+
 def test_whole_powers_are_products() -> None:
     x, y = (sf.placeholder(shape=("n",), name=name) for name in "xy")
     for power in range(2, 9):
