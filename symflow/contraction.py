@@ -19,8 +19,10 @@ from dataclasses import dataclass
 import sympy as sp
 
 from symflow.errors import Location
+from symflow.picks import picked
 from symflow.program import ONE, Access, Builder, Indices, Kernel, Label, kernel, slot, slots_of
 from symflow.shapes import Shape
+from symflow.signs import is_not_negative
 from symflow.views import Reshape
 
 NOMINAL_SIZE = 1000
@@ -129,7 +131,7 @@ def sum_of_products(program: Builder, value: Kernel, label: Label, origin: Locat
             product = slot(0) * slot(1)
             accesses = [factor.access for factor in both]
     else:
-        factors = _contracted(whole, groups, output)
+        factors = _symmetric(whole, groups) or _contracted(whole, groups, output)
         product = sp.Mul(*(slot(at) for at in range(len(factors))))
         accesses = [factor.access for factor in factors]
         carried = frozenset().union(*(factor.indices for factor in factors))
@@ -162,6 +164,9 @@ def _over(
 def _summed(program: Builder, value: Kernel, label: Label, origin: Location | None) -> int:
     """Add a sum that is one NumPy call, or becomes one by changes of shape."""
     if value.body == slot(0) * slot(1):
+        moved = picked(program, value, label, origin)
+        if moved is not None:
+            return moved
         found = _matrices(value)
         if found is not None:
             return _one_product(program, value, found, label, origin)
@@ -333,6 +338,36 @@ def _halves(
     symbols = [accesses[slots_of(one)[0]] for one in (left, right) if one.is_Symbol]
     order = _order([*symbols, *(accesses[at] for at in slots_of(product))], carried)
     return half(left), half(right)
+
+
+def _symmetric(whole: _Sum, groups: dict[frozenset[int], list[sp.Expr]]) -> list[_Factor] | None:
+    """Σ_n x[n, i]·d[n]·x[n, j] as z.T @ z with z = √d·x, where d is nowhere negative.
+
+    NumPy computes half of the product of a matrix with its own transpose, and mirrors it.
+    """
+    accesses = whole.value.accesses
+    single = [parts[0] for parts in groups.values() if len(parts) == 1 and parts[0].is_Symbol]
+    for left, right in itertools.combinations(single, 2):
+        first, second = (accesses[slots_of(one)[0]] for one in (left, right))
+        if first.tensor != second.tensor:
+            continue
+        both = frozenset(first.indices) & frozenset(second.indices)
+        rest = [one for parts in groups.values() for one in parts if one not in (left, right)]
+        swapped = [
+            pair for pair in zip(first.indices, second.indices, strict=True) if len({*pair}) > 1
+        ]
+        if len(swapped) != 1 or not rest or not {*swapped[0]} <= {*whole.value.output}:
+            continue
+        weight = sp.Mul(*rest)
+        if not whole.value.carried(weight) <= both:
+            continue
+        if not is_not_negative(whole.program, whole.value, weight):
+            continue
+        order = [index for index in first.indices if index is not None]
+        root = whole.tensor(sp.sqrt(weight) * left, accesses, order, "root")
+        turned = dict([swapped[0]])
+        return [root, _Factor(Access(root.access.tensor, tuple(turned.get(i, i) for i in order)))]
+    return None
 
 
 def called(body: sp.Expr) -> str:

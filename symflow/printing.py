@@ -11,7 +11,18 @@ import sympy as sp
 
 from symflow.bodies import Body
 from symflow.primitives import Primitive
-from symflow.program import Constant, Full, Indices, Iota, Kernel, Type, Value, slot, slots_of
+from symflow.program import (
+    Access,
+    Constant,
+    Full,
+    Indices,
+    Iota,
+    Kernel,
+    Type,
+    Value,
+    slot,
+    slots_of,
+)
 from symflow.text import (
     ATOM,
     PRODUCT,
@@ -130,12 +141,25 @@ def is_contraction(value: Kernel) -> bool:
     elif value.body != slot(0) * slot(1):
         return False
     sets = [frozenset(access.indices) - {None} for access in factors]
-    return sets[0] != sets[1] or factors[0].indices == factors[1].indices
+    return sets[0] != sets[1] or _in_one_order(value, factors)
+
+
+def _in_one_order(value: Kernel, factors: Sequence[Access]) -> bool:
+    """Whether two arrays of the same indices have them in the same order, as a dot product needs.
+
+    One row times a vector is a product too.
+    """
+    first, second = (one.indices for one in factors)
+    if len(value.reduced) == len(value.sizes) == 1 and {len(first), len(second)} == {1, 2}:
+        return max(first, second, key=len)[1] is not None
+    return first == second and (
+        bool(value.carried(value.body) - {*value.reduced}) or not value.output
+    )
 
 
 def _is_elementwise_product(value: Kernel) -> bool:
     """Whether two arrays of the same indices meet, whose sum widens whole numbers."""
-    return len({access.indices for access in value.accesses}) == 1
+    return len({frozenset(access.indices) - {None} for access in value.accesses}) == 1
 
 
 def _operands(value: Kernel, operand: Operand) -> list[Text]:
@@ -244,6 +268,13 @@ def _contraction(value: Kernel, operand: Operand) -> Text:
         if len(left.axes) == 1:
             return Text(f"{left.within(PRODUCT)} @ {_right(right)}", PRODUCT, ())
         return Text(f"np.vdot({left.source}, {right.source})", ATOM, ())
+    if not out and set(left.axes) - {None} == set(right.axes) - {None} and len(value.sizes) == 1:
+        row, vector = (left, right) if len(left.axes) == 2 else (right, left)
+        if len(row.axes) > 2 or not value.output:
+            return Text(f"np.vdot({left.source}, {right.source})", ATOM, ())
+        entry = Text(f"{row.within(PRODUCT)} @ {_right(vector)}", PRODUCT, (None,))
+        more = ["None"] * (len(value.output) - 1)
+        return entry.indexed([":", *more], value.output) if more else entry
     product = _plain_product(left, right, value)
     if product is not None:
         return product

@@ -11,6 +11,7 @@ be taken by (`kept`) stay as they are. The passes in order:
     factor     a factor common to all terms is taken out of a sum
     distribute products with sums over different indices, where that is cheaper (`affine.py`)
     contract   sums become contractions or plain reductions (`contraction.py`)
+    scale      scalars are multiplied where the fewest elements are (`scaling.py`)
     powers     the base of a power that is written as products becomes a tensor of its own
     share      an expensive subexpression that occurs twice becomes a tensor of its own
 
@@ -50,6 +51,7 @@ from symflow.program import (
 from symflow.program import Constant as Literal
 from symflow.recurrence import in_bodies
 from symflow.rules import Phase, cost
+from symflow.scaling import scaled
 from symflow.solving import solve_for_products
 from symflow.stabilisation import ALL_RULES, Rewrite, Rules, Stabiliser
 from symflow.substitution import composed, substituted
@@ -80,7 +82,7 @@ def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     program = _walk(program, _with_factors_out)
     program = distributed(program, rules)
     program = _walk(program, _contracted)
-    program = _walk(program, _folded)
+    program = _walk(scaled(_walk(program, _folded)), _folded)
     return _walk(_share(_walk(program, _with_bases)), _folded)
 
 

@@ -216,6 +216,76 @@ def test_whole_numbers_are_added_as_they_are() -> None:
     assert lines(compiled(sf.reduce_sum(k * k))) == ["np.sum(k * k)"]
 
 
+@pytest.mark.parametrize(
+    ("weight", "is_symmetric"),
+    [
+        (lambda z: sf.sigmoid(z) * (1 - sf.sigmoid(z)), True),
+        (lambda z: sf.exp(z) + sf.abs(z), True),
+        (lambda z: sf.square(z) / 3.0, True),
+        (lambda z: sf.cast(z > 0, sf.float64), True),
+        (lambda z: 1.0 / (1.0 + z * z), True),
+        (lambda z: z, False),
+        (lambda z: 1.0 - sf.exp(z), False),
+        (lambda z: z * z * z, False),
+    ],
+)
+def test_a_weighted_square_of_a_matrix_is_half_the_work(weight, is_symmetric) -> None:
+    """Of z.T @ z, NumPy computes one triangle; the result is exactly symmetric."""
+    x, z = sf.placeholder(shape=("n", 3), name="x"), sf.placeholder(shape=("n",), name="z")
+    hessian = sf.transpose(x) @ (weight(z)[:, None] * x) / 7.0
+    last = [line for line in lines(compiled(hessian)) if "@" in line]
+    left, _, right = last[0].partition(".T @ ")
+    assert (left == right) == is_symmetric
+    random = np.random.default_rng(0)
+    feed = {x: random.normal(size=(9, 3)), z: random.normal(size=9)}
+    found, d = sf.Session().run([hessian, weight(z)], feed)
+    np.testing.assert_allclose(
+        found, feed[x].T @ (d[:, None] * feed[x]) / 7.0, rtol=1e-13, atol=1e-15
+    )
+    if is_symmetric:
+        np.testing.assert_array_equal(found, found.T)
+
+
+def test_the_hessian_of_logistic_regression_is_symmetric() -> None:
+    x = sf.placeholder(shape=("n", 3), name="x")
+    w = sf.Variable(sf.zeros(3), name="w")
+    p = sf.sigmoid(sf.einsum("nj,j->n", x, w), name="p")
+    hessian = sf.einsum("ni,n,nj->ij", x, p * (1 - p), x)
+    assert "hessian" not in lines(compiled(hessian))
+    assert any(re.fullmatch(r"(\w+)\.T @ \1", line) for line in lines(compiled(hessian)))
+
+
+def test_a_product_that_only_moves_entries_is_a_pick() -> None:
+    """A triangle laid out by a constant of zeros and ones, and its gradient."""
+    d = 12
+    below = [(row, column) for column in range(d) for row in range(column + 1, d)]
+    places = np.zeros((len(below), d, d))
+    for number, (row, column) in enumerate(below):
+        places[number, row, column] = 1
+    lower = sf.Variable(np.random.default_rng(0).normal(size=(5, len(below))), name="lower")
+    laid = sf.einsum("kl,lij->kij", lower, places)
+    slope = sf.gradients(sf.reduce_sum(sf.sin(laid) * np.arange(144.0).reshape(d, d)), lower)[0]
+    text = "\n".join(lines(compiled(sf.reduce_sum(sf.sin(laid)), lower)))
+    assert "@" not in text
+    assert text.count("np.take(") == 2
+    with sf.Session() as session:
+        held = session.run(lower)
+        found, gradient = session.run([laid, slope])
+    np.testing.assert_array_equal(found, np.einsum("kl,lij->kij", held, places))
+    weights = np.einsum("kij,lij->kl", np.cos(found) * np.arange(144.0).reshape(d, d), places)
+    np.testing.assert_allclose(gradient, weights, rtol=1e-14)
+
+
+@pytest.mark.parametrize("change", ["two", "half"])
+def test_other_constants_stay_factors(change: str) -> None:
+    matrix = np.eye(100)
+    matrix[0, :2] = 1.0 if change == "two" else 0.5
+    if change == "two":
+        matrix[1, 1] = 1.0
+    x = sf.placeholder(shape=("n", 100), name="x")
+    assert any("@" in line for line in lines(compiled(x @ sf.constant(matrix))))
+
+
 def test_whole_powers_are_products() -> None:
     x, y = (sf.placeholder(shape=("n",), name=name) for name in "xy")
     for power in range(2, 9):
