@@ -1,11 +1,16 @@
 """Compile time of perceptrons with 5, 20, 80 and 320 hidden layers; time per layer must not grow.
 
     python benchmarks/compile_time.py [--repeat 3]
+    python benchmarks/compile_time.py --operations [--most 10000]
 
 Each compilation runs in a process of its own, for SymPy remembers what it has seen. The order of
 the sizes is shuffled, the median is reported. The generated gradients of every size are compared
 with the complex step before a time counts. The last line is a whole `symflow compile` of a
 3-layer perceptron, Python's start included.
+
+With --operations: graphs of 10, 100, 1,000 and 10,000 operations that the user writes, once each:
+perceptrons, and elementwise operations on operands drawn at random, with reductions and biases
+among them; seconds of the processor, and the most memory that the process held.
 """
 
 from __future__ import annotations
@@ -39,6 +44,47 @@ loss = sf.reduce_mean(sf.nn.softmax_cross_entropy_with_logits(labels=y, logits=l
 train_op = sf.GradientDescentOptimizer(0.1).minimize(loss)
 '''
 
+OPERATIONS = (10, 100, 1_000, 10_000)
+
+ELEMENTWISE = '''"""{operations} elementwise operations on operands drawn at random."""
+
+import random
+
+import symflow as sf
+
+_random = random.Random(0)
+x = sf.placeholder(shape=("n", 8))
+scale = sf.Variable(sf.ones((1, 8)))
+bias = sf.Variable(sf.ones(8))
+_values = [x, x * scale, x + bias]
+_one = [sf.tanh, sf.sin, sf.sigmoid, sf.cos, sf.softplus, sf.square]
+_two = [lambda u, v: u + v, lambda u, v: u * v, lambda u, v: u - v, sf.maximum]
+for _step in range({operations}):
+    _first, _second = _random.choices(_values[-30:], k=2)
+    _kind = _random.random()
+    if _kind < 0.4:
+        _values.append(_random.choice(_one)(_first))
+    elif _kind < 0.45:
+        _values.append(_first + sf.reduce_mean(_second, axis=0))
+    elif _kind < 0.55:
+        _values.append(_first * bias)
+    else:
+        _values.append(_random.choice(_two)(_first, _second))
+loss = sf.reduce_mean(sf.square(sum(_values[-10:], _values[-11])))
+train_op = sf.GradientDescentOptimizer(0.1).minimize(loss)
+'''
+
+MEASURE = """
+import resource, sys, time
+from pathlib import Path
+from symflow.files import compile_files
+start = time.process_time()
+files = compile_files(Path(sys.argv[1]), Path(sys.argv[1]).parent, {}, None)
+elapsed = time.process_time() - start
+(lines,) = (len(files[path].splitlines()) for path in files if path.suffix == ".py")
+print(elapsed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, lines)
+"""
+
 CHILD = """
 import sys, time
 from pathlib import Path
@@ -54,10 +100,37 @@ print(elapsed, worst, len(files[module].splitlines()))
 """
 
 
+def measured(name: str, text: str, count: int) -> None:
+    """Print how long a model takes."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model.py"
+        model.write_text(text)
+        run = [sys.executable, "-c", MEASURE, str(model)]
+        found = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+    elapsed, memory, lines = map(float, found.split())
+    print(
+        f"{name:<11}  {count:>10,}  {elapsed:>11.2f}  {1e3 * elapsed / count:>18.2f}  "
+        f"{memory:>12.0f}  {int(lines):>5}",
+        flush=True,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--repeat", type=int, default=3)
-    repeat = parser.parse_args().repeat
+    parser.add_argument("--operations", action="store_true")
+    parser.add_argument("--most", type=int, default=max(OPERATIONS))
+    arguments = parser.parse_args()
+    if arguments.operations:
+        print("graph        operations  compile (s)  per operation (ms)  memory (MiB)  lines")
+        for count in OPERATIONS:
+            if count <= arguments.most:
+                measured("perceptron", MODEL.format(layers=-(-count // 3)), count)
+        for count in OPERATIONS:
+            if count <= arguments.most:
+                measured("elementwise", ELEMENTWISE.format(operations=count), count)
+        return
+    repeat = arguments.repeat
     times: dict[int, list[float]] = {layers: [] for layers in LAYERS}
     errors: dict[int, float] = {}
     lines: dict[int, int] = {}
