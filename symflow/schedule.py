@@ -170,6 +170,7 @@ class _Scheduler:
         self.lists: dict[int, tuple[str, bool]] = {}
         self.long: list[int] = []
         self.statements: dict[int, Statement | ForLoop] = {}
+        self.has_loops = any(isinstance(one.value, Scan) for one in program.definitions)
         self.written: dict[int, str] = {}
         for tensor, definition in enumerate(program.definitions):
             if isinstance(definition.value, Input):
@@ -302,13 +303,28 @@ class _Scheduler:
         return max(operands, key=lambda one: len(self._text(one).source), default=None)
 
     def _statements(self) -> dict[int, Statement | ForLoop]:
+        """The statements as of now; those stay that read nothing which is written otherwise."""
+        before = {} if self.has_loops else self.statements
         self.texts = {tensor: Text(written) for tensor, written in self.written.items()}
         pool = Names(self.names)
         names = self._given_names(pool)
         statements: dict[int, Statement | ForLoop] = {}
+        changed: set[int] = set()
         for tensor, definition in enumerate(self.program.definitions):
-            if not self.live[tensor] or tensor not in self.stated:
+            if not self.live[tensor]:
                 continue
+            reads_changed = not changed.isdisjoint(definition.value.operands)
+            if tensor not in self.stated:
+                if reads_changed:
+                    changed.add(tensor)
+                continue
+            old = before.get(tensor)
+            same_name = isinstance(old, Statement) and old.name == names[tensor]
+            if isinstance(old, Statement) and same_name and not reads_changed:
+                statements[tensor], self.texts[tensor] = old, Text(old.name)
+                continue
+            if not same_name:
+                changed.add(tensor)
             if isinstance(definition.value, Scan):
                 statements[tensor] = self._loop(tensor, definition.value, pool)
                 continue
@@ -580,7 +596,9 @@ def _with_parts(
     for number, definition in enumerate(program.definitions):
         value = definition.value.rebind(moved.__getitem__)
         part = parts.get(number)
-        if part is not None:
+        if part is None:
+            moved[number] = builder.copy(program, definition, value, moved)
+        else:
             whole = definition.value
             assert isinstance(whole, Kernel)
             label = Label(part_name(definition.label.name, whole, part), 2)
@@ -592,7 +610,7 @@ def _with_parts(
                 _replaced(whole.body, part, slot(len(accesses))),
                 [*accesses, Access(own, whole.order(part))],
             )
-        moved[number] = builder.add(value, definition.label, definition.origin)
+            moved[number] = builder.add(value, definition.label, definition.origin)
     outputs = {name: moved[number] for name, number in program.outputs.items()}
     return builder.program(outputs), {name: moved[number] for name, number in roots.items()}
 
