@@ -335,15 +335,15 @@ class _Sharing:
         for tensor, definition in enumerate(self.old.definitions):
             if not self.live[tensor]:
                 continue
-            value = definition.value
-            if tensor in self.bodies:
-                body = self.bodies[tensor]
-                value = self._kernel(self._inside(body, tensor), len(definition.type.shape))
+            body = self.bodies.get(tensor)
+            rank = len(definition.type.shape)
+            if body is None:
+                value = definition.value.rebind(self.moved.__getitem__)
             else:
-                value = value.rebind(self.moved.__getitem__)
-            self.moved[tensor] = self.builder.add(value, definition.label, definition.origin)
-            if tensor in self.bodies and not definition.type.shape:
-                self.known.setdefault(self.bodies[tensor], slot(self.moved[tensor]))
+                value = self._kernel(self._inside(body, tensor), rank)
+            new = self.moved[tensor] = self.builder.add(value, definition.label, definition.origin)
+            if body is not None and rank == 0 and _is_worth_a_name(body):
+                self.known.setdefault(body, slot(new))
         roots = {name: self.moved[one] for name, one in self.roots.items()}
         return check(without_dead_code(self.builder.program(roots)))
 
