@@ -20,6 +20,7 @@ import sympy as sp
 from symflow.batching import Batch, Place, batched, places
 from symflow.calls import Call, Calls
 from symflow.contraction import NOMINAL_SIZE
+from symflow.expansion import expanded
 from symflow.invariants import data_only, dependent
 from symflow.layout import Function, signature, sizes_of
 from symflow.machine import BLOCK_BYTES, KEPT_BYTES, LEAST_BLOCK, MOST_BLOCK, NUMBER_BYTES
@@ -107,11 +108,12 @@ def core(interface: Interface) -> Core:
 class _Core:
     def __init__(self, interface: Interface) -> None:
         self.interface = interface
-        outputs = interface.program.outputs
+        whole = expanded(interface.program)
+        outputs = whole.outputs
         roots = {"loss": outputs["loss"]}
         roots |= {f"d_{name}": outputs[f"d_{name}"] for name in interface.parameters}
-        self.batch: Batch | None = batched(interface.program, list(roots.values()))
-        program = self.batch.program if self.batch else interface.program
+        self.batch: Batch | None = batched(whole, list(roots.values()))
+        program = self.batch.program if self.batch else whole
         self.types = {
             one.value.name: one.value.type
             for one in program.definitions

@@ -22,7 +22,7 @@ ORDER = (
     ("views", "windows", "batching", "calls"),
     ("matrices", "picking", "picks", "running", "tiling"),
     ("solvers",),
-    ("operations", "differentiation", "contraction", "printing", "guards"),
+    ("operations", "differentiation", "expansion", "contraction", "printing", "guards"),
     ("recurrence",),
     ("notation", "motion", "matching"),
     ("rules", "polynomials"),
