@@ -23,7 +23,7 @@ from symflow.contraction import NOMINAL_SIZE
 from symflow.expansion import expanded
 from symflow.invariants import data_only, dependent
 from symflow.layout import Function, signature, sizes_of
-from symflow.machine import BLOCK_BYTES, KEPT_BYTES, LEAST_BLOCK, MOST_BLOCK, NUMBER_BYTES
+from symflow.machine import BLOCK_BYTES, KEPT_BYTES, LEAST_BLOCK, MOST_BLOCK, NUMBER_BYTES, SMALL
 from symflow.primitives import Part
 from symflow.program import Constant, Input, Kernel, Program, Type
 from symflow.recurrence import Scan
@@ -65,6 +65,7 @@ class Core:
     fixed      the rows of which `train` keeps what no parameter changes, 0 if there is nothing
     inputs     what `_fixed` takes in training, of the rows of a block
     length     the number of all rows
+    largest    entries of the largest gradient; numbers are returned as arrays if it is large
     """
 
     functions: tuple[Function, ...]
@@ -76,6 +77,7 @@ class Core:
     fixed: int = 0
     inputs: str = ""
     length: str = ""
+    largest: int = 0
 
     @property
     def parameters(self) -> str:
@@ -150,6 +152,10 @@ class _Core:
         }
         self.calls = Calls(known, self.names.give)
         self.buffers: list[Buffer] = []
+        sizes = [
+            sp.Mul(*self.types[name].shape) for name in interface.parameters if name in self.types
+        ]
+        self.largest = max(int(size) if size.is_Integer else NOMINAL_SIZE for size in sizes)
         self.fixed = self._fixed_statements()
         self.kept: list[str] = []
         self.outside = {
@@ -239,6 +245,7 @@ class _Core:
             self._kept_rows() if self.kept else 0,
             self._fixed_in_training() if self.kept else "",
             self.lengths[str(self.batch.total)] if self.batch else "",
+            self.largest,
         )
 
     def _statements(self, *wanted: Place) -> list[Statement | ForLoop]:
@@ -389,10 +396,7 @@ class _Core:
         groups.append(Group(None, (), tuple(stop)))
         groups += [self._group(one) for one in statements[len(forward) :]]
         results = self.code.results
-        fields = [
-            f"{name}={self.interface.gradient(name, results[f'd_{name}'])}"
-            for name in self.interface.parameters
-        ]
+        fields = [self._gradient(name, results[f"d_{name}"]) for name in self.interface.parameters]
         last = call("return float(" + loss + "), Parameters", fields, "")
         found = stored(groups, _names("\n".join(last)), self._scalars(), {})
         self.buffers += found.buffers
@@ -410,6 +414,11 @@ class _Core:
             ("The loss and, unless only that is wanted, its gradient, in the workspace.",),
             (*prelude, *lines, *last),
         )
+
+    def _gradient(self, name: str, source: str) -> str:
+        """A gradient as training takes it: numbers stay numbers."""
+        is_number = not self.types[name].shape and self.largest <= SMALL
+        return source if is_number else self.interface.gradient(name, source)
 
     def _sizes(self, read: Sequence[str], but: set[str]) -> list[str]:
         return [f"{n} = {text}" for n, text in self.lengths.items() if n in read and n not in but]

@@ -400,7 +400,7 @@ class _Emitter:
             (
                 *borrowed,
                 f"value, d = _evaluate(works, {passed}, True)",
-                "d = Parameters(*(np.array(one) for one in d))",
+                "d = Parameters(*(np.array(one, p[0].dtype) for one in d))",
                 "_give_back(works)",
                 "return value, d",
             ),

@@ -11,6 +11,7 @@ import sympy as sp
 from symflow.cores import Core
 from symflow.layout import Function, docstring, signature
 from symflow.lowering import Adjustment
+from symflow.machine import SMALL
 from symflow.printing import kernel_text
 from symflow.program import Access, Kernel, Type, kernel
 from symflow.statements import WIDTH, call
@@ -116,7 +117,7 @@ def training_loop(
         after=tuple(after),
         states=states,
         adjusted=() if optimizer.adjustment.penalised is None else ("d = _penalised(p, d)",),
-        moved=tuple(_moves(optimizer, [state.name for state in states], in_place)),
+        moved=tuple(_moves(optimizer, [state.name for state in states], core)),
         arguments=names,
         batch=_tuple(inputs),
         rows=_tuple(
@@ -175,7 +176,7 @@ def _free(name: str, taken: Mapping[str, Type]) -> str:
     return name
 
 
-def _moves(optimizer: Optimizer, states: Sequence[str], in_place: bool) -> list[str]:
+def _moves(optimizer: Optimizer, states: Sequence[str], core: Core | None) -> list[str]:
     """The statements in the loop that follow the choice of a rate."""
     adjustment = optimizer.adjustment
     lines: list[str] = []
@@ -186,12 +187,15 @@ def _moves(optimizer: Optimizer, states: Sequence[str], in_place: bool) -> list[
     if states:
         targets = ", ".join(["p", *states])
         lines += call(f"{targets} = _moved", ["p", "d", *states, "rate", "step"], "", 8)
-    elif in_place:
-        lines += [
-            "for moved, gradient in zip(p, d, strict=True):",
-            "    np.multiply(gradient, rate, gradient)",
-            "    np.subtract(moved, gradient, moved)",
-        ]
+    elif core is not None and optimizer.is_plain:
+        lines.append("for moved, gradient in zip(p, d, strict=True):")
+        if core.largest > SMALL:  # a temporary array of that size costs more than the call
+            lines += [
+                "    np.multiply(gradient, rate, gradient)",
+                "    np.subtract(moved, gradient, moved)",
+            ]
+        else:
+            lines.append("    np.subtract(moved, rate * gradient, moved)")
     else:
         lines.append("p = _moved(p, d, rate, step)")
     return lines

@@ -19,3 +19,6 @@ MOST_COLUMNS = 64
 
 KEPT_BYTES = 1 << 28
 """What training may keep of the data beside the data, so as not to compute it at every step."""
+
+SMALL = 16384
+"""Entries of an array up to which a temporary one costs no more than a call."""
