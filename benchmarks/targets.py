@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.modules import FAST, NOT_HOISTED
-from benchmarks.results import Results, fastest, seconds
+from benchmarks.results import Results, fastest, seconds, without_threads
 from benchmarks.tables import Table, digits
+from benchmarks.timing import Row
+from benchmarks.workloads import BY_NAME
 
 BOTH = ("1c", "2c")
 
@@ -61,7 +63,8 @@ class Verdict:
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    return [*(_ratio(results, one) for one in RATIOS), *_starts(results), *_compiling(results)]
+    ratios = [_ratio(results, one) for one in RATIOS]
+    return [*ratios, *_starts(results), *_memory(results), *_compiling(results)]
 
 
 def table(results: Results, unmeasured: bool = True) -> Table:
@@ -80,13 +83,20 @@ def _ratio(results: Results, target: Target) -> Verdict:
     what, asked = f"{target.workload}, {target.mode}{words}", f"≤ {target.most:.3g}"
     comparison = results.comparison(target.workload, target.mode)
     rows = comparison.rows if comparison else []
-    # A module that is the same without the rules is not timed twice.
-    own = fastest(rows, target.own) or fastest(rows, FAST)
+    own = fastest(rows, target.own)
+    if not _has(results, target, rows):
+        own = fastest(rows, FAST)  # a module that is the same without the rules has one row
     other = fastest(rows, target.other)
     if own is None or other is None:
         return Verdict(what, asked, "–", None)
     found = seconds(own) / seconds(other)
     return _judged(what, asked, found, target.most)
+
+
+def _has(results: Results, target: Target, rows: Sequence[Row]) -> bool:
+    """Whether the variant is one of its own, be it timed, wrong or impossible to compile."""
+    failed = f"{BY_NAME[target.workload].model}: {target.own}" in results.failures
+    return failed or any(without_threads(row.label) == target.own for row in rows)
 
 
 def _judged(
@@ -114,13 +124,28 @@ def _starts(results: Results) -> list[Verdict]:
     return [*found, _judged("W9, peak memory", "≤ 36 MiB", peak, 36.0, lambda x: f"{x:.1f} MiB")]
 
 
+def _memory(results: Results) -> list[Verdict]:
+    """A gradient of a hundred times as many rows needs no more than a little beside its inputs."""
+    what, asked = "memory beside the inputs, 1e7 rows less 1e5 rows", "≤ 4 MiB"
+    beyond = [one.beyond for one in results.needs if one.label == FAST]
+    if len(beyond) < 2 or beyond[0] is None or beyond[-1] is None:
+        return [Verdict(what, asked, "–", None)]
+    more = (beyond[-1] - beyond[0]) / 2**20
+    return [_judged(what, asked, more, 4.0, lambda x: f"{x:.1f} MiB")]
+
+
 def _compiling(results: Results) -> list[Verdict]:
-    by_size = {one.graph.size: one.seconds for one in results.chains}
+    by_size = {one.graph.size: one for one in results.chains}
     large, small = by_size.get(10_000), by_size.get(1_000)
     whole, share = "compile time of 10,000 operations", "its time per operation to that of 1,000"
-    if large is None or small is None:
+    if large is None or small is None or small.seconds is None:
         return [Verdict(whole, "≤ 10 s", "–", None), Verdict(share, "≤ 1.3", "–", None)]
+    if large.seconds is None:
+        return [
+            Verdict(whole, "≤ 10 s", large.problem, False),
+            Verdict(share, "≤ 1.3", "–", None),
+        ]
     return [
-        _judged(whole, "≤ 10 s", large, 10.0, lambda x: f"{x:.1f} s"),
-        _judged(share, "≤ 1.3", large / small / 10, 1.3),
+        _judged(whole, "≤ 10 s", large.seconds, 10.0, lambda x: f"{x:.1f} s"),
+        _judged(share, "≤ 1.3", large.seconds / small.seconds / 10, 1.3),
     ]

@@ -50,7 +50,10 @@ def made_up() -> Results:
             Start("torch", None, problem="no torch"),
             Start("jax", 1.0, 200 * 2**20),
         ],
-        needs=[Need("symflow", 100_000, 4_000_000, 2**20)],
+        needs=[
+            Need("symflow", 100_000, 4_000_000, 2**20),
+            Need("symflow", 10_000_000, 400_000_000, 2**20),
+        ],
         chains=[
             Compiled(Graph("1,000", 1_000, ""), 2.0),
             Compiled(Graph("10,000", 10_000, ""), 30.0),
@@ -105,8 +108,25 @@ def test_verdicts() -> None:
     assert found["W3, 2c"] == "met"
     assert found["W9, first gradient to `import numpy`"] == "met"
     assert found["W9, peak memory"] == "met"
+    assert found["memory beside the inputs, 1e7 rows less 1e5 rows"] == "met"
     assert found["compile time of 10,000 operations"] == "missed"
     assert found["its time per operation to that of 1,000"] == "missed"
+
+
+def test_a_variant_that_is_wrong_has_no_ratio() -> None:
+    results = made_up()
+    rows = results.comparisons[0].rows
+    rows.append(Row("symflow, not hoisted", None, error=1.0, problem="wrong"))
+    found = {one.what: one.word for one in targets.verdicts(results)}
+    assert found["W1, 1c, not hoisted"] == "not measured"
+
+
+def test_a_graph_that_never_compiles_misses_its_target() -> None:
+    results = made_up()
+    results.chains[-1] = Compiled(Graph("10,000", 10_000, ""), None, problem="not done in 300 s")
+    found = {one.what: (one.found, one.word) for one in targets.verdicts(results)}
+    assert found["compile time of 10,000 operations"] == ("not done in 300 s", "missed")
+    assert found["its time per operation to that of 1,000"] == ("–", "not measured")
 
 
 def test_the_report() -> None:
