@@ -205,7 +205,7 @@ def _inline(program: Program) -> Program:
     builder = Builder()
     moved: dict[int, int] = {}
     for tensor, definition in enumerate(program.definitions):
-        value = definition.value.rebind(moved.__getitem__)
+        value = rebound = definition.value.rebind(moved.__getitem__)
         if isinstance(value, Kernel) and value.reduction == "sum":
             positions = [
                 position
@@ -215,7 +215,10 @@ def _inline(program: Program) -> Program:
             if positions:
                 value = substituted(builder, value, positions)
             value = _merged_map(builder, _merged_sum(builder, value, single), single)
-        moved[tensor] = builder.add(value, definition.label, definition.origin)
+        if value is rebound:
+            moved[tensor] = builder.copy(program, definition, value, moved)
+        else:
+            moved[tensor] = builder.add(value, definition.label, definition.origin)
         joinable = isinstance(value, Kernel) and value.reduction == "sum" and value.accesses
         if joinable and readers[tensor] == 1 and not definition.label.exact:
             single.add(moved[tensor])
