@@ -140,6 +140,8 @@ def is_contraction(value: Kernel) -> bool:
         factors = factors * 2
     elif value.body != slot(0) * slot(1):
         return False
+    if not value.carried(value.body).issuperset(value.reduced):
+        return False
     sets = [frozenset(access.indices) - {None} for access in factors]
     return sets[0] != sets[1] or _in_one_order(value, factors)
 

@@ -83,7 +83,8 @@ def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     program = distributed(program, rules)
     program = _walk(program, _contracted)
     program = _walk(scaled(_walk(program, _folded)), _folded)
-    return _walk(_share(_walk(program, _with_bases)), _folded)
+    program = _walk(_share(_walk(program, _with_bases)), _folded)
+    return _walk(program, _without_absent)
 
 
 def fold(program: Program) -> Program:
@@ -330,6 +331,14 @@ def _contracted(program: Builder, definition: Definition) -> int | None:
     if not isinstance(value, Kernel) or value.elementwise or value.reduction != "sum":
         return None
     return sum_of_products(program, value, definition.label, definition.origin)
+
+
+def _without_absent(program: Builder, definition: Definition) -> int | None:
+    """A sum over an index that nothing carries any more, once what it reads is shared."""
+    value = definition.value
+    if isinstance(value, Kernel) and not value.carried(value.body).issuperset(value.reduced):
+        return _contracted(program, definition)
+    return None
 
 
 # --- powers ----------------------------------------------------------------------------------

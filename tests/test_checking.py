@@ -464,13 +464,13 @@ def test_shapes_are_given_as_in_a_model(model: Callable[[str], Path]) -> None:
 
 
 def test_the_assertion_shows_the_table_and_the_reason(broken: Callable[..., Path]) -> None:
-    path = broken(LINEAR, "d_fit = 2.0 * ", "d_fit = ")
+    path = broken(LINEAR, " = 2.0 * ", " = ")
     with pytest.raises(AssertionError) as caught:
         assert_gradients(path)
     text = str(caught.value)
     assert text.count("WRONG") == 2
     assert "w: wrong derivative: w is " in text
-    assert "at model.py:6: d_fit = " in text
+    assert "at model.py:5: d_b = " in text
     assert [one.error for one in check_gradients(path)] == pytest.approx([0.5, 0.5])
 
 

@@ -303,6 +303,19 @@ def test_a_sum_over_an_absent_index_is_a_multiplication() -> None:
     assert lines(compiled(sf.reduce_sum(spread, 0))) == ["5.0 * x"]
 
 
+def test_a_sum_over_an_index_that_sharing_makes_absent() -> None:
+    """Both are sums of one array, one of them twice."""
+    x = sf.placeholder(shape=("n", "n"), name="x")
+    once, twice = sf.sin(x), sf.sin(sf.broadcast_to(x, (2, "n", "n")))
+    loss = sf.reduce_sum(sf.square(twice)) + sf.reduce_sum(once)
+    (slope,) = sf.gradients(loss, x)
+    at = np.array([[0.3, -1.0], [2.0, 0.5]])
+    found, gradient = sf.Session().run([loss, slope], {x: at})
+    np.testing.assert_allclose(found, 2 * np.sum(np.sin(at) ** 2) + np.sum(np.sin(at)))
+    np.testing.assert_allclose(gradient, 4 * np.sin(at) * np.cos(at) + np.cos(at))
+    assert "broadcast" not in "\n".join(lines(compiled(loss, x)))
+
+
 def test_three_factors_are_contracted_in_the_cheaper_order() -> None:
     a = sf.placeholder(shape=(2, 100), name="a")
     b = sf.placeholder(shape=(100, 100), name="b")
