@@ -157,7 +157,7 @@ def _loss_and_gradients(
     """The loss and its gradient, in arrays of their own."""
     works = _borrowed(threads, min(pixels.shape[0], BLOCK), p[0].dtype)
     value, d = _evaluate(works, p, pixels, digit, True)
-    d = Parameters(*(np.array(one) for one in d))
+    d = Parameters(*(np.array(one, p[0].dtype) for one in d))
     _give_back(works)
     return value, d
 
@@ -182,13 +182,11 @@ class _Workspace:
         self.logits: Array = np.empty((n, 10), dtype, "F")
         self.probability_shifted_part: Array = np.empty((n, 1), dtype)
         self.probability_exp: Array = np.empty((n, 10), dtype, "F")
-        self.cross_entropy_sum_difference_part: Array = np.empty((n, 1), dtype)
-        self.cross_entropy_sum: Array = np.empty((n,), dtype)
+        self.cross_entropy_part_2: Array = np.empty((n, 1), dtype)
+        self.cross_entropy: Array = np.empty((n,), dtype)
         self.d_b2: Array = np.empty((10,), dtype)
         self.d_w2: Array = np.empty((256, 10), dtype)
-        self.pooled_ties_part: Array = np.empty((2, 2, n, 4, 4, 16), bool)
         self.pooled_ties: Array = np.empty((2, 2, n, 4, 4, 16), dtype)
-        self.d_features_sum_part: Array = np.empty((n, 8, 8, 16), bool)
         self.d_b1: Array = np.empty((16,), dtype)
         self.rest: _Workspace | None = None
 
@@ -321,32 +319,20 @@ def _block(
     probability_exp = np.exp(probability_shifted, work.probability_exp)
     # probability_total[i, 0] = Σ_j probability_exp[i, j]  (n, 1)  digits_cnn.py:16
     probability_total = probability_exp.dot(work.ones_10_1, work.probability_shifted_part)
-    # cross_entropy_sum_difference[i, j] = probability_shifted[i, j] - log(probability_total[i, 0])
-    # (n, 10)  digits_cnn.py:18
-    cross_entropy_sum_difference_part = np.log(
-        probability_total, work.cross_entropy_sum_difference_part
-    )
-    cross_entropy_sum_difference = np.subtract(
-        probability_shifted, cross_entropy_sum_difference_part, probability_shifted
-    )
-    # cross_entropy_sum[i] = Σ_j cross_entropy_one_hot[i, j]·cross_entropy_sum_difference[i, j]
-    # (n,)  digits_cnn.py:18
-    cross_entropy_sum_part = np.multiply(
-        cross_entropy_one_hot, cross_entropy_sum_difference, cross_entropy_sum_difference
-    )
-    cross_entropy_sum = cross_entropy_sum_part.dot(work.ones_10, work.cross_entropy_sum)
-    # cross_entropy[i] = -cross_entropy_sum[i]  (n,)  digits_cnn.py:18
-    cross_entropy = np.negative(cross_entropy_sum, cross_entropy_sum)
+    # cross_entropy: (n,)  digits_cnn.py:18
+    cross_entropy_part_2 = np.log(probability_total, work.cross_entropy_part_2)
+    cross_entropy_part = np.subtract(probability_shifted, cross_entropy_part_2, probability_shifted)
+    np.multiply(cross_entropy_one_hot, cross_entropy_part, cross_entropy_part)
+    cross_entropy = cross_entropy_part.dot(work.ones_10, work.cross_entropy)
+    np.negative(cross_entropy, cross_entropy)
     # loss_2 = Σ_i cross_entropy[i]  scalar  digits_cnn.py:19
     loss_2 = work.ones_n.dot(cross_entropy)
     if not gradients:
         return (loss_2,)
-    # d_logits_product: (n, 10)  digits_cnn.py:15
-    d_logits_product_part = np.divide(d_cross_entropy_log, probability_total, probability_total)
-    d_logits_product = np.multiply(d_logits_product_part, probability_exp, probability_exp)
-    # d_logits[i, j] = d_cross_entropy_log_softmax[i, j] + d_logits_product[i, j]
-    # (n, 10)  digits_cnn.py:15
-    d_logits = np.add(d_cross_entropy_log_softmax, d_logits_product, d_logits_product)
+    # d_logits: (n, 10)  digits_cnn.py:15
+    d_logits_part = np.divide(d_cross_entropy_log, probability_total, probability_total)
+    d_logits = np.multiply(d_logits_part, probability_exp, probability_exp)
+    np.add(d_logits, d_cross_entropy_log_softmax, d_logits)
     # d_b2[i] = Σ_j d_logits[j, i]  (10,)  digits_cnn.py:11
     d_b2 = work.ones_n.dot(d_logits, work.d_b2)
     # d_w2[i, j] = Σ_k logits_reshape[k, i]·d_logits[k, j]  (256, 10)  digits_cnn.py:10
@@ -355,8 +341,7 @@ def _block(
     d_pooled = np.reshape(d_logits @ p.w2.T, (n, 4, 4, 16))
     # pooled_ties[i, j, k, l, p, q] = (pooled_windows[i, j, k, l, p, q] == pooled[k, l, p, q])
     # (2, 2, n, 4, 4, 16)  digits_cnn.py:14
-    pooled_ties_part = np.equal(pooled_windows, pooled, work.pooled_ties_part)
-    pooled_ties = np.multiply(pooled_ties_part, 1.0, work.pooled_ties)
+    pooled_ties = np.equal(pooled_windows, pooled, work.pooled_ties)
     # d_pooled_windows: (2, 2, n, 4, 4, 16)  digits_cnn.py:14
     d_pooled_windows_part = np.add.reduce(pooled_ties, axis=(0, 1), out=work.pooled)
     np.divide(d_pooled, d_pooled_windows_part, d_pooled_windows_part)
@@ -365,8 +350,8 @@ def _block(
     d_features = _overlap_added(d_pooled_windows, (n, 8, 8, 16), axes=(1, 2), strides=(2, 2))
     # d_features_sum[i, j, k, l] = d_features[i, j, k, l]·(features[i, j, k, l] > 0)
     # (n, 8, 8, 16)  digits_cnn.py:13
-    d_features_sum_part = np.greater(features, 0.0, work.d_features_sum_part)
-    d_features_sum = np.multiply(d_features, d_features_sum_part, work.features)
+    d_features_sum = np.greater(features, 0.0, features)
+    np.multiply(d_features, d_features_sum, d_features_sum)
     # d_b1[i] = Σ_jkl d_features_sum[j, k, l, i]  (16,)  digits_cnn.py:9
     d_b1 = np.add.reduce(d_features_sum, axis=(0, 1, 2), out=work.d_b1)
     # d_filters_matrix: (9, 16)  digits_cnn.py:8
@@ -408,7 +393,7 @@ def _evaluate(
     d_b2, d_w2, d_b1, d_filters_matrix = rest
     # d_filters: (3, 3, 1, 16)  digits_cnn.py:8
     d_filters = np.reshape(d_filters_matrix, (3, 3, 1, 16))
-    return float(loss), Parameters(filters=d_filters, b1=d_b1, w2=d_w2, b2=d_b2)
+    return float(loss), Parameters(d_filters, d_b1, d_w2, d_b2)
 
 
 # --- training ------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ def _loss_and_gradients(p: Parameters, pixels: Array, digit: Array) -> tuple[flo
     """The loss and its gradient, in arrays of their own."""
     works = _borrowed(1, pixels.shape[0], pixels.shape[1], p[0].dtype)
     value, d = _evaluate(works, p, pixels, digit, True)
-    d = Parameters(*(np.array(one) for one in d))
+    d = Parameters(*(np.array(one, p[0].dtype) for one in d))
     _give_back(works)
     return value, d
 
@@ -186,10 +186,9 @@ class _Workspace:
         self.probability_shifted_part: Array = np.empty((n, 1), dtype)
         self.probability_shifted: Array = np.empty((n, 10), dtype)
         self.probability_exp: Array = np.empty((n, 10), dtype)
-        self.cross_entropy_one_hot_part: Array = np.empty((n, 10), bool)
         self.cross_entropy_one_hot: Array = np.empty((n, 10), dtype)
-        self.cross_entropy_sum_difference_part: Array = np.empty((n, 1), dtype)
-        self.cross_entropy_sum: Array = np.empty((n,), dtype)
+        self.cross_entropy_part_2: Array = np.empty((n, 1), dtype)
+        self.cross_entropy: Array = np.empty((n,), dtype)
         self.d_b_out: Array = np.empty((10,), dtype)
         self.d_b: Array = np.empty((128,), dtype)
 
@@ -265,26 +264,13 @@ def _evaluate(
     # probability_total[j, 0] = Σ_k probability_exp[j, k]  (n, 1)  lstm.py:32
     probability_total = probability_exp.dot(work.ones_10_1, work.probability_shifted_part)
     # cross_entropy_one_hot[j, k] = (digit[j] == np.arange(10)[k])  (n, 10)  lstm.py:34
-    cross_entropy_one_hot_part = np.equal(
-        digit[:, None], np.arange(10), work.cross_entropy_one_hot_part
-    )
-    cross_entropy_one_hot = np.multiply(cross_entropy_one_hot_part, 1.0, work.cross_entropy_one_hot)
-    # cross_entropy_sum_difference[j, k] = probability_shifted[j, k] - log(probability_total[j, 0])
-    # (n, 10)  lstm.py:34
-    cross_entropy_sum_difference_part = np.log(
-        probability_total, work.cross_entropy_sum_difference_part
-    )
-    cross_entropy_sum_difference = np.subtract(
-        probability_shifted, cross_entropy_sum_difference_part, probability_shifted
-    )
-    # cross_entropy_sum[j] = Σ_k cross_entropy_one_hot[j, k]·cross_entropy_sum_difference[j, k]
-    # (n,)  lstm.py:34
-    cross_entropy_sum_part = np.multiply(
-        cross_entropy_one_hot, cross_entropy_sum_difference, cross_entropy_sum_difference
-    )
-    cross_entropy_sum = cross_entropy_sum_part.dot(work.ones_10, work.cross_entropy_sum)
-    # cross_entropy[j] = -cross_entropy_sum[j]  (n,)  lstm.py:34
-    cross_entropy = np.negative(cross_entropy_sum, cross_entropy_sum)
+    cross_entropy_one_hot = np.equal(digit[:, None], np.arange(10), work.cross_entropy_one_hot)
+    # cross_entropy: (n,)  lstm.py:34
+    cross_entropy_part_2 = np.log(probability_total, work.cross_entropy_part_2)
+    cross_entropy_part = np.subtract(probability_shifted, cross_entropy_part_2, probability_shifted)
+    np.multiply(cross_entropy_one_hot, cross_entropy_part, cross_entropy_part)
+    cross_entropy = cross_entropy_part.dot(work.ones_10, work.cross_entropy)
+    np.negative(cross_entropy, cross_entropy)
     # loss = (Σ_j cross_entropy[j]) / n  scalar  lstm.py:35
     loss = work.ones_n.dot(cross_entropy) / n
     if not gradients:
@@ -293,17 +279,12 @@ def _evaluate(
     d_cross_entropy_log_softmax = np.multiply(
         -1.0 / n, cross_entropy_one_hot, cross_entropy_one_hot
     )
-    # d_cross_entropy_log[j, 0] = -(Σ_k d_cross_entropy_log_softmax[j, k])  (n, 1)  lstm.py:34
-    d_cross_entropy_log = d_cross_entropy_log_softmax.dot(
-        work.ones_10_1, work.cross_entropy_sum_difference_part
-    )
-    np.negative(d_cross_entropy_log, d_cross_entropy_log)
-    # d_logits_product: (n, 10)  lstm.py:31
-    d_logits_product_part = np.divide(d_cross_entropy_log, probability_total, d_cross_entropy_log)
-    d_logits_product = np.multiply(d_logits_product_part, probability_exp, probability_exp)
-    # d_logits[j, k] = d_cross_entropy_log_softmax[j, k] + d_logits_product[j, k]
-    # (n, 10)  lstm.py:31
-    d_logits = np.add(d_cross_entropy_log_softmax, d_logits_product, d_cross_entropy_log_softmax)
+    # d_logits: (n, 10)  lstm.py:31
+    d_logits_part = d_cross_entropy_log_softmax.dot(work.ones_10_1, work.cross_entropy_part_2)
+    np.negative(d_logits_part, d_logits_part)
+    np.divide(d_logits_part, probability_total, d_logits_part)
+    d_logits = np.multiply(d_logits_part, probability_exp, probability_exp)
+    np.add(d_logits, d_cross_entropy_log_softmax, d_logits)
     # d_b_out[j] = Σ_k d_logits[k, j]  (10,)  lstm.py:12
     d_b_out = work.ones_n.dot(d_logits, work.d_b_out)
     # d_w_out[j, k] = Σ_l h[l, j]·d_logits[l, k]  (32, 10)  lstm.py:11
@@ -342,7 +323,7 @@ def _evaluate(
     d_b = np.add.reduce(d_z, axis=(0, 1), out=work.d_b)
     # d_w[j, k] = Σ_l np.reshape(pixels, (n * t, 8))[l, j]·d_z_matrix[l, k]  (8, 128)  lstm.py:8
     d_w = np.reshape(pixels, (n * t, 8)).T @ d_z_matrix
-    return float(loss), Parameters(w=d_w, u=d_u, b=d_b, w_out=d_w_out, b_out=d_b_out)
+    return float(loss), Parameters(d_w, d_u, d_b, d_w_out, d_b_out)
 
 
 # --- training ------------------------------------------------------------------------------------

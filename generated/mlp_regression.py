@@ -136,7 +136,7 @@ def _loss_and_gradients(
     """The loss and its gradient, in arrays of their own."""
     works = _borrowed(threads, min(x.shape[0], BLOCK), p[0].dtype)
     value, d = _evaluate(works, p, x, y, True)
-    d = Parameters(*(np.array(one) for one in d))
+    d = Parameters(*(np.array(one, p[0].dtype) for one in d))
     _give_back(works)
     return value, d
 
@@ -296,7 +296,7 @@ def _evaluate(
     # d_w1[i, j] = d_w1_part[i, j] + w1[i, j] / 100  (10, 16)  mlp_regression.py:8
     d_w1 = np.multiply(0.01, p.w1, work.d_w1)
     np.add(d_w1, d_w1_part, d_w1)
-    return float(loss), Parameters(w1=d_w1, b1=d_b1, w2=d_w2, b2=d_b2)
+    return float(loss), Parameters(d_w1, d_b1, d_w2, d_b2)
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -356,8 +356,7 @@ def train(
             return TrainingResult(p, losses, step, "stopped")
         rate = learning_rate(step) if callable(learning_rate) else learning_rate
         for moved, gradient in zip(p, d, strict=True):
-            np.multiply(gradient, rate, gradient)
-            np.subtract(moved, gradient, moved)
+            np.subtract(moved, rate * gradient, moved)
     return TrainingResult(p, losses, steps, "steps")
 
 

@@ -176,7 +176,7 @@ class Calls:
             return Type(_reduced(found.shape, axes, keep), found.dtype)
         if name == "vdot":
             return Type(())
-        if name == "einsum" and _is_row_by_row(node):
+        if _is_row_by_row(node):
             rows, _columns = self._type(node.args[1]).shape
             return Type((rows,))
         if name == "arange" and len(node.args) == 1:
@@ -221,8 +221,7 @@ class Calls:
         if isinstance(node, ast.UnaryOp):
             return self._ufunc("negative", [node.operand], type_, target)
         if isinstance(node, ast.Compare):
-            operands = [node.left, *node.comparators]
-            return self._ufunc(_OPERATORS[type(node.ops[0])], operands, type_, target)
+            return self._compared(node, type_, target)
         assert isinstance(node, ast.Call)
         return self._called(node, type_, target)
 
@@ -230,6 +229,8 @@ class Calls:
         name = _function(node)
         if name == "astype":
             assert isinstance(node.func, ast.Attribute)
+            if isinstance(node.func.value, ast.Compare):
+                return self._compared(node.func.value, type_, target)
             return self._ufunc("multiply", [node.func.value, ast.Constant(1.0)], type_, target)
         if name == "where":
             return self._where(node, type_, target)
@@ -277,8 +278,15 @@ class Calls:
         operands: list[_Operand] = []
         free = True
         for argument in arguments:
-            into = target if free and self._type(argument) == type_ else None
-            operands.append(self._visit(argument, into))
+            number = isinstance(argument, ast.Compare) and type_.dtype == "float"
+            own = self._type(argument)
+            own = Type(own.shape) if number else own
+            into = target if free and own == type_ else None
+            if number:
+                assert isinstance(argument, ast.Compare)
+                operands.append(self._compared(argument, own, into))
+            else:
+                operands.append(self._visit(argument, into))
             if into is not None and _text(operands[-1].node) == target:
                 free = False
         aligned = [
@@ -296,6 +304,16 @@ class Calls:
             )
         )
         return _Operand(ast.Name(target), type_)
+
+    def _compared(self, node: ast.Compare, type_: Type, target: str | None) -> _Operand:
+        """A comparison, as booleans or as the numbers 0 and 1.
+
+        Arithmetic on numbers takes a third of the time of arithmetic on numbers and booleans.
+        """
+        if not type_.shape:
+            return _Operand(self._scalar(node), type_)
+        operands = [node.left, *node.comparators]
+        return self._ufunc(_OPERATORS[type(node.ops[0])], operands, type_, target)
 
     def _where(self, node: ast.Call, type_: Type, target: str | None) -> _Operand:
         """The one branch, with the other copied over it where the condition says so."""
@@ -411,6 +429,24 @@ class Calls:
             self.known[call.target] = call.type
 
 
+def is_taken_apart(expression: str) -> bool:
+    """Whether an expression is of such operations that every call of it is short."""
+    tree = ast.parse(expression, mode="eval").body
+    return all(_is_known(node) for node in ast.walk(tree))
+
+
+def _is_known(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call):
+        name = _function(node)
+        return name in _OWN or name in _REDUCTIONS or _is_ufunc(name) or _is_row_by_row(node)
+    if isinstance(node, ast.operator | ast.unaryop | ast.cmpop):
+        return type(node) in _OPERATORS or isinstance(node, ast.MatMult)
+    return True
+
+
+_OWN = frozenset({"vdot", "where", "astype", "transpose", "broadcast_to", "arange"})
+
+
 # --- reading expressions -------------------------------------------------------------------------
 
 
@@ -442,7 +478,8 @@ def _function(node: ast.Call) -> str:
 
 
 def _is_row_by_row(node: ast.Call) -> bool:
-    return len(node.args) == 3 and ast.literal_eval(node.args[0]) == "ij,ij->i"
+    is_einsum = _function(node) == "einsum" and len(node.args) == 3
+    return is_einsum and ast.literal_eval(node.args[0]) == "ij,ij->i"
 
 
 def _is_ufunc(name: str) -> bool:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from symflow.batching import Batch, Place, batched, places
-from symflow.calls import Call, Calls
+from symflow.calls import Call, Calls, is_taken_apart
 from symflow.contraction import NOMINAL_SIZE
 from symflow.expansion import expanded
 from symflow.invariants import data_only, dependent
@@ -101,14 +101,26 @@ class _Explained(Printer):
 
     explains = True
 
+    def __init__(self, wide: bool) -> None:
+        """`wide` if what is taken apart may be as long as it is."""
+        self.wide = wide
+
+    def width(self, target: str, expression: str) -> int:
+        apart = self.wide and is_taken_apart(expression)
+        return 0 if apart else super().width(target, expression)
+
 
 def core(interface: Interface) -> Core:
     """The functions of the fast style for the loss and gradients of a program."""
-    return _Core(interface).made()
+    found = _Core(interface, wide=True).made()
+    lines = (line for function in found.functions for line in function.lines)
+    if any(INDENT + len(line) > WIDTH for line in lines):  # NumPy's types kept one together
+        return _Core(interface, wide=False).made()
+    return found
 
 
 class _Core:
-    def __init__(self, interface: Interface) -> None:
+    def __init__(self, interface: Interface, wide: bool) -> None:
         self.interface = interface
         whole = expanded(interface.program)
         outputs = whole.outputs
@@ -137,7 +149,7 @@ class _Core:
             self.constants,
             taken,
             apart=self._apart,
-            printer=_Explained(),
+            printer=_Explained(wide),
         )
         self.names = Names([*taken, *self.code.names])
         self.program = self.code.program

@@ -23,10 +23,10 @@ import sympy as sp
 from symflow.elementwise import Opaque
 from symflow.errors import Location
 from symflow.program import Access, Builder, Kernel, Label, Program, kernel, slot
-from symflow.rows import ROWS, exp, expm1, greater_equal, log1p, minimum
+from symflow.rows import ROWS, exp, expm1, greater_equal, log1p, minimum, to_float
 
 _OF_DECAY: Mapping[str, Callable[[sp.Expr, sp.Expr], sp.Expr]] = {
-    "sigmoid": lambda x, decay: ROWS["maximum"](decay, greater_equal(x, 0)) / (1 + decay),
+    "sigmoid": lambda x, decay: ROWS["maximum"](decay, to_float(greater_equal(x, 0))) / (1 + decay),
     "softplus": lambda x, decay: ROWS["maximum"](x, 0) + log1p(decay),
 }
 """Functions of x that have exp(-|x|) in common."""

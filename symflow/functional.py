@@ -174,6 +174,10 @@ def _without_place(statement: ast.stmt) -> list[ast.stmt]:
     bare = copy.copy(call)
     bare.args = [one for one in call.args if one is not place]
     bare.keywords = [one for one in call.keywords if one.value is not place]
+    if function in _COMPARISONS:  # which may have been written as numbers
+        chosen = ast.parse("np.where(None, 1.0, 0.0)", mode="eval").body
+        assert isinstance(chosen, ast.Call)
+        chosen.args[0], bare = bare, chosen
     if isinstance(statement, ast.Assign):
         changed = ast.Assign(statement.targets, bare)
     elif isinstance(place, ast.Attribute):  # `x.T`
@@ -184,6 +188,12 @@ def _without_place(statement: ast.stmt) -> list[ast.stmt]:
         assert isinstance(place, ast.Name)
         changed = ast.Assign([ast.Name(place.id, ast.Store())], bare)
     return [ast.fix_missing_locations(ast.copy_location(changed, statement))]
+
+
+_COMPARISONS = frozenset(
+    f"np.{name}"
+    for name in ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")
+)
 
 
 def _place(call: ast.Call, function: str) -> ast.expr | None:
