@@ -253,7 +253,11 @@ def _fixed(pixels: Array, digit: Array, total_n: int) -> tuple[Any, ...]:
     d_cross_entropy_log_softmax = -1.0 / total_n * cross_entropy_one_hot  # (n, 10)  digits.py:17
     # d_cross_entropy_log[i, 0] = -(Σ_j d_cross_entropy_log_softmax[i, j])  (n, 1)  digits.py:17
     d_cross_entropy_log = -np.sum(d_cross_entropy_log_softmax, axis=1, keepdims=True)
-    return cross_entropy_one_hot, d_cross_entropy_log_softmax, d_cross_entropy_log
+    return (
+        np.asfortranarray(cross_entropy_one_hot),
+        np.asfortranarray(d_cross_entropy_log_softmax),
+        d_cross_entropy_log,
+    )
 
 
 def _block(

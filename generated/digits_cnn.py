@@ -275,8 +275,8 @@ def _fixed(pixels: Array, digit: Array, total_n: int) -> tuple[Any, ...]:
     d_cross_entropy_log = -np.sum(d_cross_entropy_log_softmax, axis=1, keepdims=True)
     return (
         features_windows_matrix,
-        cross_entropy_one_hot,
-        d_cross_entropy_log_softmax,
+        np.asfortranarray(cross_entropy_one_hot),
+        np.asfortranarray(d_cross_entropy_log_softmax),
         d_cross_entropy_log,
     )
 

@@ -288,6 +288,7 @@ class _Core:
         """What no parameter changes, of a block of rows."""
         assert self.batch is not None
         lines = [line for one in self.fixed for line in one.lines]
+        lines += _returned([self._by_column(name) for name in self.kept])
         read = _names("\n".join(lines))
         self.fixed_inputs = self._inputs(read)
         total = str(self.batch.total)
@@ -306,8 +307,12 @@ class _Core:
         return Function(
             signature("_fixed", arguments, "tuple[Any, ...]"),
             ("What no parameter changes, of a block of rows.",),
-            (*prelude, *lines, *_returned(self.kept)),
+            (*prelude, *lines),
         )
+
+    def _by_column(self, name: str) -> str:
+        types = {**self.calls.known, **self.types}
+        return f"np.asfortranarray({name})" if types[name] in self.by_column else name
 
     def _is_float(self, name: str) -> bool:
         return name in self.types and self.types[name].dtype == "float"
@@ -364,6 +369,10 @@ class _Core:
         lines += _returned(sums)
         read = _names("\n".join(lines))
         self.kept = [name for name in fixed if name in read]
+        self.by_column = found.by_column
+        if self.interface.invariant:  # inputs are put by column once, if anything is
+            inputs = [name for name in self._inputs(read) if self.types[name] in self.by_column]
+            self.kept += [name for name in inputs if name in self.interface.arguments]
         passed = self._passed(read)
         size, length = str(self.batch.rows), self.lengths[str(self.batch.rows)]
         prelude = [f"{size} = {length}"] if size in read else []
@@ -389,7 +398,6 @@ class _Core:
         passed = {"p": "Parameters"} if "p" in read else {}
         passed |= dict.fromkeys(self._inputs(read), "Array")
         passed |= {name: "Any" for name in self.code.names if name in free and name in read}
-        passed |= dict.fromkeys(self.kept, "Any")
         total = str(self.batch.total)
         passed |= {total: "int"} if total in read else {}
         return passed | dict.fromkeys(self.kept, "Any")

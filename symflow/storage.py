@@ -40,10 +40,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Stored:
-    """The source of some groups, and the buffers that they write to."""
+    """The source of some groups, and the buffers that they write to.
+
+    by_column  the types of which a column lies together in memory
+    """
 
     lines: tuple[tuple[str, ...], ...]
     buffers: tuple[Buffer, ...]
+    by_column: frozenset[Type]
 
 
 def stored(
@@ -61,7 +65,7 @@ def stored(
     """
     places = _Places(groups, results, scalars, outside)
     lines = tuple(tuple(_lines(group, places, indent)) for group in groups)
-    return Stored(lines, tuple(places.buffers))
+    return Stored(lines, tuple(places.buffers), places.by_column)
 
 
 class _Places:
