@@ -177,6 +177,7 @@ class _Workspace:
         self.ones_10_1: Array = np.ones((10, 1), dtype)
         self.ones_10: Array = np.ones((10,), dtype)
         self.ones_n: Array = np.ones((n,), dtype)
+        self.features_part: Array = np.empty((64 * n, 16), dtype)
         self.features: Array = np.empty((n, 8, 8, 16), dtype)
         self.pooled: Array = np.empty((n, 4, 4, 16), dtype)
         self.logits: Array = np.empty((n, 10), dtype, "F")
@@ -187,7 +188,9 @@ class _Workspace:
         self.d_b2: Array = np.empty((10,), dtype)
         self.d_w2: Array = np.empty((256, 10), dtype)
         self.pooled_ties: Array = np.empty((2, 2, n, 4, 4, 16), dtype)
+        self.d_pooled_windows_part_2: Array = np.empty((n, 256), dtype)
         self.d_b1: Array = np.empty((16,), dtype)
+        self.d_filters_matrix: Array = np.empty((9, 16), dtype)
         self.rest: _Workspace | None = None
 
     def of(self, n: int) -> _Workspace:
@@ -294,11 +297,9 @@ def _block(
 ) -> Sequence[Any]:
     """What a block of rows adds to the sums: those of the loss, then those of its gradient."""
     n = pixels.shape[0]
-    # features_convolution: (n, 8, 8, 16)  digits_cnn.py:13
-    features_convolution = np.reshape(features_windows_matrix @ filters_matrix, (n, 8, 8, 16))
-    # features[i, j, k, l] = relu(b1[l] + features_convolution[i, j, k, l])
-    # (n, 8, 8, 16)  digits_cnn.py:13
-    features = np.add(features_convolution, p.b1, work.features)
+    # features: (n, 8, 8, 16)  digits_cnn.py:13
+    features_part = features_windows_matrix.dot(filters_matrix, work.features_part)
+    features = np.add(np.reshape(features_part, (n, 8, 8, 16)), p.b1, work.features)
     np.maximum(features, 0.0, out=features)
     # pooled_windows: (2, 2, n, 4, 4, 16)  digits_cnn.py:14
     pooled_windows = _windows(features, (2, 2), axes=(1, 2), strides=(2, 2))
@@ -337,14 +338,17 @@ def _block(
     d_b2 = work.ones_n.dot(d_logits, work.d_b2)
     # d_w2[i, j] = Σ_k logits_reshape[k, i]·d_logits[k, j]  (256, 10)  digits_cnn.py:10
     d_w2 = logits_reshape.T.dot(d_logits, work.d_w2)
-    # d_pooled: (n, 4, 4, 16)  digits_cnn.py:14
-    d_pooled = np.reshape(d_logits @ p.w2.T, (n, 4, 4, 16))
     # pooled_ties[i, j, k, l, p, q] = (pooled_windows[i, j, k, l, p, q] == pooled[k, l, p, q])
     # (2, 2, n, 4, 4, 16)  digits_cnn.py:14
     pooled_ties = np.equal(pooled_windows, pooled, work.pooled_ties)
     # d_pooled_windows: (2, 2, n, 4, 4, 16)  digits_cnn.py:14
+    d_pooled_windows_part_2 = d_logits.dot(p.w2.T, work.d_pooled_windows_part_2)
     d_pooled_windows_part = np.add.reduce(pooled_ties, axis=(0, 1), out=work.pooled)
-    np.divide(d_pooled, d_pooled_windows_part, d_pooled_windows_part)
+    np.divide(
+        np.reshape(d_pooled_windows_part_2, (n, 4, 4, 16)),
+        d_pooled_windows_part,
+        d_pooled_windows_part,
+    )
     d_pooled_windows = np.multiply(d_pooled_windows_part, pooled_ties, pooled_ties)
     # d_features: (n, 8, 8, 16)  digits_cnn.py:13
     d_features = _overlap_added(d_pooled_windows, (n, 8, 8, 16), axes=(1, 2), strides=(2, 2))
@@ -355,7 +359,9 @@ def _block(
     # d_b1[i] = Σ_jkl d_features_sum[j, k, l, i]  (16,)  digits_cnn.py:9
     d_b1 = np.add.reduce(d_features_sum, axis=(0, 1, 2), out=work.d_b1)
     # d_filters_matrix: (9, 16)  digits_cnn.py:8
-    d_filters_matrix = features_windows_matrix.T @ np.reshape(d_features_sum, (64 * n, 16))
+    d_filters_matrix = features_windows_matrix.T.dot(
+        np.reshape(d_features_sum, (64 * n, 16)), work.d_filters_matrix
+    )
     return loss_2, d_b2, d_w2, d_b1, d_filters_matrix
 
 

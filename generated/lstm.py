@@ -191,6 +191,7 @@ class _Workspace:
         self.cross_entropy: Array = np.empty((n,), dtype)
         self.d_b_out: Array = np.empty((10,), dtype)
         self.d_b: Array = np.empty((128,), dtype)
+        self.d_w: Array = np.empty((8, 128), dtype)
 
 
 _idle: dict[Any, list[_Workspace]] = {}  # workspaces that no call uses now
@@ -322,7 +323,7 @@ def _evaluate(
     # d_b[j] = Σ_kl d_z[k, l, j]  (128,)  lstm.py:10
     d_b = np.add.reduce(d_z, axis=(0, 1), out=work.d_b)
     # d_w[j, k] = Σ_l np.reshape(pixels, (n * t, 8))[l, j]·d_z_matrix[l, k]  (8, 128)  lstm.py:8
-    d_w = np.reshape(pixels, (n * t, 8)).T @ d_z_matrix
+    d_w = np.reshape(pixels, (n * t, 8)).T.dot(d_z_matrix, work.d_w)
     return float(loss), Parameters(d_w, d_u, d_b, d_w_out, d_b_out)
 
 

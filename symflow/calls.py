@@ -176,9 +176,10 @@ class Calls:
             return Type(_reduced(found.shape, axes, keep), found.dtype)
         if name == "vdot":
             return Type(())
-        if _is_row_by_row(node):
-            rows, _columns = self._type(node.args[1]).shape
-            return Type((rows,))
+        if name == "einsum":
+            return self._einsum_type(node)
+        if name == "reshape":
+            return Type(_shape(node.args[1]), self._type(node.args[0]).dtype)
         if name == "arange" and len(node.args) == 1:
             return Type((_size(node.args[0]),), "int")
         if name == "where":
@@ -196,6 +197,17 @@ class Calls:
         if {kind[-1] for kind in getattr(np, name).types} <= {"?"}:
             return Type(found.shape, "bool")
         return _of_numbers(found)
+
+    def _einsum_type(self, node: ast.Call) -> Type:
+        """The sizes of an einsum's output, from its letters."""
+        inputs, _, output = str(ast.literal_eval(node.args[0])).partition("->")
+        types = [self._type(one) for one in node.args[1:]]
+        sizes: dict[str, sp.Expr] = {}
+        for letters, type_ in zip(inputs.split(","), types, strict=True):
+            sizes |= zip(letters, type_.shape, strict=True)
+        if any(one.dtype != "float" for one in types):
+            raise _UnknownError
+        return Type(tuple(sizes[letter] for letter in output))
 
     # --- calls ---
 
@@ -235,8 +247,8 @@ class Calls:
         if name == "where":
             return self._where(node, type_, target)
         if name == "einsum":
-            return self._row_by_row(node, type_, target)
-        if name in ("transpose", "broadcast_to"):
+            return self._einsum(node, type_, target)
+        if name in _VIEWS:
             inner = self._visit(node.args[0])
             return _Operand(_with(node, args=[inner.node, *node.args[1:]]), type_)
         return self._ufunc(name, node.args, type_, target)
@@ -249,7 +261,7 @@ class Calls:
             return self._is_view(node.value)
         if isinstance(node, ast.Attribute) and node.attr == "T":
             return self._is_view(node.value)
-        if isinstance(node, ast.Call) and _function(node) in ("transpose", "broadcast_to"):
+        if isinstance(node, ast.Call) and _function(node) in _VIEWS:
             return self._is_view(node.args[0])
         return isinstance(node, ast.Call) and _function(node) == "arange"
 
@@ -331,17 +343,26 @@ class Calls:
         self._add(Call(below.node.id, "np.copyto", arguments, reads))
         return below
 
-    def _row_by_row(self, node: ast.Call, type_: Type, target: str | None) -> _Operand:
-        """Σ_j x[i, j]·y[i, j]: for few columns a product and a sum are faster than an einsum."""
-        first, second = node.args[1:]
-        of = self._type(first)
-        columns = of.shape[-1]
-        if of != self._type(second) or not columns.is_Integer or columns > MOST_COLUMNS:
-            raise _UnknownError
-        product = self._ufunc("multiply", [first, second], of, None)
-        found = self._sum(product, (1,), False, type_, target)
-        assert found is not None
-        return found
+    def _einsum(self, node: ast.Call, type_: Type, target: str | None) -> _Operand:
+        """Row by row, Σ_j x[i, j]·y[i, j], a product and a sum are faster for few columns."""
+        spelled, *given = node.args
+        types = [self._type(one) for one in given]
+        columns = types[0].shape[-1] if types[0].shape else ONE
+        narrow = columns.is_Integer and columns <= MOST_COLUMNS
+        if _text(spelled) == '"ij,ij->i"' and types[0] == types[1] and narrow:
+            product = self._ufunc("multiply", given, types[0], None)
+            found = self._sum(product, (1,), False, type_, target)
+            assert found is not None
+            return found
+        operands = [self._visit(one).node for one in given]
+        if not type_.shape:
+            return _Operand(_with(node, args=[spelled, *operands]), type_)
+        target = target or self._fresh(f"{self._statement}_part")
+        arguments = [_text(spelled), *map(_text, operands)]
+        arguments += [f"{one.arg}={_text(one.value)}" for one in node.keywords]
+        reads = tuple(read for one in operands for read in _names(one))
+        self._add(Call(target, "np.einsum", tuple(arguments), reads, type_, True))
+        return _Operand(ast.Name(target), type_)
 
     def _dot(self, node: ast.BinOp, type_: Type, target: str | None) -> _Operand:
         left, right = self._visit(node.left), self._visit(node.right)
@@ -438,13 +459,16 @@ def is_taken_apart(expression: str) -> bool:
 def _is_known(node: ast.AST) -> bool:
     if isinstance(node, ast.Call):
         name = _function(node)
-        return name in _OWN or name in _REDUCTIONS or _is_ufunc(name) or _is_row_by_row(node)
+        return name in _OWN or name in _REDUCTIONS or _is_ufunc(name)
     if isinstance(node, ast.operator | ast.unaryop | ast.cmpop):
         return type(node) in _OPERATORS or isinstance(node, ast.MatMult)
     return True
 
 
-_OWN = frozenset({"vdot", "where", "astype", "transpose", "broadcast_to", "arange"})
+_VIEWS = ("transpose", "broadcast_to", "reshape")
+"""Calls that look at an array in another way; where a reshape cannot, NumPy makes a copy."""
+
+_OWN = frozenset({"vdot", "where", "astype", "arange", "einsum", *_VIEWS})
 
 
 # --- reading expressions -------------------------------------------------------------------------
@@ -475,11 +499,6 @@ def _function(node: ast.Call) -> str:
         if node.func.attr == "astype":
             return "astype"
     return ""
-
-
-def _is_row_by_row(node: ast.Call) -> bool:
-    is_einsum = _function(node) == "einsum" and len(node.args) == 3
-    return is_einsum and ast.literal_eval(node.args[0]) == "ij,ij->i"
 
 
 def _is_ufunc(name: str) -> bool:

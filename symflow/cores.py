@@ -350,7 +350,7 @@ class _Core:
         assert self.batch is not None
         statements = self._statements("row", "sum")
         fixed = [name for one in self.fixed for name in one.names]
-        for one in self.fixed:
+        for one in [*self.fixed, *self._statements("free")]:
             if isinstance(one, Statement):
                 self.calls.known[one.name] = self.program[one.tensor].type
         own = [name for one in self.fixed if self._is_sum(one) for name in one.names]
