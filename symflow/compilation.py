@@ -9,16 +9,18 @@ from typing import Literal
 import numpy as np
 import sympy as sp
 
+from symflow.batching import batched
 from symflow.compiler import compile_program, compile_stages
 from symflow.derivatives import dependencies, unreached
 from symflow.errors import Location, SymflowError
 from symflow.graph import Placeholder, Tensor, Variable
 from symflow.initial import initial_values
+from symflow.invariants import data_only
 from symflow.lowering import Request, needed
 from symflow.model import Model
 from symflow.moments import Quadratic, quadratic
 from symflow.naming import is_identifier, label_nodes
-from symflow.notation import program_text
+from symflow.notation import definition_text, program_text
 from symflow.program import Program
 from symflow.rules import known_rules
 from symflow.shapes import Shape, Unknown, show
@@ -235,14 +237,32 @@ class Compilation:
         """What the rules rewrote, grouped by rule, for a person who audits it."""
         applied: list[Rewrite] = []
         compile_program(self.model.graph, self.request, Rules(frozenset(self.without), applied))
+        return explained([*applied, *self._hoisted()])
+
+    def _hoisted(self) -> list[Rewrite]:
+        """What training does once, and not at every step."""
+        if self.style == "plain" or self.model.training is None:
+            return []
+        found: list[Rewrite] = []
+        program, names = self.program(), [self.name(node) for node in self.trainable]
+        roots = [program.outputs[name] for name in ("loss", *(f"d_{one}" for one in names))]
+        batch = batched(program, roots)
+        if batch is not None and "loop-invariant" not in self.without:
+            whole = Program(program.definitions, {str(one): one for one in roots})
+            for tensor in data_only(whole, names):
+                if batch.places[tensor] in ("row", "sum"):
+                    one = program[tensor]
+                    formula = definition_text(program, tensor)
+                    where = one.label.name, one.origin
+                    found.append(Rewrite("loop-invariant", *where, "at every step", formula))
         form = self.quadratic()
         if form is not None:
             loss = self.model.loss
             moments = ", ".join(one.removeprefix("moment_") for one in form.moments.outputs)
             before, after = "every step of train reads the data", f"it reads moments: {moments}"
             origin = None if loss is None else loss.location
-            applied.append(Rewrite("quadratic-loss", "loss", origin, before, after))
-        return explained(applied)
+            found.append(Rewrite("quadratic-loss", "loss", origin, before, after))
+        return found
 
     def dump(self, stage: str) -> str:
         """The program after a stage, as text."""

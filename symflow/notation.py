@@ -385,6 +385,18 @@ def view_text(definition: Definition, called: Callable[[int], str]) -> str:
     return f"{kind}({operands})" if isinstance(value, Primitive) or operands else kind
 
 
+def definition_text(program: Program, tensor: int) -> str:
+    """One definition as a formula, its operands by their labels alone."""
+    definition = program[tensor]
+
+    def called(operand: int) -> str:
+        return program[operand].label.name
+
+    if isinstance(definition.value, Kernel):
+        return formula(definition.label.name, definition.value, called)
+    return f"{definition.label.name} = {view_text(definition, called)}"
+
+
 def program_text(program: Program) -> str:
     """Every definition on a line: formula, shape, model line; then the outputs."""
     rows = _rows(program, 0)

@@ -13,7 +13,9 @@ from symflow.cli import main
 from symflow.errors import SymflowError
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-MODEL, GRADIENT, USE, TEST, ARTICLE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+MODEL, GRADIENT, IN_PLACE, USE, TEST, ARTICLE = re.findall(
+    r"```python\n(.*?)```", README, re.DOTALL
+)
 
 
 @pytest.fixture
@@ -34,7 +36,10 @@ def test_the_model_has_twelve_lines_and_the_gradient_ten() -> None:
 
 
 def test_the_gradient_is_what_the_model_compiles_to(folder: Path) -> None:
-    assert GRADIENT in (folder / "generated" / "model.py").read_text(encoding="utf-8")
+    assert IN_PLACE in (folder / "generated" / "model.py").read_text(encoding="utf-8")
+    run = CliRunner().invoke(main, ["compile", "model.py", "--style", "plain", "-o", "plain"])
+    assert run.exit_code == 0
+    assert GRADIENT in (folder / "plain" / "model.py").read_text(encoding="utf-8")
 
 
 def test_the_module_is_used_as_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
