@@ -122,7 +122,8 @@ class _Core:
             if isinstance(one.value, Input)
         }
         self.written = {name: self._written(name) for name in self.types}
-        shapes = {self.written[name]: self.types[name].shape for name in self.written}
+        given = [*interface.arguments, *interface.parameters]  # others serve other results
+        shapes = {self.written[one]: self.types[one].shape for one in self.types if one in given}
         self.lengths = sizes_of(shapes)
         if self.batch:
             self.lengths[str(self.batch.total)] = self.lengths[str(self.batch.rows)]

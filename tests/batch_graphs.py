@@ -6,15 +6,19 @@ none, and operations are drawn that keep rows apart more often than not.
 
 from __future__ import annotations
 
-import numpy as np
-from abstract_models import Leaf, Model, without_dead
-from random_graphs import ROW_WEIGHTS, Drawing, Rejected, _finish, _try, chosen_operation
+from collections.abc import Sequence
 
-MOVING = (
-    *("matmul", "matmul", "matmul", "softmax", "log_softmax", "reduce_sum", "reduce_mean", "norm"),
-    *("reduce_max", "reduce_logsumexp", "concat", "slice", "expand_dims", "one_hot", "gather"),
-    *("transpose", "reshape", "stack", "where", "pad", "cumsum", "flip", "sort", "einsum"),
+import numpy as np
+from abstract_models import Leaf, Model, Step, without_dead
+from random_graphs import ROW_WEIGHTS, Drawing, Rejected, _try, chosen_operation
+
+KEEPING = (
+    *("matmul", "matmul", "matmul", "einsum", "softmax", "log_softmax", "norm", "reduce_sum"),
+    *("reduce_mean", "reduce_max", "reduce_logsumexp", "concat", "slice", "expand_dims"),
+    *("transpose", "reshape", "stack", "one_hot", "gather", "squeeze"),
 )
+MIXING = ("sort", "cumsum", "flip", "pad", "reduce_variance", "unsorted_segment_sum", "top_k")
+ENDS = ("reduce_sum", "reduce_mean", "l2_loss")
 
 
 def batch_model(seed: int) -> Model:
@@ -43,18 +47,41 @@ def trainable(model: Model) -> bool:
 def _drawn(rng: np.random.Generator) -> Model:
     drawing = Drawing(rng, True)
     n = drawing.sizes
-    inner, outer = ((size, size) for size in rng.choice([1, 2, 3, 4, 5], 2, replace=False))
-    drawing.leaf([n, inner], "placeholder")
-    drawing.leaf([inner, outer], "Variable")
+    inner, outer = ((int(size),) * 2 for size in rng.choice([1, 2, 3, 4, 5], 2, replace=False))
+    x = drawing.leaf([n, inner], "placeholder")
+    w = drawing.leaf([inner, outer], "Variable")
     drawing.leaf([drawing.one_of([inner, outer])] if drawing.coin(0.8) else [], "Variable")
     if drawing.coin():
         drawing.leaf([n] if drawing.coin() else [n, outer], "placeholder")
+    if drawing.coin(0.8):
+        drawing.step("matmul", x, w, a=False, b=False)
     steps = int(rng.integers(2, 10))
-    for at in range(4 * steps):
+    for _ in range(4 * steps):
         if len(drawing.nodes) >= steps + 4:
             break
-        wanted = list(MOVING if drawing.coin(0.45) else ROW_WEIGHTS)
-        _try(drawing, "matmul" if at == 0 else chosen_operation(rng, wanted))
-    loss = _finish(drawing, 0.5)
-    model = Model(tuple(drawing.nodes[: loss + 1]), n, ())
-    return without_dead(model)
+        _try(drawing, chosen_operation(rng, _operations(drawing)))
+    loss = _ended(drawing)
+    return without_dead(Model(tuple(drawing.nodes[: loss + 1]), n, ()))
+
+
+def _operations(drawing: Drawing) -> Sequence[str]:
+    if drawing.coin(0.05):
+        return MIXING
+    return KEEPING if drawing.coin(0.35) else list(ROW_WEIGHTS)
+
+
+def _ended(drawing: Drawing) -> int:
+    """Sums of what is computed last and of what nothing reads, and their sum."""
+    read = {one for node in drawing.nodes if isinstance(node, Step) for one in node.sources}
+    floats = [one.number for one in drawing.known if one.kind == "float"]
+    steps = [one for one in floats if isinstance(drawing.nodes[one], Step)]
+    unread = [one for one in floats if one not in read and one not in steps[-1:]]
+    total: int | None = None
+    for end in [*steps[-1:], *unread]:
+        name = drawing.one_of(ENDS)
+        how = {} if name == "l2_loss" else {"axis": None, "keepdims": False}
+        end = drawing.step(name, end, **how)
+        total = end if total is None else drawing.step("add", total, end)
+    if total is None:
+        raise Rejected
+    return drawing.step("tanh", total) if drawing.coin(0.2) else total
