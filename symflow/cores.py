@@ -134,7 +134,8 @@ class _Core:
             if isinstance(one.value, Input)
         }
         self.written = {name: self._written(name) for name in self.types}
-        shapes = {self.written[name]: self.types[name].shape for name in self.written}
+        given = [*interface.arguments, *interface.parameters]  # others serve other results
+        shapes = {self.written[one]: self.types[one].shape for one in self.types if one in given}
         self.lengths = sizes_of(shapes)
         if self.batch:
             self.lengths[str(self.batch.total)] = self.lengths[str(self.batch.rows)]
@@ -169,6 +170,7 @@ class _Core:
         ]
         self.largest = max(int(size) if size.is_Integer else NOMINAL_SIZE for size in sizes)
         self.fixed = self._fixed_statements()
+        self.before_fixed, self.only_fixed = self._read_by_fixed()
         self.kept: list[str] = []
         self.outside = {
             one.name: f"out_{one.name}"
@@ -226,6 +228,29 @@ class _Core:
             and one.tensor not in self.code.roots.values()
         ]
 
+    def _read_by_fixed(self) -> tuple[list[Statement | ForLoop], list[Statement | ForLoop]]:
+        """What all rows share that they read, and those of it that nothing else reads."""
+        if not self.fixed:
+            return [], []
+        fixed: set[str] = set()
+        others = set(self.code.results.values())
+        for one in self.fixed:
+            fixed.update(_names("\n".join(one.lines)))
+        before: list[Statement | ForLoop] = []
+        only: list[Statement | ForLoop] = []
+        for one in reversed(self.code.statements):
+            if one in self.fixed:
+                continue
+            read = _names("\n".join(one.lines))
+            if self.places[one.tensor] == "free" and not fixed.isdisjoint(one.names):
+                before.insert(0, one)
+                fixed.update(read)
+                if others.isdisjoint(one.names):
+                    only.append(one)
+                    continue
+            others.update(name for name in read if name not in one.names)
+        return before, only
+
     # --- functions ---
 
     def made(self) -> Core:
@@ -262,7 +287,8 @@ class _Core:
 
     def _statements(self, *wanted: Place) -> list[Statement | ForLoop]:
         """The statements of some places; those that the loss needs come first."""
-        rest = [one for one in self.code.statements if one not in self.fixed]
+        elsewhere = [*self.fixed, *self.only_fixed]
+        rest = [one for one in self.code.statements if one not in elsewhere]
         found = [one for one in rest if self.places[one.tensor] in wanted]
         return sorted(found, key=lambda one: not self.forward[one.tensor])
 
@@ -287,8 +313,12 @@ class _Core:
     def _fixed_function(self) -> Function:
         """What no parameter changes, of a block of rows."""
         assert self.batch is not None
+<<<<<<< HEAD
         lines = [line for one in self.fixed for line in one.lines]
         lines += _returned([self._by_column(name) for name in self.kept])
+=======
+        lines = [line for one in (*self.before_fixed, *self.fixed) for line in one.lines]
+>>>>>>> tests2
         read = _names("\n".join(lines))
         self.fixed_inputs = self._inputs(read)
         total = str(self.batch.total)

@@ -191,6 +191,13 @@ def test_where_python_raises_numpy_is_followed(
     assert_array_equal(found(module, x=x), [loss, slope])
 
 
+@pytest.mark.parametrize("function", ["digamma(x)", "polygamma(2, x)", "lgamma(sf.square(x))"])
+def test_functions_of_scipy_take_floats(compiled: Compile, function: str) -> None:
+    text = f"loss = sf.{function} * sf.exp(x)\n"
+    module = compiled(variables("x") + text)
+    assert_allclose(found(module, x=1.25), on_arrays(text, {"x": 1.25}), rtol=1e-14)
+
+
 def test_numpy_warns_as_on_arrays(compiled: Compile) -> None:
     module = compiled(HEAD + "x = sf.Variable(0.5)\nloss = sf.log(x)\n")
     with pytest.warns(RuntimeWarning, match="divide by zero"):
