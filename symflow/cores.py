@@ -313,12 +313,8 @@ class _Core:
     def _fixed_function(self) -> Function:
         """What no parameter changes, of a block of rows."""
         assert self.batch is not None
-<<<<<<< HEAD
-        lines = [line for one in self.fixed for line in one.lines]
-        lines += _returned([self._by_column(name) for name in self.kept])
-=======
         lines = [line for one in (*self.before_fixed, *self.fixed) for line in one.lines]
->>>>>>> tests2
+        lines += _returned([self._by_column(name) for name in self.kept])
         read = _names("\n".join(lines))
         self.fixed_inputs = self._inputs(read)
         total = str(self.batch.total)
