@@ -132,7 +132,7 @@ def _loss_and_gradients(
 
 # --- workspace -----------------------------------------------------------------------------------
 
-BLOCK = 16384  # rows at a time: what they need stays in the cache
+BLOCK = 8192  # rows at a time: what they need stays in the cache
 
 
 class _Workspace:

@@ -8,8 +8,10 @@ BLOCK_BYTES = 1 << 20
 LEAST_BLOCK = 128
 """Rows below which a matrix product runs at a fraction of its speed, whatever the cache holds."""
 
-MOST_BLOCK = 16384
-"""Rows beyond which nothing is gained: by then a call is a small part of its own work."""
+MOST_BLOCK = 8192
+"""Rows beyond which nothing is gained: by then a call is a small part of its own work. From 10,000
+numbers on OpenBLAS wakes a second thread for a dot product, which waits where cores are busy.
+"""
 
 NUMBER_BYTES = 8
 """Of a number in an estimate: models are compiled for both precisions, and this is the larger."""
