@@ -139,9 +139,8 @@ def loss(parameters: Parameters, pixels: ArrayLike, digit: ArrayLike) -> float:
     """The loss, a scalar: what training makes small."""
     p = _checked_parameters(parameters)
     pixels, digit = _checked_inputs(p[0].dtype, pixels=pixels, digit=digit)
-    works = _borrowed(1, pixels.shape[0], pixels.shape[1], p[0].dtype)
+    works = [_Workspace(pixels.shape[0], pixels.shape[1], p[0].dtype)]
     value, _ = _evaluate(works, p, pixels, digit, False)
-    _give_back(works)
     return value
 
 
@@ -163,10 +162,9 @@ def loss_and_gradients(
 
 def _loss_and_gradients(p: Parameters, pixels: Array, digit: Array) -> tuple[float, Parameters]:
     """The loss and its gradient, in arrays of their own."""
-    works = _borrowed(1, pixels.shape[0], pixels.shape[1], p[0].dtype)
+    works = [_Workspace(pixels.shape[0], pixels.shape[1], p[0].dtype)]
     value, d = _evaluate(works, p, pixels, digit, True)
     d = Parameters(*(np.array(one, p[0].dtype) for one in d))
-    _give_back(works)
     return value, d
 
 
@@ -192,29 +190,6 @@ class _Workspace:
         self.d_b_out: Array = np.empty((10,), dtype)
         self.d_b: Array = np.empty((128,), dtype)
         self.d_w: Array = np.empty((8, 128), dtype)
-
-
-_idle: dict[Any, list[_Workspace]] = {}  # workspaces that no call uses now
-
-
-def _borrowed(threads: int, *key: Any) -> list[_Workspace]:
-    """A workspace for each thread, of those that are idle as long as there are any."""
-    if threads < 1:
-        raise ValueError(f"threads: expected 1 or more, got {threads}")
-    works: list[_Workspace] = []
-    for _ in range(threads):
-        try:
-            works.append(_idle[key].pop())  # one step, also where threads meet
-        except LookupError:
-            works.append(_Workspace(*key))
-    return works
-
-
-def _give_back(works: Sequence[_Workspace]) -> None:
-    """Keep workspaces for the next call; those for sizes that are not met again go."""
-    if len(_idle) > 8:
-        _idle.clear()
-    _idle.setdefault(works[0].key, []).extend(works)
 
 
 def _evaluate(
@@ -363,7 +338,7 @@ def train(
     v_of = Parameters(*(np.full_like(value, 0.0) for value in p))
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
-    works = _borrowed(1, pixels.shape[0], batch_size or n, p[0].dtype)
+    works = [_Workspace(pixels.shape[0], batch_size or n, p[0].dtype)]
     losses: list[float] = []
     batch = (pixels, digit)
     for step in range(steps):

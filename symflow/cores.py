@@ -80,6 +80,11 @@ class Core:
     largest: int = 0
 
     @property
+    def keeps(self) -> bool:
+        """Whether workspaces wait for the next call: not where they are as large as the data."""
+        return bool(self.rows) or not self.sizes
+
+    @property
     def parameters(self) -> str:
         """The arguments of the workspace's constructor."""
         return ", ".join(["self", *(f"{size}: int" for size in self.sizes), "dtype: Any"])

@@ -391,7 +391,12 @@ class _Emitter:
             arguments = [*self._parameters(used), *threads]
             return Function(signature(name, arguments, returns), (doc, *note), (*entry, result))
 
-        borrowed = call("works = _borrowed", [count, *fast.lengths, "p[0].dtype"], "")
+        if fast.keeps:
+            borrowed = call("works = _borrowed", [count, *fast.lengths, "p[0].dtype"], "")
+            give_back = ["_give_back(works)"]
+        else:
+            borrowed = call("works = [_Workspace", [*fast.lengths, "p[0].dtype"], "]")
+            give_back = []
         arguments = ["threads: int"] if fast.rows else []
         arguments += ["p: Parameters", *(f"{one}: Array" for one in used)]
         evaluated = Function(
@@ -401,7 +406,7 @@ class _Emitter:
                 *borrowed,
                 f"value, d = _evaluate(works, {passed}, True)",
                 "d = Parameters(*(np.array(one, p[0].dtype) for one in d))",
-                "_give_back(works)",
+                *give_back,
                 "return value, d",
             ),
         )
@@ -415,7 +420,7 @@ class _Emitter:
                     *entry,
                     *borrowed,
                     f"value, _ = _evaluate(works, {passed}, False)",
-                    "_give_back(works)",
+                    *give_back,
                     "return value",
                 ),
             ),

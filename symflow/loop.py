@@ -108,7 +108,11 @@ def training_loop(
         lengths = [
             one.replace(counted, "batch_size or n") if counted else one for one in core.lengths
         ]
-        works = ", ".join(["threads" if core.rows else "1", *lengths, "p[0].dtype"])
+        given = ", ".join([*lengths, "p[0].dtype"])
+        if core.keeps:
+            works = f"_borrowed({'threads' if core.rows else '1'}, {given})"
+        else:
+            works = f"[_Workspace({given})]"
     return Loop(
         train=Function(
             signature("train", arguments, "TrainingResult"), _doc(optimizer, bool(batch))
