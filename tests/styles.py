@@ -47,6 +47,7 @@ def module(path: Path, style: Style, dtype: str | None = None, without: Sequence
     assert source.archive() is None, "arrays that stand in another file"
     made = ModuleType(f"{path.stem}_{style}")
     exec(compile(source.text, f"<{made.__name__}>", "exec"), made.__dict__)
+    made.SOURCE = source.text  # type: ignore[attr-defined]
     if hasattr(made, "BLOCK"):
         made.BLOCK = BLOCK  # type: ignore[attr-defined]
     return made
