@@ -143,7 +143,9 @@ class _Core:
         shapes = {self.written[one]: self.types[one].shape for one in self.types if one in given}
         self.lengths = sizes_of(shapes)
         if self.batch:
-            self.lengths[str(self.batch.total)] = self.lengths[str(self.batch.rows)]
+            counted = self.lengths[str(self.batch.rows)]
+            inside = counted.partition(".")[0] in interface.parameters
+            self.lengths[str(self.batch.total)] = f"p.{counted}" if inside else counted
         taken = [*self.lengths, *interface.arguments, *interface.parameters]
         self.constants = {
             digest: _in_workspace(text) for digest, text in interface.constants.items()
@@ -274,8 +276,8 @@ class _Core:
             if size != count and any(_has(type_, size) for type_ in held)
         ]
         lengths = [self.lengths[size] for size in sizes]
-        if count:
-            lengths[0] = f"min({lengths[0]}, BLOCK)"
+        if self.batch is not None:
+            lengths[0] = f"min({self.lengths[str(self.batch.total)]}, BLOCK)"
         rows = self._rows() if count else 0
         return Core(
             tuple(functions),

@@ -22,7 +22,7 @@ from symflow.moments import RECENTRE, Quadratic
 from symflow.program import Input, Program, Type
 from symflow.scalars import ScalarPrinter, is_scalar
 from symflow.schedule import block
-from symflow.statements import INDENT, Block, call
+from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call
 
 _OWN = (
     *("works", "p", "d", "learning_rate", "steps", "tolerance", "rate", "step", "losses", "low"),
@@ -105,9 +105,14 @@ class _Loop:
             lines.append(f"dtype = {self.read[0]}.dtype")
         for statement in code.statements:
             lines += statement.lines
-        lines += call("return ", [code.results[name] for name in program.outputs], "")
-        if len(program.outputs) == 1:
-            lines[-1:] = [f"return ({code.results[next(iter(program.outputs))]},)"]
+        results = [code.results[name] for name in program.outputs]
+        if len(results) > 1:
+            lines += call("return ", results, "")
+        elif INDENT + len(f"return ({results[0]},)") <= WIDTH:
+            lines.append(f"return ({results[0]},)")
+        else:
+            only = Names([*sizes, *self.read, *code.names]).give("moment")
+            lines += [*assignment(only, results[0]), f"return ({only},)"]
         doc = "What the gradient depends on beside the parameters: sums over the data."
         arguments = [f"{name}: Array" for name in self.read]
         return Function(signature("_moments", arguments, "tuple[Any, ...]"), (doc,), tuple(lines))

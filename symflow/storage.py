@@ -7,6 +7,7 @@ call goes through both entry by entry; else it gets a buffer that is free again,
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -60,7 +61,7 @@ def stored(
     """Find a place for every result.
 
     results  names that are read after the last call
-    scalars  names that are no arrays, and so no views
+    scalars  names of single numbers, which are no views unless their expression is one
     outside  for results that are written to an array which is given, how it is written
     """
     places = _Places(groups, results, scalars, outside)
@@ -107,7 +108,8 @@ class _Places:
             last.setdefault(one.target, at)
             if one.type is None and one.function != "np.copyto":
                 bases = (base for name in one.reads for base in behind.get(name, (name,)))
-                behind[one.target] = () if scalars.get(one.target) else tuple(dict.fromkeys(bases))
+                number = scalars.get(one.target) and _is_number(one.function)
+                behind[one.target] = () if number else tuple(dict.fromkeys(bases))
         for name in results:
             read(name, len(self.calls))
         return last
@@ -154,6 +156,21 @@ class _Places:
     def next_out(self) -> str:
         self._next += 1
         return self.outs[self._next - 1]
+
+
+def _is_number(expression: str) -> bool:
+    """Whether an expression without axes is a number of its own, and no array of no axes.
+
+    `x[0, 0]` is a number, but `np.reshape(x, ())` looks at the entry where it is.
+    """
+    node = ast.parse(expression or "0", mode="eval").body
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr not in _VIEWS
+    return not isinstance(node, (ast.Name, ast.Attribute))
+
+
+_VIEWS = frozenset({"asarray", "broadcast_to", "reshape", "squeeze", "transpose"})
+"""Functions of NumPy whose results may be views."""
 
 
 def _lines(group: Group, places: _Places, indent: int) -> list[str]:
