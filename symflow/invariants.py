@@ -35,6 +35,7 @@ MOVE = 0.5
 
 def dependent(program: Program, parameters: Collection[str]) -> list[bool]:
     """For every tensor, whether it depends on an input with one of these names."""
+    parameters = frozenset(parameters)
     found: list[bool] = []
     for definition in program.definitions:
         value = definition.value

@@ -20,6 +20,7 @@ import sympy as sp
 
 from symflow.bodies import Body, function_name
 from symflow.elementwise import ROWS, Opaque, canonical
+from symflow.pieces import part_name
 from symflow.program import (
     ONE,
     Access,
@@ -38,7 +39,7 @@ from symflow.program import (
     slots_of,
     without_dead_code,
 )
-from symflow.schedule import Printer, part_name
+from symflow.schedule import Printer
 from symflow.statements import assignment, chained
 from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, literal_text
 from symflow.views import Reshape

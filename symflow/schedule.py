@@ -6,32 +6,29 @@ once; the rest are written where they are read, as long as a line stays short en
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import sympy as sp
 
 from symflow.motion import tidied
 from symflow.notation import at, body_text, letters, subscripts
+from symflow.pieces import largest_part, taken_apart
 from symflow.primitives import Part
 from symflow.printing import is_contraction, value_text
 from symflow.program import (
-    Access,
     Builder,
     Constant,
     Definition,
     Input,
     Kernel,
-    Label,
     Program,
     Type,
     Value,
-    kernel,
     slot,
-    slots_of,
 )
 from symflow.recurrence import Scan
 from symflow.shapes import show
@@ -71,6 +68,17 @@ class Printer:
 
 
 ARRAYS = Printer()
+
+Expressions = Mapping[int, tuple[Mapping[int, Text], Text]]
+"""How tensors are written where what they read is written so."""
+
+
+class _Split(NamedTuple):
+    """A program of which more is a statement, and what is known of how it is written."""
+
+    program: Program
+    roots: Mapping[str, int]
+    known: Expressions
 
 
 def block(
@@ -130,17 +138,17 @@ def _settled(
     if any(isinstance(one.value, Scan) for one in program.definitions):
         program = tidied(Program(program.definitions, roots))
         roots = program.outputs
-    while True:
+    split: _Split | None = _Split(program, roots, {})
+    while split is not None:
+        program, roots, known = split
         scheduler = _Scheduler(
-            program, roots, inputs, constants, taken, width, indent, carries, printer
+            program, roots, inputs, constants, taken, width, indent, carries, printer, known
         )
         if apart is not None:
             scheduler.state(apart(program, roots))
         scheduler.settle()
         split = scheduler.split()
-        if split is None:
-            return scheduler
-        program, roots = split
+    return scheduler
 
 
 class _Scheduler:
@@ -155,8 +163,10 @@ class _Scheduler:
         indent: int,
         carries: Mapping[str, str] | None,
         printer: Printer,
+        known: Expressions,
     ) -> None:
         self.printer = printer
+        self.pool = Names(())
         self.width = width
         self.indent = indent
         self.program = program
@@ -166,7 +176,7 @@ class _Scheduler:
         self.live = program.live(roots.values())
         self.names = [*taken, *inputs.values(), *constants.values()]
         self.texts: dict[int, Text] = {}
-        self.expressions: dict[int, tuple[dict[int, Text], Text]] = {}
+        self.expressions: dict[int, tuple[Mapping[int, Text], Text]] = dict(known)
         self.lists: dict[int, tuple[str, bool]] = {}
         self.long: list[int] = []
         self.statements: dict[int, Statement | ForLoop] = {}
@@ -282,15 +292,52 @@ class _Scheduler:
                 found.append(tensor)
         return found
 
-    def split(self) -> tuple[Program, Mapping[str, int]] | None:
+    def split(self) -> _Split | None:
         """The program with parts of bodies that are too long for a line as tensors of their own."""
-        parts: dict[int, sp.Expr] = {}
-        for tensor in self.long:
-            value = self.program[tensor].value
-            part = _largest_part(value) if isinstance(value, Kernel) else None
-            if part is not None:
-                parts[tensor] = part
-        return _with_parts(self.program, self.roots, parts) if parts else None
+        parting = {
+            tensor
+            for tensor in self.long
+            if isinstance(value := self.program[tensor].value, Kernel)
+            and largest_part(value) is not None
+        }
+        if not parting:
+            return None
+        builder = Builder()
+        moved: dict[int, int] = {}
+        known: dict[int, tuple[Mapping[int, Text], Text]] = {}
+        for tensor, definition in enumerate(self.program.definitions):
+            value = definition.value.rebind(moved.__getitem__)
+            if tensor in parting:
+                assert isinstance(value, Kernel)
+                value = self._taken_apart(builder, tensor, value, moved)
+                moved[tensor] = builder.add(value, definition.label, definition.origin)
+                continue
+            new = moved[tensor] = builder.copy(self.program, definition, value, moved)
+            if tensor in self.expressions:
+                texts, text = self.expressions[tensor]
+                known[new] = {moved[one]: read for one, read in texts.items()}, text
+        outputs = {name: moved[tensor] for name, tensor in self.program.outputs.items()}
+        roots = {name: moved[tensor] for name, tensor in self.roots.items()}
+        return _Split(builder.program(outputs), roots, known)
+
+    def _taken_apart(
+        self, builder: Builder, tensor: int, value: Kernel, moved: Mapping[int, int]
+    ) -> Kernel:
+        definition, statement = self.program[tensor], self.statements[tensor]
+        assert isinstance(statement, Statement)
+        texts = {moved[one]: self._text(one) for one in definition.value.operands}
+
+        def fits(name: str, part: Kernel, type_: Type, texts: Mapping[int, Text]) -> bool:
+            types = [builder[operand].type for operand in part.operands]
+            text = self.printer.text(part, type_, types, texts.__getitem__)
+            target = f"{name}: Array" if self._is_typed(text) else name
+            return self.indent + self.printer.width(target, text.source) <= self.width
+
+        return taken_apart(builder, value, definition, statement.name, texts, self.pool.give, fits)
+
+    def _is_typed(self, text: Text) -> bool:
+        """Whether a statement has to say that it assigns an array."""
+        return self.printer.typed and text.binding == SUM and " - " in text.source
 
     def _heaviest_inline(self, tensor: int) -> int | None:
         operands = [
@@ -306,7 +353,7 @@ class _Scheduler:
         """The statements as of now; those stay that read nothing which is written otherwise."""
         before = {} if self.has_loops else self.statements
         self.texts = {tensor: Text(written) for tensor, written in self.written.items()}
-        pool = Names(self.names)
+        pool = self.pool = Names(self.names)
         names = self._given_names(pool)
         statements: dict[int, Statement | ForLoop] = {}
         changed: set[int] = set()
@@ -330,7 +377,7 @@ class _Scheduler:
                 continue
             text = self._expression(tensor)
             expression = text.source
-            typed = self.printer.typed and text.binding == SUM and " - " in expression
+            typed = self._is_typed(text)
             name = names[tensor]
             self.texts[tensor] = Text(name)
             comment = self._comment(tensor)
@@ -570,67 +617,6 @@ def _input_name(body: Program, tensor: int) -> str:
     value = body[tensor].value
     assert isinstance(value, Input)
     return value.name
-
-
-def _largest_part(value: Kernel) -> sp.Expr | None:
-    """What is summed, or the term or factor with most operations in it.
-
-    None for a contraction: the product that it sums would be far larger than its operands.
-    """
-    if is_contraction(value):
-        return None
-    if value.reduction == "sum" and value.reduced and value.body.args:
-        return value.body
-    parts = [part for part in value.body.args if part.args and slots_of(part)]
-    if not parts and isinstance(value.body, (sp.Add, sp.Mul)) and len(value.body.args) > 3:
-        terms = sorted(value.body.args, key=lambda term: slots_of(term))
-        return value.body.func(*terms[: len(terms) // 2])  # as in a sum of many names
-    return max(parts, key=lambda part: part.count_ops(), default=None)
-
-
-def _with_parts(
-    program: Program, roots: Mapping[str, int], parts: Mapping[int, sp.Expr]
-) -> tuple[Program, Mapping[str, int]]:
-    builder = Builder()
-    moved: dict[int, int] = {}
-    for number, definition in enumerate(program.definitions):
-        value = definition.value.rebind(moved.__getitem__)
-        part = parts.get(number)
-        if part is None:
-            moved[number] = builder.copy(program, definition, value, moved)
-        else:
-            whole = definition.value
-            assert isinstance(whole, Kernel)
-            label = Label(part_name(definition.label.name, whole, part), 2)
-            own = builder.add(whole.part(part).rebind(moved.__getitem__), label, definition.origin)
-            accesses = [Access(moved[one.tensor], one.indices) for one in whole.accesses]
-            value = kernel(
-                whole.output,
-                whole.sizes,
-                _replaced(whole.body, part, slot(len(accesses))),
-                [*accesses, Access(own, whole.order(part))],
-            )
-            moved[number] = builder.add(value, definition.label, definition.origin)
-    outputs = {name: moved[number] for name, number in program.outputs.items()}
-    return builder.program(outputs), {name: moved[number] for name, number in roots.items()}
-
-
-def _replaced(body: sp.Expr, part: sp.Expr, by: sp.Expr) -> sp.Expr:
-    """The body with something in place of a part, which may be some terms of a sum."""
-    if type(part) is type(body) and set(part.args) < set(body.args):
-        return body.func(by, *(term for term in body.args if term not in part.args))
-    return body.xreplace({part: by})
-
-
-def part_name(owner: str, whole: Kernel, part: sp.Expr) -> str:
-    """What a part of the body of `owner` is called."""
-    owner = re.sub(r"_(sum|terms|mean)$", "", owner)
-    if whole.reduced:
-        return f"{owner}_terms"
-    if isinstance(part, sp.Add):
-        subtracts = any(term.could_extract_minus_sign() for term in part.args)
-        return f"{owner}_{'difference' if subtracts else 'sum'}"
-    return f"{owner}_{'product' if isinstance(part, sp.Mul) else type(part).__name__.lower()}"
 
 
 def _times_printed(value: Value) -> Sequence[int]:

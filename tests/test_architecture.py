@@ -24,7 +24,7 @@ ORDER = (
     ("solvers",),
     ("operations", "differentiation", "expansion", "contraction", "printing", "guards"),
     ("recurrence",),
-    ("notation", "motion", "matching"),
+    ("notation", "motion", "matching", "pieces"),
     ("rules", "polynomials"),
     ("substitution", "invariants"),
     ("structures", "products"),
