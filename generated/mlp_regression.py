@@ -222,8 +222,14 @@ def _summed(
         return added(0)
     from concurrent.futures import ThreadPoolExecutor  # slow to import
 
+    errors = np.geterr()  # what the caller wants of them; each thread has settings of its own
+
+    def in_thread(number: int) -> list[Any]:
+        with np.errstate(**errors):
+            return added(number)
+
     with ThreadPoolExecutor(len(works)) as pool:
-        first, *others = (sums for sums in pool.map(added, range(len(works))) if sums)
+        first, *others = (sums for sums in pool.map(in_thread, range(len(works))) if sums)
     for other in others:
         for whole, one in zip(first, other, strict=True):
             np.add(whole, one, whole)
