@@ -57,6 +57,10 @@ class Call:
     aligned: tuple[str, ...] = ()
 
 
+LONGEST = 1000
+"""Characters of an expression that is taken apart as it is; Python reads no sum of thousands."""
+
+
 class _UnknownError(Exception):
     """An expression that is not taken apart."""
 
@@ -116,9 +120,8 @@ class Calls:
             if not made:
                 self._as_it_is(statement.name, operand.node)
         except _UnknownError:
-            self._calls = []
             self.known = known
-            self._as_it_is(statement.name, tree)
+            self._calls = [Call(statement.name, statement.expression, (), _names(tree))]
         self.known[statement.name] = type_
         return self._calls
 
@@ -452,6 +455,8 @@ class Calls:
 
 def is_taken_apart(expression: str) -> bool:
     """Whether an expression is of such operations that every call of it is short."""
+    if len(expression) > LONGEST:
+        return False
     tree = ast.parse(expression, mode="eval").body
     return all(_is_known(node) for node in ast.walk(tree))
 
@@ -476,7 +481,18 @@ _OWN = frozenset({"vdot", "where", "astype", "arange", "einsum", *_VIEWS})
 
 def _text(node: ast.expr) -> str:
     """The source of an expression, as a formatter leaves it."""
-    return ast.unparse(node).replace(" ** ", "**").replace("'", '"')
+    text = ast.unparse(node).replace(" ** ", "**").replace("'", '"')
+    return _SLICE.sub(_spaced, text) if ":" in text else text
+
+
+_SLICE = re.compile(r"(?<=[\[,])( ?)([^\[\],]*:[^\[\],]*)(?=[\],])")
+
+
+def _spaced(found: re.Match[str]) -> str:
+    """A slice with room around the colon where an end is more than a name or a number."""
+    space, text = found.groups()
+    ends = [end.strip() for end in text.split(":")]
+    return space + (" : " if any(" " in end for end in ends) else ":").join(ends).strip()
 
 
 def _with(node: ast.expr, **changes: object) -> ast.expr:

@@ -25,7 +25,7 @@ from symflow.program import Program
 from symflow.rules import known_rules
 from symflow.shapes import Shape, Unknown, show
 from symflow.stabilisation import Rewrite, Rules, explained
-from symflow.statements import RESERVED
+from symflow.statements import LOCAL, RESERVED
 
 MODULE_NAMES = frozenset(
     {
@@ -158,7 +158,8 @@ class Compilation:
         for node in [*self.inputs, *self.trainable]:
             self._check_name(self.name(node), node.location, own)
         for name, node in self.model.exports.items():
-            self._check_name(name, node.location, RESERVED | MODULE_NAMES | {"loss"})
+            taken = RESERVED - LOCAL | MODULE_NAMES | {"loss"}
+            self._check_name(name, node.location, taken)
         for node in self.inputs:
             for size in node.type.shape if node.type is not None else ():
                 self._check_size(size, node.location, own)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import sys
 from types import ModuleType
 
 import numpy as np
@@ -36,6 +37,7 @@ def functional(module: ModuleType, tree: ast.Module) -> tuple[ModuleType, ast.Mo
     result = ModuleType(module.__name__)
     result.__file__ = module.__file__
     result.__dict__.update(vars(module))
+    result.__dict__["BLOCK"] = sys.maxsize  # a workspace for all rows
     exec(compile(ast.Module(list(made), []), module.__file__ or "", "exec"), result.__dict__)
     return result, changed
 

@@ -40,22 +40,13 @@ BUILTINS = frozenset(
 )
 """What generated code uses of Python's own functions."""
 
+LOCAL = frozenset({"work", "works", "sums", "rest", "threads", "self", "given", "fixed", "block"})
+"""Names that generated functions use within themselves only."""
+
 RESERVED = frozenset(
     {"np", "os", "special", "p", "d", "dtype", "parameters", "rate", "step", "value", "gradient"}
-    | {
-        "rows",
-        "Array",
-        "Parameters",
-        "work",
-        "works",
-        "sums",
-        "rest",
-        "threads",
-        "self",
-        "given",
-        "fixed",
-        "block",
-    }
+    | {"rows", "Array", "Parameters"}
+    | LOCAL
     | set(keyword.kwlist)
     | BUILTINS
 )

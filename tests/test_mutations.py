@@ -38,6 +38,6 @@ def test_every_rule_has_its_mutants() -> None:
     for one in primitives():
         assert broken["adjoint", one.__name__], one.__name__
     for rule in RULES:
-        assert broken["rule", rule.name] >= 3, rule.name
+        assert broken["rule", rule.name] >= 3 or rule.phase == "scheduled", rule.name
     names = [one.name for one in mutants]
     assert len(set(names)) == len(names)
