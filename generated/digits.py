@@ -147,7 +147,7 @@ def _loss_and_gradients(
     """The loss and its gradient, in arrays of their own."""
     works = _borrowed(threads, min(pixels.shape[0], BLOCK), p[0].dtype)
     value, d = _evaluate(works, p, pixels, digit, True)
-    d = Parameters(*(np.array(one) for one in d))
+    d = Parameters(*(np.array(one, p[0].dtype) for one in d))
     _give_back(works)
     return value, d
 
@@ -239,8 +239,14 @@ def _summed(
         return added(0)
     from concurrent.futures import ThreadPoolExecutor  # slow to import
 
+    errors = np.geterr()  # what the caller wants of them; each thread has settings of its own
+
+    def in_thread(number: int) -> list[Any]:
+        with np.errstate(**errors):
+            return added(number)
+
     with ThreadPoolExecutor(len(works)) as pool:
-        first, *others = (sums for sums in pool.map(added, range(len(works))) if sums)
+        first, *others = (sums for sums in pool.map(in_thread, range(len(works))) if sums)
     for other in others:
         for whole, one in zip(first, other, strict=True):
             np.add(whole, one, whole)
@@ -355,7 +361,7 @@ def _evaluate(
     if not gradients:
         return float(loss), None
     d_b2, d_w2, d_b1, d_w1 = rest
-    return float(loss), Parameters(w1=d_w1, b1=d_b1, w2=d_w2, b2=d_b2)
+    return float(loss), Parameters(d_w1, d_b1, d_w2, d_b2)
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -414,8 +420,7 @@ def train(
             return TrainingResult(p, losses, step, "stopped")
         rate = learning_rate(step) if callable(learning_rate) else learning_rate
         for moved, gradient in zip(p, d, strict=True):
-            np.multiply(gradient, rate, gradient)
-            np.subtract(moved, gradient, moved)
+            np.subtract(moved, rate * gradient, moved)
     return TrainingResult(p, losses, steps, "steps")
 
 

@@ -125,7 +125,7 @@ def _loss_and_gradients(
     """The loss and its gradient, in arrays of their own."""
     works = _borrowed(threads, min(x.shape[0], BLOCK), p[0].dtype)
     value, d = _evaluate(works, p, x, y_, True)
-    d = Parameters(*(np.array(one) for one in d))
+    d = Parameters(*(np.array(one, p[0].dtype) for one in d))
     _give_back(works)
     return value, d
 
@@ -204,8 +204,14 @@ def _summed(
         return added(0)
     from concurrent.futures import ThreadPoolExecutor  # slow to import
 
+    errors = np.geterr()  # what the caller wants of them; each thread has settings of its own
+
+    def in_thread(number: int) -> list[Any]:
+        with np.errstate(**errors):
+            return added(number)
+
     with ThreadPoolExecutor(len(works)) as pool:
-        first, *others = (sums for sums in pool.map(added, range(len(works))) if sums)
+        first, *others = (sums for sums in pool.map(in_thread, range(len(works))) if sums)
     for other in others:
         for whole, one in zip(first, other, strict=True):
             np.add(whole, one, whole)
@@ -253,7 +259,7 @@ def _evaluate(
     d_b = 2.0 * d_b_2
     # d_w[0, 0] = 2·d_w_2[0, 0]  (1, 1)  linear_regression.py:7
     d_w = np.multiply(2.0, d_w_2, work.d_w)
-    return float(loss), Parameters(w=d_w, b=np.array(d_b, p.b.dtype))
+    return float(loss), Parameters(d_w, d_b)
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -312,8 +318,7 @@ def train(
             return TrainingResult(p, losses, step, "stopped")
         rate = learning_rate(step) if callable(learning_rate) else learning_rate
         for moved, gradient in zip(p, d, strict=True):
-            np.multiply(gradient, rate, gradient)
-            np.subtract(moved, gradient, moved)
+            np.subtract(moved, rate * gradient, moved)
     return TrainingResult(p, losses, steps, "steps")
 
 

@@ -128,7 +128,7 @@ def _loss_and_gradients(
     """The loss and its gradient, in arrays of their own."""
     works = _borrowed(threads, min(x.shape[0], BLOCK), p[0].dtype)
     value, d = _evaluate(works, p, x, y, True)
-    d = Parameters(*(np.array(one) for one in d))
+    d = Parameters(*(np.array(one, p[0].dtype) for one in d))
     _give_back(works)
     return value, d
 
@@ -146,7 +146,10 @@ class _Workspace:
         self.dtype = dtype
         self.ones_n: Array = np.ones((n,), dtype)
         self.logits: Array = np.empty((n,), dtype)
-        self.d_logits_unscaled: Array = np.empty((n,), dtype)
+        self.logits_decay: Array = np.empty((n,), dtype)
+        self.cross_entropy: Array = np.empty((n,), dtype)
+        self.cross_entropy_part: Array = np.empty((n,), dtype)
+        self.probability_part: Array = np.empty((n,), bool)
         self.d_w_part: Array = np.empty((30,), dtype)
         self.d_w: Array = np.empty((30,), dtype)
         self.d_w_part_2: Array = np.empty((30,), dtype)
@@ -210,8 +213,14 @@ def _summed(
         return added(0)
     from concurrent.futures import ThreadPoolExecutor  # slow to import
 
+    errors = np.geterr()  # what the caller wants of them; each thread has settings of its own
+
+    def in_thread(number: int) -> list[Any]:
+        with np.errstate(**errors):
+            return added(number)
+
     with ThreadPoolExecutor(len(works)) as pool:
-        first, *others = (sums for sums in pool.map(added, range(len(works))) if sums)
+        first, *others = (sums for sums in pool.map(in_thread, range(len(works))) if sums)
     for other in others:
         for whole, one in zip(first, other, strict=True):
             np.add(whole, one, whole)
@@ -223,16 +232,29 @@ def _block(work: _Workspace, p: Parameters, x: Array, y: Array, gradients: bool)
     # logits[i] = Σ_j x[i, j]·w[j] + b  (n,)  logistic_regression.py:11
     logits = x.dot(p.w, work.logits)
     np.add(logits, p.b, logits)
-    # cross_entropy[i] = softplus(logits[i]) - logits[i]·y[i]  (n,)  logistic_regression.py:14
-    cross_entropy = _softplus(logits) - y * logits
+    # logits_decay[i] = exp(-abs(logits[i]))  (n,)  logistic_regression.py:12
+    logits_decay = np.abs(logits, work.logits_decay)
+    np.negative(logits_decay, logits_decay)
+    np.exp(logits_decay, logits_decay)
+    # cross_entropy[i] = log1p(logits_decay[i]) + maximum(logits[i], 0) - logits[i]·y[i]
+    # (n,)  logistic_regression.py:14
+    cross_entropy = np.maximum(logits, 0.0, out=work.cross_entropy)
+    cross_entropy_part = np.log1p(logits_decay, work.cross_entropy_part)
+    np.add(cross_entropy, cross_entropy_part, cross_entropy)
+    cross_entropy_part_2 = np.multiply(y, logits, work.cross_entropy_part)
+    np.subtract(cross_entropy, cross_entropy_part_2, cross_entropy)
     # loss_mean = Σ_i cross_entropy[i]  scalar  logistic_regression.py:15
     loss_mean = work.ones_n.dot(cross_entropy)
     if not gradients:
         return (loss_mean,)
-    # probability[i] = sigmoid(logits[i])  (n,)  logistic_regression.py:12
-    probability = _sigmoid(logits)
+    # probability[i] = maximum(logits_decay[i], (logits[i] >= 0)) / (logits_decay[i] + 1)
+    # (n,)  logistic_regression.py:12
+    probability_part = np.greater_equal(logits, 0.0, work.probability_part)
+    probability = np.maximum(logits_decay, probability_part, out=work.logits)
+    probability_part_2 = np.add(logits_decay, 1.0, logits_decay)
+    np.divide(probability, probability_part_2, probability)
     # d_logits_unscaled[i] = probability[i] - y[i]  (n,)  logistic_regression.py:11
-    d_logits_unscaled = np.subtract(probability, y, work.d_logits_unscaled)
+    d_logits_unscaled = np.subtract(probability, y, probability)
     # d_b_2 = Σ_i d_logits_unscaled[i]  scalar  logistic_regression.py:9
     d_b_2 = work.ones_n.dot(d_logits_unscaled)
     # d_w_part[i] = Σ_j x[j, i]·d_logits_unscaled[j]  (30,)  logistic_regression.py:11
@@ -266,7 +288,7 @@ def _evaluate(
     d_w = np.multiply(0.01, p.w, work.d_w)
     d_w_part_2 = np.divide(d_w_part, total_n, work.d_w_part_2)
     np.add(d_w, d_w_part_2, d_w)
-    return float(loss), Parameters(w=d_w, b=np.array(d_b, p.b.dtype))
+    return float(loss), Parameters(d_w, d_b)
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -448,10 +470,4 @@ def _sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)): the exponential is of -|x|, and cannot overflow."""
     small = np.exp(-np.abs(x))
     result: Array = np.where(x >= 0, 1.0, small) / (1.0 + small)
-    return result
-
-
-def _softplus(x: Array) -> Array:
-    """log(1 + exp(x)): the exponential is of -|x|, and cannot overflow."""
-    result: Array = np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
     return result

@@ -165,7 +165,7 @@ def _loss_and_gradients(p: Parameters, pixels: Array, digit: Array) -> tuple[flo
     """The loss and its gradient, in arrays of their own."""
     works = _borrowed(1, pixels.shape[0], pixels.shape[1], p[0].dtype)
     value, d = _evaluate(works, p, pixels, digit, True)
-    d = Parameters(*(np.array(one) for one in d))
+    d = Parameters(*(np.array(one, p[0].dtype) for one in d))
     _give_back(works)
     return value, d
 
@@ -342,7 +342,7 @@ def _evaluate(
     d_b = np.add.reduce(d_z, axis=(0, 1), out=work.d_b)
     # d_w[j, k] = Σ_l np.reshape(pixels, (n * t, 8))[l, j]·d_z_matrix[l, k]  (8, 128)  lstm.py:8
     d_w = np.reshape(pixels, (n * t, 8)).T @ d_z_matrix
-    return float(loss), Parameters(w=d_w, u=d_u, b=d_b, w_out=d_w_out, b_out=d_b_out)
+    return float(loss), Parameters(d_w, d_u, d_b, d_w_out, d_b_out)
 
 
 # --- training ------------------------------------------------------------------------------------
