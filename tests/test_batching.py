@@ -43,24 +43,25 @@ def results(batch: Batch) -> dict[str, str]:
 
 X = "x = sf.placeholder(shape=('n', 3), name='x')\n"
 W = "w = sf.Variable(sf.ones(3), name='w')\n"
+XW = X + W
 M = "m = sf.Variable(sf.ones((3, 4)), name='m')\n"
 K = "k = sf.placeholder(sf.int64, ('n',), name='k')\n"
 
 BATCHES = {
     "a sum over all rows": (
-        X + W + "loss = sf.reduce_sum(sf.sin(x * w))",
+        XW + "loss = sf.reduce_sum(sf.sin(x * w))",
         ("n", {"x": 0}, {"loss": "sum", "d_w": "sum"}),
     ),
     "a mean": (
-        X + W + "loss = sf.reduce_mean(sf.sin(x * w))",
+        XW + "loss = sf.reduce_mean(sf.sin(x * w))",
         ("n", {"x": 0}, {"loss": "after", "d_w": "after"}),
     ),
     "a function of a sum": (
-        X + W + "loss = sf.sqrt(sf.reduce_sum(sf.square(x * w)))",
+        XW + "loss = sf.sqrt(sf.reduce_sum(sf.square(x * w)))",
         ("n", {"x": 0}, {"loss": "after", "d_w": "after"}),
     ),
     "a penalty": (
-        X + W + "loss = sf.reduce_sum(sf.sin(x * w)) + sf.l2_loss(w)",
+        XW + "loss = sf.reduce_sum(sf.sin(x * w)) + sf.l2_loss(w)",
         ("n", {"x": 0}, {"loss": "after", "d_w": "after"}),
     ),
     "a perceptron": (
@@ -112,7 +113,7 @@ BATCHES = {
         ("n", {"x": 0}, {"loss": "sum", "d_m": "after"}),
     ),
     "parts of rows side by side": (
-        X + W + "loss = sf.reduce_sum(sf.sin(sf.concat([x * w, x[:, 1:]], axis=1)))",
+        XW + "loss = sf.reduce_sum(sf.sin(sf.concat([x * w, x[:, 1:]], axis=1)))",
         ("n", {"x": 0}, {"loss": "sum", "d_w": "sum"}),
     ),
     "rows of a table, and what is added to them": (
@@ -137,11 +138,11 @@ BATCHES = {
         (MANY, {"x": 0, "v": 0}, {"loss": "sum", "d_w": "sum", "d_v": "row"}),
     ),
     "a matrix of sums": (
-        X + W + "loss = sf.log(sf.matrix_determinant(sf.transpose(x) @ x + sf.matrix_diag(w)))",
+        XW + "loss = sf.log(sf.matrix_determinant(sf.transpose(x) @ x + sf.matrix_diag(w)))",
         ("n", {"x": 0}, {"loss": "after", "d_w": "after"}),
     ),
     "a gradient of rows in the loss": (
-        X + W + "g = sf.gradients(sf.reduce_sum(sf.sin(x * w)), x)[0]\n"
+        XW + "g = sf.gradients(sf.reduce_sum(sf.sin(x * w)), x)[0]\n"
         "loss = sf.reduce_sum(sf.sin(g))",
         ("n", {"x": 0}, {"loss": "sum", "d_w": "after"}),
     ),
@@ -157,42 +158,44 @@ def test_there_is_a_batch(text: str, wanted: Any) -> None:
 
 NONE = {
     "no rows": W + "loss = sf.reduce_sum(sf.sin(w))",
-    "few rows": f"x = sf.placeholder(shape=({MANY - 1}, 3))\n{W}loss = sf.reduce_sum(sf.sin(x * w))",
-    "every row with every row": X + W + "loss = sf.reduce_sum(sf.sin((x * w) @ sf.transpose(x)))",
+    "few rows": (
+        f"x = sf.placeholder(shape=({MANY - 1}, 3))\n{W}loss = sf.reduce_sum(sf.sin(x * w))"
+    ),
+    "every row with every row": XW + "loss = sf.reduce_sum(sf.sin((x * w) @ sf.transpose(x)))",
     "a square of rows": (
         "x = sf.placeholder(shape=('n', 'n'))\nw = sf.Variable(1.0)\n"
         "loss = sf.reduce_sum(sf.sin(x * w))"
     ),
-    "sums up to a row": X + W + "loss = sf.reduce_sum(sf.sin(sf.cumsum(x * w, axis=0)))",
-    "rows in order": X + W + "loss = sf.reduce_sum(sf.sin(sf.sort(x * w, axis=0)))",
-    "the largest row": X + W + "loss = sf.reduce_sum(sf.reduce_max(x * w, axis=0))",
-    "a product of rows": X + W + "loss = sf.reduce_sum(sf.reduce_prod(x * w, axis=0))",
-    "a softmax over rows": X + W + "loss = sf.reduce_sum(sf.sin(sf.softmax(x * w, axis=0)))",
-    "a stable sum over rows": X + W + "loss = sf.reduce_logsumexp(x * w)",
+    "sums up to a row": XW + "loss = sf.reduce_sum(sf.sin(sf.cumsum(x * w, axis=0)))",
+    "rows in order": XW + "loss = sf.reduce_sum(sf.sin(sf.sort(x * w, axis=0)))",
+    "the largest row": XW + "loss = sf.reduce_sum(sf.reduce_max(x * w, axis=0))",
+    "a product of rows": XW + "loss = sf.reduce_sum(sf.reduce_prod(x * w, axis=0))",
+    "a softmax over rows": XW + "loss = sf.reduce_sum(sf.sin(sf.softmax(x * w, axis=0)))",
+    "a stable sum over rows": XW + "loss = sf.reduce_logsumexp(x * w)",
     "a mean that is taken from rows": (
-        X + W + "z = x * w\nloss = sf.reduce_sum(sf.sin(z - sf.reduce_mean(z, axis=0)))"
+        XW + "z = x * w\nloss = sf.reduce_sum(sf.sin(z - sf.reduce_mean(z, axis=0)))"
     ),
     "normal rows": (
-        X + W + "z = sf.tanh(x * w)\nmean, variance = sf.nn.moments(z, [0])\nloss = sf.reduce_sum("
+        XW + "z = sf.tanh(x * w)\nmean, variance = sf.nn.moments(z, [0])\nloss = sf.reduce_sum("
         "sf.sin(sf.nn.batch_normalization(z, mean, variance, None, None, 1e-3)))"
     ),
-    "rows from the last to the first": X + W + "loss = sf.reduce_sum(sf.sin(sf.flip(x, 0) * x * w))",
-    "the row before": X + W + "loss = sf.reduce_sum(sf.sin(x[1:] * x[:-1] * w))",
-    "every second row": X + W + "loss = sf.reduce_sum(sf.sin(x[::2] * w))",
-    "one row": X + W + "loss = sf.reduce_sum(sf.sin(x[0] * w))",
-    "rows twice": X + W + "loss = sf.reduce_sum(sf.sin(sf.concat([x, x * w], axis=0)))",
-    "a row of zeros in front": X + W + "loss = sf.reduce_sum(sf.cos(sf.pad(x * w, ((1, 0), (0, 0)))))",
+    "rows from the last to the first": XW + "loss = sf.reduce_sum(sf.sin(sf.flip(x, 0) * x * w))",
+    "the row before": XW + "loss = sf.reduce_sum(sf.sin(x[1:] * x[:-1] * w))",
+    "every second row": XW + "loss = sf.reduce_sum(sf.sin(x[::2] * w))",
+    "one row": XW + "loss = sf.reduce_sum(sf.sin(x[0] * w))",
+    "rows twice": XW + "loss = sf.reduce_sum(sf.sin(sf.concat([x, x * w], axis=0)))",
+    "a row of zeros in front": XW + "loss = sf.reduce_sum(sf.cos(sf.pad(x * w, ((1, 0), (0, 0)))))",
     "which rows": (
-        X + W + "r = sf.placeholder(sf.int64, (4,))\nloss = sf.reduce_sum(sf.sin(sf.gather(x * w, r)))"
+        XW + "r = sf.placeholder(sf.int64, (4,))\nloss = sf.reduce_sum(sf.sin(sf.gather(x * w, r)))"
     ),
     "one step per row": (
-        X + W + "loss = sf.reduce_sum(sf.scan(lambda h, e: sf.tanh(h * w + e), x, sf.zeros(3)))"
+        XW + "loss = sf.reduce_sum(sf.scan(lambda h, e: sf.tanh(h * w + e), x, sf.zeros(3)))"
     ),
     "the place of a row in a triangle": (
-        X + W + "loss = sf.reduce_sum(sf.matrix_band_part(sf.sin(x * w), 1, 0))"
+        XW + "loss = sf.reduce_sum(sf.matrix_band_part(sf.sin(x * w), 1, 0))"
     ),
     "windows over rows": (
-        X + W + "loss = sf.reduce_sum(sf.sin(sf.nn.max_pool1d("
+        XW + "loss = sf.reduce_sum(sf.sin(sf.nn.max_pool1d("
         "sf.expand_dims(x * w, 0), 2, 2, 'VALID')))"
     ),
 }
@@ -205,7 +208,7 @@ def test_there_is_no_batch(text: str) -> None:
 
 def test_the_two_numbers_of_rows_are_told_apart() -> None:
     """In a block `n` counts its rows, and a mean is divided by the number of all."""
-    batch = batch_of(X + W + "loss = sf.reduce_mean(sf.sin(x * w) * w)")
+    batch = batch_of(XW + "loss = sf.reduce_mean(sf.sin(x * w) * w)")
     assert batch is not None
     assert (batch.rows, batch.total) == (dimension("n"), dimension("total_n"))
     bodies = [getattr(one.value, "body", None) for one in batch.program.definitions]
@@ -243,7 +246,7 @@ def test_names_come_before_numbers() -> None:
 
 def test_what_is_asked_for_decides() -> None:
     """Another result of the program may mix rows as it likes."""
-    program = program_of(X + W + "loss = sf.reduce_sum(sf.sin(x * w))")
+    program = program_of(XW + "loss = sf.reduce_sum(sf.sin(x * w))")
     outputs = program.outputs
     batch = batched(program, [outputs["loss"]])
     assert batch is not None

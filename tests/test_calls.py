@@ -244,7 +244,8 @@ def buffers(made: Any) -> list[str]:
 def test_a_long_chain_takes_few_buffers(tmp_path: Path, steps: int) -> None:
     path = tmp_path / "model.py"
     path.write_text(
-        HEAD + "x = sf.placeholder(shape=('n', 3))\nw = sf.Variable(sf.ones(3))\ny = x * w\n"
+        HEAD
+        + "x = sf.placeholder(shape=('n', 3))\nw = sf.Variable(sf.ones(3))\ny = x * w\n"
         + "y = y * 1.5 + sf.abs(x)\n" * steps
         + "loss = sf.reduce_sum(y)\n"
     )

@@ -107,7 +107,12 @@ EDITS = {
     "no statement": ("    np.subtract(1.0, d_hidden_sum_part, d_hidden_sum_part)\n", "", None, 7),
     "no last statement": ("    np.add(d_w1, d_w1_part, d_w1)\n", "", ["w1"], 4),
     "wrong operand": ("x.T.dot(d_hidden_sum,", "(x + 1.0).T.dot(d_hidden_sum,", ["w1"], 7),
-    "wrong product": ("hidden.T.dot(d_prediction,", "np.square(hidden).T.dot(d_prediction,", ["w2"], 6),
+    "wrong product": (
+        "hidden.T.dot(d_prediction,",
+        "np.square(hidden).T.dot(d_prediction,",
+        ["w2"],
+        6,
+    ),
     "wrong sum": ("d_b1 = work.ones_n.dot(", "d_b1 = -work.ones_n.dot(", ["b1"], 5),
 }
 
