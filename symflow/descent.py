@@ -90,17 +90,18 @@ class _Loop:
             for one in form.moments.definitions
             if isinstance(one.value, Input) and one.value.name in arguments
         ]
+        types = _types(form.moments)
+        self.sizes = sizes_of({name: types[name].shape for name in self.read})
         self.on_floats = is_scalar(form.step, list(form.step.outputs.values()))
 
     # --- moments ---
 
     def moments(self) -> Function:
         program = self.form.moments
-        types = _types(program)
-        sizes = sizes_of({name: types[name].shape for name in self.read})
-        written = {name: name for name in types}
-        code = block(program, program.outputs, written, self.constants, [*sizes, *self.read])
-        lines = [f"{size} = {text}" for size, text in sizes.items() if code.mentions(size)]
+        written = {name: name for name in _types(program)}
+        taken = [*self.sizes, *self.read]
+        code = block(program, program.outputs, written, self.constants, taken)
+        lines = self._measured(code)
         if code.mentions("dtype"):
             lines.append(f"dtype = {self.read[0]}.dtype")
         for statement in code.statements:
@@ -111,11 +112,15 @@ class _Loop:
         elif INDENT + len(f"return ({results[0]},)") <= WIDTH:
             lines.append(f"return ({results[0]},)")
         else:
-            only = Names([*sizes, *self.read, *code.names]).give("moment")
+            only = Names([*taken, *code.names]).give("moment")
             lines += [*assignment(only, results[0]), f"return ({only},)"]
         doc = "What the gradient depends on beside the parameters: sums over the data."
         arguments = [f"{name}: Array" for name in self.read]
         return Function(signature("_moments", arguments, "tuple[Any, ...]"), (doc,), tuple(lines))
+
+    def _measured(self, code: Block) -> list[str]:
+        """The sizes that some statements mention."""
+        return [f"{size} = {text}" for size, text in self.sizes.items() if code.mentions(size)]
 
     # --- the loop ---
 
@@ -136,6 +141,7 @@ class _Loop:
         back = {one: f"({changes[one]} + rate * {gradients[one]})" for one in changes}
         passed = ", ".join(["works", *self.arguments])
         lines = [
+            *self._measured(code),
             *(["dtype = p[0].dtype"] if code.mentions("dtype") else []),
             *self._start(inner, changes),
             "losses: list[float] = []",
@@ -160,11 +166,11 @@ class _Loop:
         )
 
     def _named(self, name: str) -> str:
-        return f"{name}_" if name in (*_OWN, *self.arguments) else name
+        return f"{name}_" if name in (*_OWN, *self.arguments, *self.sizes) else name
 
     def _step(self, inner: Mapping[str, str]) -> Block:
         program = self.form.step
-        taken = [*_OWN, *self.arguments]
+        taken = [*_OWN, *self.arguments, *self.sizes]
         roots = dict(program.outputs)
         if self.on_floats:
             printer = ScalarPrinter([*taken, *inner.values()])
@@ -186,7 +192,7 @@ class _Loop:
         """What is known before the first step; the first loss is computed from the data."""
         moments = [inner[name] for name in self.form.moments.outputs if name in inner]
         given = ", ".join(self.read)
-        targets = ", ".join(moments) + ("," if len(moments) == 1 else "")
+        targets = f"({moments[0]},)" if len(moments) == 1 else ", ".join(moments)
         if self.on_floats:
             lines = [f"{targets} = (float(one) for one in _moments({given}))"]
         else:

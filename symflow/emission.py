@@ -35,7 +35,7 @@ from symflow.layout import (
 from symflow.loop import Loop, training_loop
 from symflow.matrices import Diagonal
 from symflow.primitives import Part
-from symflow.program import Constant, Input, Kernel, Program
+from symflow.program import Constant, Input, Kernel, Program, dimension
 from symflow.recurrence import Scan
 from symflow.scalar_functions import ScalarFunctions, Scalars
 from symflow.scalars import is_scalar
@@ -302,12 +302,16 @@ class _Emitter:
         names = {one.value.name for one in needed if isinstance(one.value, Input)}
         used = [name for name in self.arguments if name in names]
         given = sizes_of({name: self.types[name].shape for name in used})
-        shapes: dict[Shape, None] = {}
+        read: dict[Shape, None] = {}
         for definition in needed:  # sizes may be all that is needed of an input
-            steps = [definition.value.steps] if isinstance(definition.value, Scan) else []
-            shapes[(*definition.type.shape, *steps)] = None
-        for shape in shapes:
-            for symbol in sorted({str(one) for size in shape for one in size.free_symbols}):
+            value = definition.value
+            steps = [value.steps] if isinstance(value, Scan) else []
+            numbers = [*value.sizes, value.body] if isinstance(value, Kernel) else []
+            read[(*definition.type.shape, *steps, *numbers)] = None
+        sizes = {dimension(size) for size in self.sizes}
+        for expressions in read:
+            symbols = {one for expression in expressions for one in expression.free_symbols}
+            for symbol in sorted(map(str, symbols & sizes)):
                 if symbol not in given:
                     used.append(self.sizes[symbol].partition(".")[0])
                     given = sizes_of({name: self.types[name].shape for name in used})

@@ -92,6 +92,7 @@ class _Places:
         self._next = 0
         for at, one in enumerate(self.calls):
             self.outs.append(self._out(at, one))
+        self.unread = {*outside}.difference(*(one.reads for one in self.calls))
 
     def _last_reads(self, results: Sequence[str], scalars: Mapping[str, bool]) -> dict[str, int]:
         """The last call that needs what is in the place of a name."""
@@ -184,7 +185,8 @@ def _lines(group: Group, places: _Places, indent: int) -> list[str]:
         if one.function.endswith(".dot") and one.type in places.by_column:
             lines += _turned_lines(one, out, indent)
         elif one.function:
-            lines += _call_lines(one, out, indent)
+            named = out != one.target and one.target not in places.unread
+            lines += _call_lines(one, out, named, indent)
     return [*lines, *group.behind]
 
 
@@ -218,13 +220,13 @@ def _comments(statement: Statement, indent: int) -> list[str]:
     return [f"# {statement.name}: {about}"]
 
 
-def _call_lines(one: Call, out: str, indent: int) -> list[str]:
+def _call_lines(one: Call, out: str, named: bool, indent: int) -> list[str]:
     if one.function == "np.copyto":
         return call("np.copyto", list(one.arguments), "", indent)
     if one.type is None:
         return assignment(one.target, one.function, indent)
     place = f"out={out}" if one.keyword else out
-    opening = one.function if out == one.target else f"{one.target} = {one.function}"
+    opening = f"{one.target} = {one.function}" if named else one.function
     return call(opening, [*one.arguments, place], "", indent)
 
 

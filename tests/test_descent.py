@@ -134,6 +134,17 @@ def test_a_single_moment_that_takes_more_than_a_line(make: Make) -> None:
     agree(both.fast.train(p, x, x / 3, steps=20), both.plain.train(p, x, x / 3, steps=20))
 
 
+def test_a_step_may_count_the_rows(make: Make) -> None:
+    """What has as many entries as the data, and does not change."""
+    both = make(
+        "x = sf.placeholder(sf.float64, ('n',))\nw = sf.Variable([0.5])\nv = sf.Variable([2.0])\n"
+        "loss = sf.l2_loss(sf.concat([w, x, x], axis=0)) + sf.l2_loss(x * v)\n"
+        "sf.train.GradientDescentOptimizer(0.01).minimize(loss)\n"
+    )
+    (x, _), p = line(19, 0.1), both.fast.initial_parameters()
+    agree(both.fast.train(p, x, steps=20), both.plain.train(p, x, steps=20))
+
+
 @pytest.mark.parametrize("text", [ONE_FEATURE, SEVERAL_OUTPUTS])
 def test_float32(make: Make, ways: Any, text: str) -> None:
     both = make(text)

@@ -6,12 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import EXAMPLES, ROOT
+from conftest import EXAMPLES, ROOT, imported
+from numpy.testing import assert_allclose
 
-from symflow.files import compile_files, write
+from symflow.files import Files, compile_files, write
 
 GENERATED = ROOT / "generated"
+PLAIN = GENERATED / "plain"
+"""Two of them in the plain style, to be read beside the others."""
+
+IN_BOTH_STYLES = ("digits", "logistic_regression")
 TOOLS = {
     "ruff check": ["ruff", "check", "--no-cache", "--config", str(ROOT / "pyproject.toml")],
     "ruff check isolated": ["ruff", "check", "--no-cache", "--isolated"],
@@ -22,6 +28,25 @@ TOOLS = {
 SMALL = {
     "one_parameter": "w = sf.Variable([1.0, 2.0])\nloss = sf.reduce_sum(w * w)\n",
     "loss_only": 'x = sf.placeholder(shape=("n",))\nloss = sf.reduce_sum(x)\n',
+    "one_moment": (
+        'x = sf.placeholder(shape=("n",))\nw = sf.Variable(1.0)\n'
+        "loss = sf.reduce_sum(sf.square(w * x))\nsf.GradientDescentOptimizer(0.1).minimize(loss)\n"
+    ),
+    "one_moment_of_matrices": (
+        'x = sf.placeholder(shape=("n", 40))\nw = sf.Variable(sf.ones(40))\n'
+        "loss = sf.reduce_sum(sf.square(x @ w))\nsf.GradientDescentOptimizer(0.1).minimize(loss)\n"
+    ),
+    "rows_of_parameters": (
+        "a = sf.Variable(sf.ones((600, 3)))\nb = sf.Variable(sf.ones((600, 3)))\n"
+        "loss = sf.reduce_sum(sf.square(a * b - 1.5)) + sf.l2_loss(a)\n"
+    ),
+    "shared_by_rows": (
+        'x = sf.placeholder(shape=("n", 3))\nz = sf.placeholder(shape=(3, 3))\n'
+        "w = sf.Variable(sf.ones(3))\nm = sf.exp(z) @ sf.tanh(z)\n"
+        "loss = sf.reduce_sum(sf.sin(x @ m) * w) + sf.reduce_logsumexp(w)\n"
+        "loss = loss + sf.reduce_sum(w * sf.reduce_logsumexp(x, axis=1, keepdims=True))\n"
+        "sf.GradientDescentOptimizer(0.1).minimize(loss)\n"
+    ),
     "no_loss": 'x = sf.placeholder(shape=("n",))\nz = 2 * x\nk = x > 0\nt = sf.reduce_sum(x)\n',
     "whole_numbers": "k = sf.placeholder(sf.int64, (3,))\nz = sf.one_hot(k, 4)\n",
     "nothing_given": "z = sf.constant([1.0, 2.0]) * 2\n",
@@ -55,8 +80,7 @@ SMALL = {
 }
 
 
-def test_golden_module(example: str, pytestconfig: pytest.Config) -> None:
-    files = compile_files(ROOT / "examples" / f"{example}.py", GENERATED, {}, None)
+def compared(files: Files, pytestconfig: pytest.Config) -> None:
     if pytestconfig.getoption("--update-generated"):
         write(files)
     for path, content in files.items():
@@ -69,16 +93,49 @@ def test_golden_module(example: str, pytestconfig: pytest.Config) -> None:
             assert path.read_bytes() == content
 
 
+def test_golden_module(example: str, pytestconfig: pytest.Config) -> None:
+    model = ROOT / "examples" / f"{example}.py"
+    compared(compile_files(model, GENERATED, {}, None), pytestconfig)
+
+
+@pytest.mark.parametrize("name", IN_BOTH_STYLES)
+def test_golden_plain_module(name: str, pytestconfig: pytest.Config) -> None:
+    model = ROOT / "examples" / f"{name}.py"
+    compared(compile_files(model, PLAIN, {}, None, style="plain"), pytestconfig)
+
+
+@pytest.mark.parametrize("name", IN_BOTH_STYLES)
+def test_golden_styles_agree(name: str, request: pytest.FixtureRequest) -> None:
+    """On the data that the example is about, block by block and by two threads too."""
+    fast, plain = imported(GENERATED / f"{name}.py"), imported(PLAIN / f"{name}.py")
+    assert not hasattr(plain, "_Workspace")
+    data = "breast_cancer" if name == "logistic_regression" else name
+    inputs, _ = request.getfixturevalue(data)
+    p = fast.initial_parameters(dtype=np.float64)
+    p = fast.train(p, *inputs, steps=5).parameters
+    value, gradient = plain.loss_and_gradients(p, *inputs)
+    for block in (fast.BLOCK, 100):
+        fast.BLOCK = block  # type: ignore[attr-defined]
+        for threads in (1, 2):
+            found = fast.loss_and_gradients(p, *inputs, threads=threads)
+            assert_allclose(found[0], value, rtol=1e-12)
+            for one, other in zip(found[1], gradient, strict=True):
+                assert_allclose(one, other, rtol=0, atol=1e-12 * np.max(np.abs(other)))
+
+
 def test_golden_folder_holds_nothing_else() -> None:
-    strays = {path.stem for path in GENERATED.iterdir() if path.suffix in (".py", ".npz")}
-    assert strays == set(EXAMPLES)
-    others = {path.name for path in GENERATED.iterdir() if path.suffix not in (".py", ".npz")}
-    assert others <= {"__pycache__"}
+    for folder, names in ((GENERATED, EXAMPLES), (PLAIN, IN_BOTH_STYLES)):
+        strays = {path.stem for path in folder.iterdir() if path.suffix in (".py", ".npz")}
+        assert strays == set(names)
+        others = {path.name for path in folder.iterdir() if path.suffix not in (".py", ".npz")}
+        assert others <= {"__pycache__", "plain"}
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_golden_tool(tool: str, every_helper: Path) -> None:
-    files = [*sorted(map(str, GENERATED.glob("*.py"))), str(every_helper)]
+@pytest.mark.parametrize("folder", [GENERATED, PLAIN], ids=["fast", "plain"])
+def test_golden_tool(tool: str, folder: Path, every_helper: Path) -> None:
+    """For mypy, modules of one name are one module: it reads one folder at a time."""
+    files = [*sorted(map(str, folder.glob("*.py"))), str(every_helper)]
     run = subprocess.run(
         [sys.executable, "-m", *TOOLS[tool], *files], cwd=ROOT, capture_output=True, text=True
     )

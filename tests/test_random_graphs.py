@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from abstract_models import Leaf, Model, Step, float_values, inserted, names, text
+from batch_graphs import trainable
 from fuzz import complaint, report
 from graph_comparison import (
     Outcome,
@@ -217,16 +218,6 @@ def test_names_do_not_matter(seed: int) -> None:
 
 LETTERS = dict(zip("ctwxC", "duyzD", strict=True))
 """Other names of the same length and order; formulas name factors in alphabetical order."""
-
-
-def trainable(model: Model) -> bool:
-    """Whether the loss reaches every Variable, and one there is."""
-    variables = [
-        number
-        for number, node in enumerate(model.nodes)
-        if isinstance(node, Leaf) and node.kind == "Variable"
-    ]
-    return bool(variables) and set(variables) <= set(model.reached())
 
 
 def module_text(folder: Path, model: Model, called: list[str]) -> str:
