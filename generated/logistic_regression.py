@@ -341,6 +341,7 @@ def train(
         if on_step is not None and on_step(step, value, p):
             return TrainingResult(p, losses, step, "stopped")
         rate = learning_rate(step) if callable(learning_rate) else learning_rate
+        d = Parameters(*(np.array(one) for one in d))  # the search writes to the workspace
         rate = _line_search(works, rate, value, p, d, *batch)
         p = _moved(p, d, rate, step)
     return TrainingResult(p, losses, steps, "steps")

@@ -436,10 +436,14 @@ class _Core:
         return passed | dict.fromkeys(self.kept, "Any")
 
     def _evaluate(self) -> Function:
-        groups = [self._group(one) for one in self._statements("free")] if self.batch else []
+        groups: list[Group] = []
+        later: list[Statement | ForLoop] = []
         if self.batch is not None:
+            first, later = self._before_blocks()
+            groups += [self._group(one) for one in first]
             groups += self._blocks()
-        statements = self._statements("after")
+        statements = [*self._statements("after"), *later]
+        statements.sort(key=lambda one: (not self.forward[one.tensor], one not in later))
         forward = [one for one in statements if self.forward[one.tensor]]
         groups += [self._group(one) for one in forward]
         loss = self.code.results["loss"]
@@ -467,6 +471,19 @@ class _Core:
             ("The loss and, unless only that is wanted, its gradient, in the workspace.",),
             (*prelude, *lines, *last),
         )
+
+    def _before_blocks(self) -> tuple[list[Statement | ForLoop], list[Statement | ForLoop]]:
+        """What rows share: for the loss or for the blocks, and for nothing but the gradient."""
+        needed = set(self.passed)
+        first: list[Statement | ForLoop] = []
+        later: list[Statement | ForLoop] = []
+        for one in reversed(self._statements("free")):
+            if self.forward[one.tensor] or not needed.isdisjoint(one.names):
+                first.insert(0, one)
+                needed.update(_names("\n".join(one.lines)))
+            else:
+                later.insert(0, one)
+        return first, later
 
     def _gradient(self, name: str, source: str) -> str:
         """A gradient as training takes it: numbers stay numbers."""

@@ -57,10 +57,12 @@ def styles(path: Path, dtype: str | None = None, without: Sequence[str] = ()) ->
     return Styles(module(path, "fast", dtype, without), module(path, "plain", dtype))
 
 
-def of_graph(model: Model, folder: Path, without: Sequence[str] = ()) -> Styles:
-    """A random graph's, in double precision, that is trained by gradient descent."""
+def of_graph(
+    model: Model, folder: Path, without: Sequence[str] = (), training: str = DESCENT
+) -> Styles:
+    """A random graph's, in double precision, with a line that says how it is trained."""
     path = folder / "model.py"
-    path.write_text(text(model) + DESCENT, encoding="utf-8")
+    path.write_text(text(model) + training, encoding="utf-8")
     return styles(path, "float64", without)
 
 

@@ -123,6 +123,50 @@ def test_random_graphs_without_what_is_computed_once(tmp_path: Path) -> None:
     assert [one for one in problems if one is not None] == []
 
 
+OPTIMIZERS = (
+    "MomentumOptimizer(0.01, 0.9)",
+    "AdamOptimizer(0.01)",
+    "RMSPropOptimizer(0.01)",
+    "AdagradOptimizer(0.01)",
+    "GradientDescentOptimizer(sf.train.exponential_decay(0.01, 2, 0.5))",
+    "GradientDescentOptimizer(sf.train.backtracking_line_search())",
+)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_random_graphs_are_trained_in_the_same_way(optimizer: str, tmp_path: Path) -> None:
+    training = f"sf.train.{optimizer}.minimize(loss)\n"
+    for seed in range(5):
+        given = with_rows(batch_model(30_000 + seed), 19)
+        both = of_graph(given, tmp_path, training=training)
+        p, inputs = both.plain.initial_parameters(), data(given, both.plain)
+        for more in ({}, {"batch_size": 6}):
+            way = trained(both.plain, p, inputs, steps=4, **more)
+            for how in ways(both):
+                found = trained(both.fast, p, inputs, steps=4, **how, **more)
+                if isinstance(way, str) or isinstance(found, str):
+                    assert found == way
+                else:
+                    assert difference(found, way, 1e-9) is None, f"graph {seed}, {how}, {more}"
+
+
+def test_a_line_search_keeps_the_gradient(tmp_path: Path) -> None:
+    """It computes losses in the workspace where the gradient is."""
+    path = tmp_path / "model.py"
+    path.write_text(
+        HEAD + "x = sf.placeholder(shape=('n', 3))\nw = sf.Variable([0.1, -1.4, 0.5])\n"
+        "loss = sf.reduce_mean(sf.sin(x)) + sf.reduce_mean(sf.sqrt(sf.sigmoid(w)))\n"
+        "rate = sf.train.backtracking_line_search(64.0)\n"
+        "sf.train.GradientDescentOptimizer(rate).minimize(loss)\n"
+    )
+    both = styles(path, "float64")
+    p, inputs = both.plain.initial_parameters(), inputs_of(both.plain, 9)
+    found, way = (trained(one, p, inputs, steps=5) for one in (both.fast, both.plain))
+    assert not isinstance(found, str)
+    assert not isinstance(way, str)
+    assert difference(found, way) is None
+
+
 def test_many_random_graphs_have_blocks(tmp_path: Path) -> None:
     graphs = [of_graph(batch_model(seed), tmp_path) for seed in range(20)]
     assert sum(one.has_blocks for one in graphs) >= 12
