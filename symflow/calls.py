@@ -21,7 +21,7 @@ from __future__ import annotations
 import ast
 import copy
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,7 +31,6 @@ import sympy as sp
 from symflow.machine import MOST_COLUMNS
 from symflow.program import ONE, Dtype, Type, dimension, widest
 from symflow.shapes import Shape
-from symflow.statements import Statement
 
 
 @dataclass(frozen=True)
@@ -91,39 +90,51 @@ _REDUCTIONS: Mapping[str, str] = {"sum": "add", "max": "maximum", "min": "minimu
 _KEYWORD_ONLY = frozenset({"maximum", "minimum"})
 """By position, NumPy 2.4 takes a third argument of theirs to be a mistake."""
 
-Fresh = Callable[[str], str]
 
+@dataclass(frozen=True)
+class Apart:
+    """An expression as calls, of which the last one's result is called `RESULT`.
 
-class Calls:
-    """Takes the statements of one function apart, in order.
-
-    known  what the names that its expressions mention are; those of statements are added
-    fresh  gives a name that is not taken yet, from one that would do
+    parts  what the other results are called
+    ones   arrays of the workspace that hold ones
     """
 
-    def __init__(self, known: Mapping[str, Type], fresh: Fresh) -> None:
-        self.known = dict(known)
-        self._fresh = fresh
-        self.ones: dict[str, Type] = {}  # arrays of the workspace that hold ones
-        self._calls: list[Call] = []
-        self._statement = ""
+    calls: tuple[Call, ...]
+    parts: tuple[str, ...]
+    ones: Mapping[str, Type]
 
-    def group(self, statement: Statement, type_: Type) -> list[Call]:
-        """The calls of a statement, which computes a tensor of that type."""
-        self._calls = []
-        self._statement = statement.name
-        tree = ast.parse(statement.expression, mode="eval").body
-        known = dict(self.known)
-        try:
-            operand = self._visit(tree, statement.name)
-            made = isinstance(operand.node, ast.Name) and operand.node.id == statement.name
-            if not made:
-                self._as_it_is(statement.name, operand.node)
-        except _UnknownError:
-            self.known = known
-            self._calls = [Call(statement.name, statement.expression, (), _names(tree))]
-        self.known[statement.name] = type_
-        return self._calls
+
+RESULT = "_result"
+
+
+def taken_apart(expression: str, known: Mapping[str, Type]) -> Apart:
+    """The calls that compute an expression; `known` are the types of the names in it."""
+    tree = ast.parse(expression, mode="eval").body
+    try:
+        return _Calls(known).apart(tree)
+    except _UnknownError:
+        return Apart((Call(RESULT, expression, (), _names(tree)),), (), {})
+
+
+class _Calls:
+    """Takes one expression apart."""
+
+    def __init__(self, known: Mapping[str, Type]) -> None:
+        self.known = dict(known)
+        self.ones: dict[str, Type] = {}
+        self._calls: list[Call] = []
+        self._parts: list[str] = []
+
+    def apart(self, tree: ast.expr) -> Apart:
+        operand = self._visit(tree, RESULT)
+        if not (isinstance(operand.node, ast.Name) and operand.node.id == RESULT):
+            self._as_it_is(RESULT, operand.node)
+        return Apart(tuple(self._calls), tuple(self._parts), self.ones)
+
+    def _part(self) -> str:
+        """A name for a result on the way."""
+        self._parts.append(f"_part{len(self._parts)}")
+        return self._parts[-1]
 
     def _as_it_is(self, target: str, node: ast.expr) -> None:
         self._calls.append(Call(target, _text(node), (), _names(node)))
@@ -289,7 +300,7 @@ class Calls:
     ) -> _Operand:
         if type_.dtype == "int":
             raise _UnknownError
-        target = target or self._fresh(f"{self._statement}_part")
+        target = target or self._part()
         operands: list[_Operand] = []
         free = True
         for argument in arguments:
@@ -335,7 +346,7 @@ class Calls:
         condition, yes, no = node.args
         if type_.dtype != "float" or self._is_view(no) or self._type(no) != type_:
             operands = [self._visit(one) for one in node.args]
-            target = target or self._fresh(f"{self._statement}_part")
+            target = target or self._part()
             self._as_it_is(target, _with(node, args=[one.node for one in operands]))
             return _Operand(ast.Name(target), type_)
         below = self._visit(no, target)
@@ -360,7 +371,7 @@ class Calls:
         operands = [self._visit(one).node for one in given]
         if not type_.shape:
             return _Operand(_with(node, args=[spelled, *operands]), type_)
-        target = target or self._fresh(f"{self._statement}_part")
+        target = target or self._part()
         arguments = [_text(spelled), *map(_text, operands)]
         arguments += [f"{one.arg}={_text(one.value)}" for one in node.keywords]
         reads = tuple(read for one in operands for read in _names(one))
@@ -376,7 +387,7 @@ class Calls:
         if not type_.shape:
             called = ast.Call(ast.Attribute(left.node, "dot"), [right.node], [])
             return _Operand(called, type_)
-        target = target or self._fresh(f"{self._statement}_part")
+        target = target or self._part()
         if flat:
             function = _text(ast.Attribute(left.node, "dot"))
             self._add(Call(target, function, (_text(right.node),), reads, type_))
@@ -409,7 +420,7 @@ class Calls:
             given.append("keepdims=True")
         if not type_.shape:
             return _Operand(ast.parse(f"{function}({', '.join(given)})", mode="eval").body, type_)
-        target = target or self._fresh(f"{self._statement}_part")
+        target = target or self._part()
         self._add(Call(target, function, tuple(given), _names(source.node), type_, True))
         return _Operand(ast.Name(target), type_)
 
@@ -436,7 +447,7 @@ class Calls:
         else:
             ones = self._ones((*size, ONE) if keep else size)
             left, right = source.node, ones
-        target = target or self._fresh(f"{self._statement}_part")
+        target = target or self._part()
         function = _text(ast.Attribute(left, "dot"))
         reads = (*_names(source.node), "work")
         self._add(Call(target, function, (_text(right),), reads, type_))

@@ -11,16 +11,18 @@ only the second function. With `gradients=False` both stop where the loss is kno
 
 from __future__ import annotations
 
-import ast
+import keyword
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
 from symflow.batching import Batch, Place, batched, places
-from symflow.calls import Call, Calls, is_taken_apart
+from symflow.calls import Call, is_taken_apart
 from symflow.contraction import NOMINAL_SIZE
 from symflow.expansion import expanded
+from symflow.grouping import Calls
 from symflow.invariants import data_only, dependent
 from symflow.layout import Function, signature, sizes_of
 from symflow.machine import BLOCK_BYTES, KEPT_BYTES, LEAST_BLOCK, MOST_BLOCK, NUMBER_BYTES, SMALL
@@ -294,8 +296,8 @@ class _Core:
 
     def _statements(self, *wanted: Place) -> list[Statement | ForLoop]:
         """The statements of some places; those that the loss needs come first."""
-        elsewhere = [*self.fixed, *self.only_fixed]
-        rest = [one for one in self.code.statements if one not in elsewhere]
+        elsewhere = {one.tensor for one in (*self.fixed, *self.only_fixed)}
+        rest = [one for one in self.code.statements if one.tensor not in elsewhere]
         found = [one for one in rest if self.places[one.tensor] in wanted]
         return sorted(found, key=lambda one: not self.forward[one.tensor])
 
@@ -637,10 +639,13 @@ def _takes_work(program: Program, tensor: int) -> bool:
 
 
 def _names(source: str) -> tuple[str, ...]:
-    """The names that a source mentions."""
-    wrapped = "def f():\n" + "\n".join(f"    {line}" for line in source.splitlines())
-    nodes = ast.walk(ast.parse(wrapped + "\n    pass"))
-    return tuple(dict.fromkeys(one.id for one in nodes if isinstance(one, ast.Name)))
+    """The names that a source mentions, but for those of attributes and arguments."""
+    found = dict.fromkeys(_NAME.findall(_UNREAD.sub('""', source)))
+    return tuple([name for name in found if not keyword.iskeyword(name)])
+
+
+_UNREAD = re.compile(r'"[^"]*"|#.*')
+_NAME = re.compile(r"(?<![\w.])[^\W\d]\w*(?!\w|=[^=])")
 
 
 def _targets(names: Sequence[str]) -> str:

@@ -75,7 +75,7 @@ class _Pieces:
 
 
 def largest_part(value: Kernel) -> sp.Expr | None:
-    """What is summed, or the term or factor with most operations in it.
+    """What is summed; or the term or factor with most operations in it; or half of many terms.
 
     None for a contraction: the product that it sums would be far larger than its operands.
     """
@@ -84,10 +84,17 @@ def largest_part(value: Kernel) -> sp.Expr | None:
     if value.reduction == "sum" and value.reduced and value.body.args:
         return value.body
     parts = [part for part in value.body.args if part.args and slots_of(part)]
-    if not parts and isinstance(value.body, (sp.Add, sp.Mul)) and len(value.body.args) > 3:
-        terms = sorted(value.body.args, key=lambda term: slots_of(term))
-        return value.body.func(*terms[: len(terms) // 2])  # as in a sum of many names
-    return max(parts, key=lambda part: part.count_ops(), default=None)
+    largest = max(parts, key=lambda part: part.count_ops(), default=None)
+    if isinstance(value.body, (sp.Add, sp.Mul)) and len(value.body.args) > 3:
+        small = isinstance(value.body, sp.Add) and _is_minor(largest, value.body)
+        if small or largest is None:  # as in a sum of many names
+            terms = sorted(value.body.args, key=lambda term: slots_of(term))
+            return value.body.func(*terms[: len(terms) // 2])
+    return largest
+
+
+def _is_minor(part: sp.Expr | None, body: sp.Expr) -> bool:
+    return part is None or bool(2 * part.count_ops() < body.count_ops())
 
 
 def _replaced(body: sp.Expr, part: sp.Expr, by: sp.Expr) -> sp.Expr:

@@ -32,7 +32,7 @@ ORDER = (
     ("solving", "estimates"),
     ("affine", "scaling"),
     ("simplification",),
-    ("schedule", "graph", "storage", "moments"),
+    ("schedule", "graph", "storage", "moments", "grouping"),
     ("derivatives", "naming", "lowering", "layout", "scalars"),
     ("evaluation",),
     ("registration",),
