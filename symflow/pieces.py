@@ -23,19 +23,19 @@ def taken_apart(
     texts: Mapping[int, Text],
     called: Callable[[str], str],
     fits: Fits,
-) -> Kernel:
-    """The value, which is too long, in terms of its parts, which are added to the program.
+) -> tuple[Kernel, Mapping[int, str]]:
+    """The value, which is too long, in terms of its parts, which are added to the program; and
+    how these are called.
 
     Its largest part becomes a tensor, and that part's own, until all of them fit on a line.
 
     definition  whose value it is, in terms of the builder's tensors
     target      what the statement assigns to
     texts       how the tensors that it reads are written
-    called      roughly what a tensor will be called that would like a name
+    called      what a tensor is called that would like a name
     """
-    return _Pieces(builder, definition, texts, called, fits).of(
-        value, definition.label.name, target
-    )
+    pieces = _Pieces(builder, definition, texts, called, fits)
+    return pieces.of(value, definition.label.name, target), pieces.names
 
 
 class _Pieces:
@@ -50,6 +50,7 @@ class _Pieces:
         self.builder = builder
         self.definition = definition
         self.texts = dict(texts)
+        self.names: dict[int, str] = {}
         self.called = called
         self.fits = fits
 
@@ -62,7 +63,8 @@ class _Pieces:
             if not self._fits(own, written):
                 own = self.of(own, name, written)
             tensor = self.builder.add(own, Label(name, 2), self.definition.origin)
-            self.texts.setdefault(tensor, Text(written))
+            if tensor not in self.texts:
+                self.texts[tensor], self.names[tensor] = Text(written), written
             body = _replaced(value.body, part, slot(len(value.accesses)))
             accesses = [*value.accesses, Access(tensor, value.order(part))]
             value = kernel(value.output, value.sizes, body, accesses)

@@ -74,10 +74,11 @@ Expressions = Mapping[int, tuple[Mapping[int, Text], Text]]
 
 
 class _Split(NamedTuple):
-    """A program of which more is a statement, and what is known of how it is written."""
+    """A program of which more is a statement, and how tensors are called and written so far."""
 
     program: Program
     roots: Mapping[str, int]
+    names: Mapping[int, str]
     known: Expressions
 
 
@@ -138,14 +139,11 @@ def _settled(
     if any(isinstance(one.value, Scan) for one in program.definitions):
         program = tidied(Program(program.definitions, roots))
         roots = program.outputs
-    split: _Split | None = _Split(program, roots, {})
+    split: _Split | None = _Split(program, roots, {}, {})
     while split is not None:
-        program, roots, known = split
-        scheduler = _Scheduler(
-            program, roots, inputs, constants, taken, width, indent, carries, printer, known
-        )
+        scheduler = _Scheduler(split, inputs, constants, taken, width, indent, carries, printer)
         if apart is not None:
-            scheduler.state(apart(program, roots))
+            scheduler.state(apart(split.program, split.roots))
         scheduler.settle()
         split = scheduler.split()
     return scheduler
@@ -154,8 +152,7 @@ def _settled(
 class _Scheduler:
     def __init__(
         self,
-        program: Program,
-        roots: Mapping[str, int],
+        split: _Split,
         inputs: Mapping[str, str],
         constants: Mapping[str, str],
         taken: Iterable[str],
@@ -163,10 +160,11 @@ class _Scheduler:
         indent: int,
         carries: Mapping[str, str] | None,
         printer: Printer,
-        known: Expressions,
     ) -> None:
+        program, roots, self.kept_names, known = split
         self.printer = printer
         self.pool = Names(())
+        self.given: Mapping[int, str] = {}  # the names of statements
         self.width = width
         self.indent = indent
         self.program = program
@@ -304,25 +302,31 @@ class _Scheduler:
             return None
         builder = Builder()
         moved: dict[int, int] = {}
+        names: dict[int, str] = {}
         known: dict[int, tuple[Mapping[int, Text], Text]] = {}
         for tensor, definition in enumerate(self.program.definitions):
             value = definition.value.rebind(moved.__getitem__)
             if tensor in parting:
                 assert isinstance(value, Kernel)
-                value = self._taken_apart(builder, tensor, value, moved)
-                moved[tensor] = builder.add(value, definition.label, definition.origin)
-                continue
-            new = moved[tensor] = builder.copy(self.program, definition, value, moved)
-            if tensor in self.expressions:
-                texts, text = self.expressions[tensor]
-                known[new] = {moved[one]: read for one, read in texts.items()}, text
+                value, parts = self._taken_apart(builder, tensor, value, moved)
+                names |= {part: name for part, name in parts.items() if part not in names}
+                new = builder.add(value, definition.label, definition.origin)
+            else:
+                new = builder.copy(self.program, definition, value, moved)
+                if tensor in self.expressions:
+                    texts, text = self.expressions[tensor]
+                    known[new] = {moved[one]: read for one, read in texts.items()}, text
+            moved[tensor] = new
+            if tensor in self.given:
+                names.setdefault(new, self.given[tensor])
         outputs = {name: moved[tensor] for name, tensor in self.program.outputs.items()}
         roots = {name: moved[tensor] for name, tensor in self.roots.items()}
-        return _Split(builder.program(outputs), roots, known)
+        return _Split(builder.program(outputs), roots, names, known)
 
     def _taken_apart(
         self, builder: Builder, tensor: int, value: Kernel, moved: Mapping[int, int]
-    ) -> Kernel:
+    ) -> tuple[Kernel, Mapping[int, str]]:
+        """A long value in terms of its parts, and what these are called."""
         definition, statement = self.program[tensor], self.statements[tensor]
         assert isinstance(statement, Statement)
         texts = {moved[one]: self._text(one) for one in definition.value.operands}
@@ -333,7 +337,7 @@ class _Scheduler:
             target = f"{name}: Array" if self._is_typed(text) else name
             return self.indent + self.printer.width(target, text.source) <= self.width
 
-        return taken_apart(builder, value, definition, statement.name, texts, self.pool.give, fits)
+        return taken_apart(builder, value, definition, statement.name, texts, self._give, fits)
 
     def _is_typed(self, text: Text) -> bool:
         """Whether a statement has to say that it assigns an array."""
@@ -391,6 +395,11 @@ class _Scheduler:
     def _given_names(self, pool: Names) -> dict[int, str]:
         """A name for every statement; the user's own come first."""
         names = self._carried_names()
+        carried = {*(self.carries or {}).values()}
+        for tensor, name in self.kept_names.items():
+            if tensor in self.stated and tensor not in names and name not in carried:
+                names[tensor] = name
+                pool.taken.add(name)
         by_rank = sorted(
             (tensor for tensor in self.stated if self.live[tensor] and tensor not in names),
             key=lambda tensor: (-self.program[tensor].label.rank, tensor),
@@ -399,10 +408,13 @@ class _Scheduler:
             definition = self.program[tensor]
             if isinstance(definition.value, Scan):
                 continue
-            wanted = definition.label.name
-            in_step = self.carries is not None
-            names[tensor] = pool.give_in_step(wanted) if in_step else pool.give(wanted)
+            names[tensor] = self._give(definition.label.name)
+        self.given = names
         return names
+
+    def _give(self, wanted: str) -> str:
+        in_step = self.carries is not None
+        return self.pool.give_in_step(wanted) if in_step else self.pool.give(wanted)
 
     # --- loops ---
 
