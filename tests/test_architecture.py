@@ -17,7 +17,7 @@ ORDER = (
     ("shapes", "initializers"),
     ("program",),
     ("elementwise", "text", "statements", "signs"),
-    ("rows", "bodies", "primitives", "axes"),
+    ("rows", "bodies", "primitives", "axes", "expressions"),
     ("highprecision",),
     ("views", "windows", "batching", "calls"),
     ("matrices", "picking", "picks", "running", "tiling"),
