@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 import copy
-import sys
 from types import ModuleType
 
 import numpy as np
@@ -37,7 +36,6 @@ def functional(module: ModuleType, tree: ast.Module) -> tuple[ModuleType, ast.Mo
     result = ModuleType(module.__name__)
     result.__file__ = module.__file__
     result.__dict__.update(vars(module))
-    result.__dict__["BLOCK"] = sys.maxsize  # a workspace for all rows
     exec(compile(ast.Module(list(made), []), module.__file__ or "", "exec"), result.__dict__)
     return result, changed
 
@@ -69,7 +67,8 @@ def _spliced(functions: dict[str, ast.FunctionDef]) -> list[ast.stmt]:
     borrowed = copy.deepcopy(functions["_loss_and_gradients"].body[1])
     assert isinstance(borrowed, ast.Assign)
     if isinstance(borrowed.value, ast.Call):  # for so many threads
-        borrowed.value.args[0] = ast.Constant(1)
+        sizes = [_of_all_rows(one) for one in borrowed.value.args[1:]]
+        borrowed.value.args = [ast.Constant(1), *sizes]
     body: list[ast.stmt] = [borrowed, *ast.parse("fixed = None").body]
     for statement in functions["_evaluate"].body[1:]:
         if isinstance(statement, ast.If) and "BLOCK" in _names(statement.test):
@@ -77,6 +76,11 @@ def _spliced(functions: dict[str, ast.FunctionDef]) -> list[ast.stmt]:
         else:
             body += _without_place(statement)
     return body
+
+
+def _of_all_rows(size: ast.expr) -> ast.expr:
+    """`x.shape[0]` of `min(x.shape[0], BLOCK)`."""
+    return size.args[0] if isinstance(size, ast.Call) and "BLOCK" in _names(size) else size
 
 
 def _block(function: ast.FunctionDef, branch: ast.If) -> list[ast.stmt]:

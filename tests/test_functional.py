@@ -59,6 +59,12 @@ def test_examples_compute_the_same_without_places(
     same(made, moved(made), inputs)
 
 
+def test_a_block_is_all_rows(generated: Callable[[str], ModuleType]) -> None:
+    """Its workspace is for all of them too, however many they are."""
+    made = generated("mlp_regression")
+    same(made, moved(made), inputs_of(made, made.BLOCK + 5))
+
+
 @pytest.mark.parametrize("seed", range(700, 715))
 def test_random_graphs_compute_the_same_without_places(compiled: Compile, seed: int) -> None:
     model = with_rows(batch_model(seed), 7)
