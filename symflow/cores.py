@@ -181,12 +181,13 @@ class _Core:
         self.fixed = self._fixed_statements()
         self.before_fixed, self.only_fixed = self._read_by_fixed()
         self.kept: list[str] = []
+        results = set(self.code.roots.values())
         self.outside = {
             one.name: f"out_{one.name}"
             for one in self.code.statements
             if isinstance(one, Statement)
             and self.places[one.tensor] == "row"
-            and one.tensor in self.code.roots.values()
+            and one.tensor in results
         }
 
     def _written(self, name: str) -> str:
@@ -229,12 +230,13 @@ class _Core:
         if self.batch is None or not self.interface.invariant:
             return []
         moving = dependent(self.program, self.interface.parameters)
+        results = set(self.code.roots.values())
         return [
             one
             for one in self.code.statements
             if self.places[one.tensor] in ("row", "sum")
             and not moving[one.tensor]
-            and one.tensor not in self.code.roots.values()
+            and one.tensor not in results
         ]
 
     def _read_by_fixed(self) -> tuple[list[Statement | ForLoop], list[Statement | ForLoop]]:

@@ -870,10 +870,49 @@ def applicable(kinds: frozenset[str], phase: Phase | None) -> tuple[Rule, ...]:
     )
 
 
-@cache
-def of_sums(rule: Rule) -> bool:
-    """Whether a rule finds sums only; in a kernel without one, what it reads has been looked at."""
-    return all(isinstance(left, sp.Add) for left in _lefts(rule))
+@lru_cache(maxsize=65536)
+def surface(body: sp.Expr) -> tuple[frozenset[str], tuple[int, ...]]:
+    """The functions and powers that a body does arithmetic with, and the slots.
+
+    What stands within a function is none of it, but for those that SymPy may take away when it
+    reads the body in another: exp(log(x)) is x, and |x|² is x².
+    """
+    found: set[str] = set()
+    slots: set[int] = set()
+    pending = [body]
+    while pending:
+        part = pending.pop()
+        if part.is_Symbol:
+            slots.update(slots_of(part))
+        elif isinstance(part, sp.Pow):
+            found |= kinds_of(part.func(slot(0), part.exp))
+        elif isinstance(part, sp.Function):
+            found.add(type(part).__name__)
+        if isinstance(part, (sp.Add, sp.Mul, sp.Pow, sp.exp, sp.log, sp.Abs)):
+            pending += part.args
+    return frozenset(found), tuple(sorted(slots))
+
+
+@lru_cache(maxsize=65536)
+def may_apply(
+    body: sp.Expr, near: frozenset[str], kinds: frozenset[str], phase: Phase | None
+) -> bool:
+    """Whether a rule may apply at one of the operations of a body, once what it reads is read in.
+
+    near   the functions that it then does arithmetic with
+    kinds  all functions in it then
+    """
+    own = kinds_of(body)
+    arithmetic = {sp.Add: body.has(sp.Add), sp.Mul: body.has(sp.Mul, sp.Pow)}
+    arithmetic[sp.Pow] = arithmetic[sp.Mul]
+    for rule in applicable(kinds, phase):
+        for left, needs in zip(_lefts(rule), _needs(rule), strict=True):
+            if left.func in arithmetic:
+                if arithmetic[left.func] and needs <= near:
+                    return True
+            elif left.func.__name__ in own:
+                return True
+    return False
 
 
 @cache

@@ -19,11 +19,11 @@ from symflow.rules import (
     NAMES,
     Phase,
     Step,
-    applicable,
     described,
     kinds_of,
-    of_sums,
+    may_apply,
     rewritten,
+    surface,
 )
 from symflow.structures import (
     Restructured,
@@ -73,6 +73,7 @@ class Stabiliser:
         self.without = without
         self.applied = applied
         self._kinds: dict[int, frozenset[str]] = {}
+        self._arithmetic: dict[int, frozenset[str]] = {}
 
     def __call__(self, program: Builder, definition: Definition) -> int | None:
         """The tensor that computes a definition better, or None."""
@@ -134,11 +135,15 @@ class Stabiliser:
         kinds = self._reachable(program, value, depth)
         merges = self.phase == "written" and self._on("exp-product") and "exp" in kinds
         merges = merges and value.body.has(sp.Mul, sp.log)
-        rules = applicable(kinds, self.phase)
-        if not merges and not any(not of_sums(rule) or value.body.has(sp.Add) for rule in rules):
-            return value, value.body, (), False
+        if not merges:
+            near = self._near(program, value, depth)
+            if not may_apply(value.body, near, kinds, self.phase):
+                return value, value.body, (), False
         wide = [value]
-        while len(wide) <= depth and (wider := read_through(program, wide[-1], 1)) != wide[-1]:
+        while len(wide) <= depth:
+            wider = read_through(program, wide[-1], 1)
+            if wider is wide[-1]:
+                break
             wide.append(wider)
         first = _merging(program, wide) if merges else 0
         wanted = _done(*self._rewritten(wide[-1].body))
@@ -166,6 +171,21 @@ class Stabiliser:
                 self._kinds[access.tensor] = found
             kinds |= self._kinds[access.tensor]
         return kinds
+
+    def _near(self, program: Builder, value: Kernel, depth: int) -> frozenset[str]:
+        """The functions that a body may do arithmetic with when it is widened."""
+        near, slots = surface(value.body)
+        for number in slots if depth else ():
+            tensor = value.accesses[number].tensor
+            source = program[tensor].value
+            if not isinstance(source, Kernel) or not source.elementwise:
+                continue
+            if tensor not in self._arithmetic:
+                kept = program.kept(tensor)
+                found = frozenset() if kept else self._near(program, source, depth - 1)
+                self._arithmetic[tensor] = found
+            near |= self._arithmetic[tensor]
+        return near
 
     # --- what was done ---
 
@@ -203,8 +223,10 @@ def _entry(one: Rewrite) -> str:
 
 def _done(body: sp.Expr, steps: Sequence[Step]) -> tuple[list[str], int]:
     """Which rules were taken, and how many branches there are then."""
+    if not steps:
+        return [], 0
     branches = sum(type(part).__name__ == "where" for part in sp.preorder_traversal(body))
-    return [step.rule for step in steps], branches if steps else 0
+    return [step.rule for step in steps], branches
 
 
 def _merging(program: Builder, wide: list[Kernel]) -> int:
