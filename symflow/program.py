@@ -83,6 +83,12 @@ def slots_of(body: sp.Expr) -> tuple[int, ...]:
     return tuple(sorted(number for number in numbers if number is not None))
 
 
+@lru_cache(maxsize=65536)
+def operations_in(body: sp.Expr) -> int:
+    """How many operations an expression consists of."""
+    return int(body.count_ops())
+
+
 def dimension(name: str) -> sp.Symbol:
     """A size that is known only when the program runs, such as the number of rows `n`."""
     return sp.Symbol(name, integer=True, positive=True)
@@ -137,7 +143,7 @@ class Kernel:
 
     @property
     def operands(self) -> tuple[int, ...]:
-        return tuple([access.tensor for access in self.accesses])
+        return tuple([tensor for tensor, _ in self.accesses])
 
     @property
     def reduced(self) -> tuple[int, ...]:
