@@ -46,9 +46,9 @@ class Effort:
     patience  how long to wait for a contender before it is given up
     """
 
-    rounds: int = 11
-    seconds: float = 0.15
-    enough: float = 15.0
+    rounds: int = 7
+    seconds: float = 0.08
+    enough: float = 5.0
     patience: float = 180.0
 
     def plan(self, once: float) -> Plan:

@@ -8,7 +8,18 @@ from collections.abc import Callable, Mapping
 import sympy as sp
 
 from symflow.printing import is_contraction
-from symflow.program import Access, Builder, Definition, Kernel, Label, Type, kernel, slot, slots_of
+from symflow.program import (
+    Access,
+    Builder,
+    Definition,
+    Kernel,
+    Label,
+    Type,
+    kernel,
+    operations_in,
+    slot,
+    slots_of,
+)
 from symflow.text import Text
 
 Fits = Callable[[str, Kernel, Type, Mapping[int, Text]], bool]
@@ -86,7 +97,7 @@ def largest_part(value: Kernel) -> sp.Expr | None:
     if value.reduction == "sum" and value.reduced and value.body.args:
         return value.body
     parts = [part for part in value.body.args if part.args and slots_of(part)]
-    largest = max(parts, key=lambda part: part.count_ops(), default=None)
+    largest = max(parts, key=operations_in, default=None)
     if isinstance(value.body, (sp.Add, sp.Mul)) and len(value.body.args) > 3:
         small = isinstance(value.body, sp.Add) and _is_minor(largest, value.body)
         if small or largest is None:  # as in a sum of many names
@@ -96,7 +107,7 @@ def largest_part(value: Kernel) -> sp.Expr | None:
 
 
 def _is_minor(part: sp.Expr | None, body: sp.Expr) -> bool:
-    return part is None or bool(2 * part.count_ops() < body.count_ops())
+    return part is None or 2 * operations_in(part) < operations_in(body)
 
 
 def _replaced(body: sp.Expr, part: sp.Expr, by: sp.Expr) -> sp.Expr:

@@ -83,6 +83,12 @@ def slots_of(body: sp.Expr) -> tuple[int, ...]:
     return tuple(sorted(number for number in numbers if number is not None))
 
 
+@lru_cache(maxsize=65536)
+def operations_in(body: sp.Expr) -> int:
+    """How many operations an expression consists of."""
+    return int(body.count_ops())
+
+
 def dimension(name: str) -> sp.Symbol:
     """A size that is known only when the program runs, such as the number of rows `n`."""
     return sp.Symbol(name, integer=True, positive=True)
@@ -137,7 +143,7 @@ class Kernel:
 
     @property
     def operands(self) -> tuple[int, ...]:
-        return tuple([access.tensor for access in self.accesses])
+        return tuple([tensor for tensor, _ in self.accesses])
 
     @property
     def reduced(self) -> tuple[int, ...]:
@@ -245,6 +251,18 @@ def kernel(
     )
 
 
+def in_order(output: Indices, count: int, accesses: Iterable[Access]) -> list[Access]:
+    """Accesses as the slots of a kernel with `count` indices are in order, each once."""
+    position = {index: at for at, index in enumerate(i for i in output if i is not None)}
+
+    def rank(access: Access) -> tuple[int, tuple[int, ...]]:
+        return access.tensor, tuple(
+            -1 if i is None else position.get(i, count) for i in access.indices
+        )
+
+    return sorted(dict.fromkeys(accesses), key=rank)
+
+
 @lru_cache(maxsize=65536)
 def _canonical(
     output: Indices,
@@ -257,14 +275,7 @@ def _canonical(
     accesses = [Access(*one) for one in ranked]
     used = slots_of(body)
     position = {index: at for at, index in enumerate(i for i in output if i is not None)}
-    beyond = len(sizes)
-
-    def rank(access: Access) -> tuple[int, tuple[int, ...]]:
-        return access.tensor, tuple(
-            -1 if i is None else position.get(i, beyond) for i in access.indices
-        )
-
-    distinct = sorted(dict.fromkeys(accesses[number] for number in used), key=rank)
+    distinct = in_order(output, len(sizes), [accesses[number] for number in used])
     for access in distinct:
         for index in access.indices:
             if index is not None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 import sympy as sp
 
@@ -61,14 +62,14 @@ class _Scale:
 
 def scaled(program: Program) -> Program:
     """The program with scalar factors where the fewest elements are multiplied."""
-    prices = {slow: _prices(program, slow) for slow in (False, True)}
+    prices = cache(partial(_prices, program))  # most programs have no factor to ask for
     waits = _waiting(program)
     builder = Builder()
     moved: dict[int, int] = {}
     pending: dict[int, list[_Scale]] = {}
 
     def leaves(scale: _Scale, tensor: int) -> bool:
-        here, onward = prices[any(waits[one] for one in scale.tensors)][tensor]
+        here, onward = prices(any(waits[one] for one in scale.tensors))[tensor]
         return onward < here
 
     for tensor, one in enumerate(program.definitions):

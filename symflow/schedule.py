@@ -28,6 +28,7 @@ from symflow.program import (
     Program,
     Type,
     Value,
+    operations_in,
     slot,
 )
 from symflow.recurrence import Scan
@@ -662,9 +663,4 @@ def _operations(value: object) -> int:
         return 1
     if value.is_literal:
         return 0
-    return _count(value.body) + (0 if value.elementwise else 1)
-
-
-@lru_cache(maxsize=65536)
-def _count(body: sp.Expr) -> int:
-    return int(body.count_ops())
+    return operations_in(value.body) + (0 if value.elementwise else 1)

@@ -44,6 +44,7 @@ from symflow.program import (
     kernel,
     literal,
     number,
+    operations_in,
     slot,
     slots_of,
     without_dead_code,
@@ -236,7 +237,7 @@ def _joins(program: Builder, value: Kernel, position: int, tensor: int) -> bool:
         return False
     if len(source.body.args) > 1 and _occurrences(value.body, slot(position)) > 1:
         return False
-    return bool(source.body.count_ops() + value.body.count_ops() <= LARGEST_BODY)
+    return operations_in(source.body) + operations_in(value.body) <= LARGEST_BODY
 
 
 def _merged_sum(program: Builder, value: Kernel, single: set[int]) -> Kernel:
@@ -279,6 +280,7 @@ def _merged_map(program: Builder, value: Kernel, single: set[int]) -> Kernel:
     return kernel(output, source.sizes, source.body, source.accesses)
 
 
+@lru_cache(maxsize=65536)
 def _occurrences(body: sp.Expr, symbol: sp.Symbol) -> int:
     return sum(part == symbol for part in sp.preorder_traversal(body))
 

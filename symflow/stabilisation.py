@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
@@ -109,7 +110,7 @@ class Stabiliser:
         self, program: Builder, value: Kernel, definition: Definition
     ) -> Restructured | None:
         """What a rule on several kernels makes of one."""
-        if not value.body.has(sp.log, sp.Pow, sp.Add):
+        if not _may_be_structured(value.body):
             return None
         found = shifted_exponentials(program, value, definition, self.without)
         if found is None and self._on("log-determinant"):
@@ -132,11 +133,11 @@ class Stabiliser:
         and whether SymPy has merged exponentials in it.
         """
         depth = DEPTH if value.elementwise else 0
-        kinds = self._reachable(program, value, depth)
-        merges = self.phase == "written" and self._on("exp-product") and "exp" in kinds
+        near = self._near(program, value, depth)
+        merges = self.phase == "written" and self._on("exp-product") and "exp" in near
         merges = merges and value.body.has(sp.Mul, sp.log)
         if not merges:
-            near = self._near(program, value, depth)
+            kinds = self._reachable(program, value, depth)
             if not may_apply(value.body, near, kinds, self.phase):
                 return value, value.body, (), False
         wide = [value]
@@ -197,6 +198,12 @@ class Stabiliser:
             after = after if isinstance(after, str) else formula_text(program, after)
             rewrite = Rewrite(rule, definition.label.name, definition.origin, before, after)
             self.applied.append((tensor, rewrite))
+
+
+@lru_cache(maxsize=65536)
+def _may_be_structured(body: sp.Expr) -> bool:
+    """Whether a rule on several kernels may have something to say of a body."""
+    return bool(body.has(sp.log, sp.Pow, sp.Add))
 
 
 def explained(applied: Sequence[Rewrite]) -> str:

@@ -7,7 +7,7 @@ from functools import lru_cache
 import sympy as sp
 
 from symflow.elementwise import canonical
-from symflow.program import Access, Builder, Indices, Kernel, kernel, slot
+from symflow.program import Access, Builder, Indices, Kernel, in_order, kernel, slot
 from symflow.rules import cost
 
 
@@ -35,14 +35,20 @@ def substituted(program: Builder, value: Kernel, positions: list[int]) -> Kernel
 @lru_cache(maxsize=65536)
 def _joined(value: Kernel, sources: tuple[tuple[int, Kernel], ...]) -> Kernel:
     """A kernel with sources in place of some operands; kernels of one form are joined once."""
-    accesses = list(value.accesses)
-    replacements: dict[sp.Symbol, sp.Expr] = {}
+    read: dict[int, list[Access]] = {
+        position: [
+            composed(source, one, value.accesses[position].indices) for one in source.accesses
+        ]
+        for position, source in sources
+    }
+    stay = [at for at in range(len(value.accesses)) if at not in read]
+    found = [value.accesses[at] for at in stay]
+    found += [access for inner in read.values() for access in inner]
+    accesses = in_order(value.output, len(value.sizes), found)
+    numbers = {access: slot(number) for number, access in enumerate(accesses)}
+    replacements: dict[sp.Symbol, sp.Expr] = {slot(at): numbers[value.accesses[at]] for at in stay}
     for position, source in sources:
-        access = value.accesses[position]
-        inner: dict[sp.Symbol, sp.Expr] = {}
-        for at, read in enumerate(source.accesses):
-            inner[slot(at)] = slot(len(accesses))
-            accesses.append(composed(source, read, access.indices))
+        inner = {slot(at): numbers[access] for at, access in enumerate(read[position])}
         replacements[slot(position)] = source.body.xreplace(inner)
     body = canonical(value.body.xreplace(replacements))
     return kernel(value.output, value.sizes, body, accesses)

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import cProfile
+import gc
 import pstats
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import EXAMPLES, ROOT
 
-from symflow import notation, printing, program, substitution
+from symflow import (
+    grouping,
+    notation,
+    printing,
+    program,
+    rules,
+    schedule,
+    stabilisation,
+    substitution,
+)
 from symflow.elementwise import differentiated
+from symflow.errors import SymflowError
 from symflow.files import compilation, compile_files
 from symflow.notation import _printed as formula_of
 from symflow.notation import _with_operands
 from symflow.printing import _printed as code_of
 from symflow.printing import kernel_text
-from symflow.program import Kernel
+from symflow.program import Builder, Kernel
 from symflow.text import PRODUCT, SUM, UNARY, Text
 
 PERCEPTRON = """
@@ -45,6 +57,41 @@ loss = sf.reduce_mean(_value)
 sf.GradientDescentOptimizer(0.1).minimize(loss)
 """
 
+GATED = """
+import symflow as sf
+
+x = sf.placeholder(shape=("n", 16))
+_value = x
+for _block in range({blocks}):
+    _w = sf.Variable(sf.glorot_uniform((16, 16)), name=f"w{{_block}}")
+    _g = sf.Variable(sf.ones(16), name=f"g{{_block}}")
+    _hidden = sf.tanh(_value @ _w)
+    _gate = sf.sigmoid(_hidden * _g)
+    _value = sf.sin(0.9 * (_hidden + _gate * (_value - _hidden)))
+loss = sf.reduce_mean(sf.square(_value))
+sf.GradientDescentOptimizer(0.1).minimize(loss)
+"""
+
+LONG_SUM = """
+import symflow as sf
+
+x = sf.placeholder(shape=("n",))
+a = sf.Variable(1.0)
+loss = sf.reduce_mean(sum(sf.sin(_k * a * x) for _k in range(2, {terms} + 2)))
+sf.GradientDescentOptimizer(0.1).minimize(loss)
+"""
+
+HIDDEN = """
+import symflow as sf
+
+x = sf.placeholder(shape=("n",))
+a = sf.placeholder(shape=())
+_value = sf.exp(x)
+for _step in range(20):
+    _value = sf.tanh(a * _value) + x
+result = _value
+"""
+
 ONCE_PER_KIND = {
     "derivatives": differentiated,
     "canonical forms": program._canonical,
@@ -53,6 +100,8 @@ ONCE_PER_KIND = {
     "NumPy expressions": printing._template,
     "formulas": notation._template,
     "formulas with names": notation._printed,
+    "statements taken apart": grouping._of_form,
+    "rules looked for": rules.may_apply,
 }
 
 
@@ -82,16 +131,73 @@ def calls(folder: Path, text: str, **sizes: int) -> int:
 
 
 def test_more_layers_of_one_kind_bring_nothing_new(tmp_path: Path) -> None:
+<<<<<<< HEAD
     assert work(tmp_path, 36) == work(tmp_path, 12)  # of few, a factor is multiplied elsewhere
+=======
+    assert work(tmp_path, 48) == work(tmp_path, 24)  # with more than a summary shows
+>>>>>>> speed
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [(PERCEPTRON, "layers"), (UNNAMED, "steps")], ids=["named", "unnamed"]
+    ("text", "size"),
+    [(PERCEPTRON, "layers"), (UNNAMED, "steps"), (GATED, "blocks")],
+    ids=["named", "unnamed", "gated"],
 )
 def test_calls_grow_no_faster_than_the_graph(tmp_path: Path, text: str, size: str) -> None:
     compiled(tmp_path, text, **{size: 60})  # what is done once is done
     few, some, many = (calls(tmp_path, text, **{size: count}) for count in (15, 30, 60))
-    assert many - some <= 2.2 * (some - few)  # sums of many terms are taken apart in rounds
+    assert many - some <= 2.2 * (some - few)
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "count"),
+    [(GATED, "blocks", 15), (GATED, "blocks", 120), (LONG_SUM, "terms", 60)],
+    ids=["short", "long", "sum"],
+)
+def test_long_statements_are_taken_apart_in_one_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, size: str, count: int
+) -> None:
+    programs: list[int] = []
+    made = schedule._Split
+
+    def counted(*parts: Any) -> Any:
+        programs.append(len(parts[0].definitions))
+        return made(*parts)
+
+    monkeypatch.setattr(schedule, "_Split", counted)
+    compiled(tmp_path, text, **{size: count})
+    assert len(programs) <= 5  # the loss and gradients, and the formulas of the summary
+
+
+def test_a_kernel_is_not_widened_where_no_rule_may_apply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widened: list[Kernel] = []
+    read_through = stabilisation.read_through
+
+    def noted(builder: Builder, value: Kernel, depth: int) -> Kernel:
+        widened.append(value)
+        return read_through(builder, value, depth)
+
+    monkeypatch.setattr(stabilisation, "read_through", noted)
+    compiled(tmp_path, HIDDEN)  # but in the first step, the exponential stands within a tanh
+    assert len(widened) < 10
+    compiled(tmp_path, HIDDEN.replace("sf.tanh(a * _value) + x", "a * _value + x"))
+    assert len(widened) > 20
+
+
+def test_the_garbage_collector_is_left_as_it_was(tmp_path: Path) -> None:
+    compiled(tmp_path, UNNAMED, steps=1)
+    assert gc.isenabled()
+    with pytest.raises(SymflowError):
+        compiled(tmp_path, "x = 1")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        compiled(tmp_path, UNNAMED, steps=1)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_a_graph_may_be_deeper_than_the_stack(tmp_path: Path) -> None:
