@@ -131,11 +131,7 @@ def calls(folder: Path, text: str, **sizes: int) -> int:
 
 
 def test_more_layers_of_one_kind_bring_nothing_new(tmp_path: Path) -> None:
-<<<<<<< HEAD
     assert work(tmp_path, 36) == work(tmp_path, 12)  # of few, a factor is multiplied elsewhere
-=======
-    assert work(tmp_path, 48) == work(tmp_path, 24)  # with more than a summary shows
->>>>>>> speed
 
 
 @pytest.mark.parametrize(
