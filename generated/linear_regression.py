@@ -287,6 +287,7 @@ def train(
     learning_rate  a number, or a function from the number of updates done to it
     batch_size     rows per update, without replacement; None for all rows
     seed           of the order of the rows
+    threads        that work on blocks of rows side by side
     """
     p = _checked_parameters(parameters)
     x, y_ = _checked_inputs(p[0].dtype, x=x, y_=y_)

@@ -115,7 +115,8 @@ def training_loop(
             works = f"[_Workspace({given})]"
     return Loop(
         train=Function(
-            signature("train", arguments, "TrainingResult"), _doc(optimizer, bool(batch))
+            signature("train", arguments, "TrainingResult"),
+            _doc(optimizer, bool(batch), core is not None and core.rows > 0),
         ),
         before=tuple(before),
         after=tuple(after),
@@ -369,7 +370,7 @@ def _line_search(
     )
 
 
-def _doc(optimizer: Optimizer, batches: bool) -> tuple[str, ...]:
+def _doc(optimizer: Optimizer, batches: bool, threads: bool) -> tuple[str, ...]:
     name = type(optimizer).__name__.removesuffix("Optimizer")
     title = re.sub(r"(?<=[a-z])[A-Z](?=[a-z])", lambda found: f" {found[0].lower()}", name)
     rate: Rate = optimizer.learning_rate
@@ -396,4 +397,6 @@ def _doc(optimizer: Optimizer, batches: bool) -> tuple[str, ...]:
     if batches:
         lines.append("batch_size     rows per update, without replacement; None for all rows")
         lines.append("seed           of the order of the rows")
+    if threads:
+        lines.append("threads        that work on blocks of rows side by side")
     return tuple(lines)
