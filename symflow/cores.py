@@ -68,6 +68,8 @@ class Core:
     inputs     what `_fixed` takes in training, of the rows of a block
     length     the number of all rows
     largest    entries of the largest gradient; numbers are returned as arrays if it is large
+    fresh      the parameters whose gradient has a row for every row of data: `_evaluate` makes an
+               array for it, which is no part of the workspace
     """
 
     functions: tuple[Function, ...]
@@ -80,6 +82,7 @@ class Core:
     inputs: str = ""
     length: str = ""
     largest: int = 0
+    fresh: frozenset[str] = frozenset()
 
     @property
     def keeps(self) -> bool:
@@ -294,6 +297,17 @@ class _Core:
             self._fixed_in_training() if self.kept else "",
             self.lengths[str(self.batch.total)] if self.batch else "",
             self.largest,
+            self._fresh(),
+        )
+
+    def _fresh(self) -> frozenset[str]:
+        """The parameters whose gradients are arrays of their own; of two with one array, none."""
+        results = self.code.results
+        made = [results[f"d_{name}"] for name in self.interface.parameters]
+        return frozenset(
+            name
+            for name, result in zip(self.interface.parameters, made, strict=True)
+            if result in self.outside and made.count(result) == 1
         )
 
     def _statements(self, *wanted: Place) -> list[Statement | ForLoop]:
