@@ -157,7 +157,7 @@ class _Emitter:
     def _descent(self) -> Descent | None:
         """The loop of `train` from moments of the data, for a loss that has such a form."""
         form = self.compilation.quadratic() if self.core is not None else None
-        if form is None:
+        if form is None or self.core is None:
             return None
         return descent(
             form,
@@ -165,6 +165,7 @@ class _Emitter:
             self._gradient_inputs(),
             self.constants,
             self.compilation.dtype,
+            self.core.length if self.core.rows else "",
         )
 
     def _is_fast(self) -> bool:
