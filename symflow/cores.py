@@ -90,6 +90,12 @@ class Core:
         return bool(self.rows) or not self.sizes
 
     @property
+    def has_buffers(self) -> bool:
+        """Whether anything is written to memory of the module's own."""
+        lines = [*self.workspace, *(line for one in self.functions for line in one.lines)]
+        return any("_empty(" in line for line in lines)
+
+    @property
     def parameters(self) -> str:
         """The arguments of the workspace's constructor."""
         return ", ".join(["self", *(f"{size}: int" for size in self.sizes), "dtype: Any"])
@@ -516,7 +522,7 @@ class _Core:
         assert self.batch is not None
         total = str(self.batch.total)
         outs = list(self.outside)
-        lines = [f"{name} = np.empty({self._whole(name)}, dtype)" for name in outs]
+        lines = [f"{name} = _empty({self._whole(name)}, dtype)" for name in outs]
         given = [name for name in self.passed if name not in self.kept]
         whole = [self._argument(name, "") for name in given] + outs
         parts = [self._argument(name, "rows") for name in given]
@@ -612,7 +618,7 @@ class _Core:
             shape = shape_text(buffer.type.shape)
             kind = "bool" if buffer.type.dtype == "bool" else "dtype"
             order = ', "F"' if buffer.by_column else ""
-            lines.append(f"self.{buffer.name}: Array = np.empty({shape}, {kind}{order})")
+            lines.append(f"self.{buffer.name} = _empty({shape}, {kind}{order})")
         return tuple(lines)
 
     def _rows(self) -> int:
