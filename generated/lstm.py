@@ -171,6 +171,15 @@ def _loss_and_gradients(p: Parameters, pixels: Array, digit: Array) -> tuple[flo
 # --- workspace -----------------------------------------------------------------------------------
 
 
+def _empty(shape: tuple[int, ...], dtype: Any, order: Any = "C") -> Array:
+    """An array from where a cache line starts: to write across two of them takes twice the time."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(size + 64, np.uint8)
+    start = -memory.__array_interface__["data"][0] % 64
+    result: Array = np.ndarray(shape, dtype, memory, start, order=order)
+    return result
+
+
 class _Workspace:
     """Buffers, written again and again; never used by two threads at once."""
 
@@ -180,16 +189,16 @@ class _Workspace:
         self.ones_10_1: Array = np.ones((10, 1), dtype)
         self.ones_10: Array = np.ones((10,), dtype)
         self.ones_n: Array = np.ones((n,), dtype)
-        self.z_product: Array = np.empty((t, n, 128), dtype)
-        self.probability_shifted_part: Array = np.empty((n, 1), dtype)
-        self.probability_shifted: Array = np.empty((n, 10), dtype)
-        self.probability_exp: Array = np.empty((n, 10), dtype)
-        self.cross_entropy_one_hot: Array = np.empty((n, 10), dtype)
-        self.cross_entropy_part_2: Array = np.empty((n, 1), dtype)
-        self.cross_entropy: Array = np.empty((n,), dtype)
-        self.d_b_out: Array = np.empty((10,), dtype)
-        self.d_b: Array = np.empty((128,), dtype)
-        self.d_w: Array = np.empty((8, 128), dtype)
+        self.z_product = _empty((t, n, 128), dtype)
+        self.probability_shifted_part = _empty((n, 1), dtype)
+        self.probability_shifted = _empty((n, 10), dtype)
+        self.probability_exp = _empty((n, 10), dtype)
+        self.cross_entropy_one_hot = _empty((n, 10), dtype)
+        self.cross_entropy_part_2 = _empty((n, 1), dtype)
+        self.cross_entropy = _empty((n,), dtype)
+        self.d_b_out = _empty((10,), dtype)
+        self.d_b = _empty((128,), dtype)
+        self.d_w = _empty((8, 128), dtype)
 
 
 def _evaluate(

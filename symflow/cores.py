@@ -68,6 +68,8 @@ class Core:
     inputs     what `_fixed` takes in training, of the rows of a block
     length     the number of all rows
     largest    entries of the largest gradient; numbers are returned as arrays if it is large
+    fresh      the parameters whose gradient has a row for every row of data: `_evaluate` makes an
+               array for it, which is no part of the workspace
     """
 
     functions: tuple[Function, ...]
@@ -80,11 +82,18 @@ class Core:
     inputs: str = ""
     length: str = ""
     largest: int = 0
+    fresh: frozenset[str] = frozenset()
 
     @property
     def keeps(self) -> bool:
         """Whether workspaces wait for the next call: not where they are as large as the data."""
         return bool(self.rows) or not self.sizes
+
+    @property
+    def has_buffers(self) -> bool:
+        """Whether anything is written to memory of the module's own."""
+        lines = [*self.workspace, *(line for one in self.functions for line in one.lines)]
+        return any("_empty(" in line for line in lines)
 
     @property
     def parameters(self) -> str:
@@ -294,6 +303,17 @@ class _Core:
             self._fixed_in_training() if self.kept else "",
             self.lengths[str(self.batch.total)] if self.batch else "",
             self.largest,
+            self._fresh(),
+        )
+
+    def _fresh(self) -> frozenset[str]:
+        """The parameters whose gradients are arrays of their own; of two with one array, none."""
+        results = self.code.results
+        made = [results[f"d_{name}"] for name in self.interface.parameters]
+        return frozenset(
+            name
+            for name, result in zip(self.interface.parameters, made, strict=True)
+            if result in self.outside and made.count(result) == 1
         )
 
     def _statements(self, *wanted: Place) -> list[Statement | ForLoop]:
@@ -502,7 +522,7 @@ class _Core:
         assert self.batch is not None
         total = str(self.batch.total)
         outs = list(self.outside)
-        lines = [f"{name} = np.empty({self._whole(name)}, dtype)" for name in outs]
+        lines = [f"{name} = _empty({self._whole(name)}, dtype)" for name in outs]
         given = [name for name in self.passed if name not in self.kept]
         whole = [self._argument(name, "") for name in given] + outs
         parts = [self._argument(name, "rows") for name in given]
@@ -598,7 +618,7 @@ class _Core:
             shape = shape_text(buffer.type.shape)
             kind = "bool" if buffer.type.dtype == "bool" else "dtype"
             order = ', "F"' if buffer.by_column else ""
-            lines.append(f"self.{buffer.name}: Array = np.empty({shape}, {kind}{order})")
+            lines.append(f"self.{buffer.name} = _empty({shape}, {kind}{order})")
         return tuple(lines)
 
     def _rows(self) -> int:

@@ -17,12 +17,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from symflow.gathering import adds_up_blocks, gathered
 from symflow.layout import Function, signature, sizes_of
 from symflow.moments import RECENTRE, Quadratic
 from symflow.program import Input, Program, Type
 from symflow.scalars import ScalarPrinter, is_scalar
 from symflow.schedule import block
-from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call
+from symflow.statements import INDENT, Block, call
 
 _OWN = (
     *("works", "p", "d", "learning_rate", "steps", "tolerance", "rate", "step", "losses", "low"),
@@ -58,18 +59,20 @@ def descent(
     arguments: Sequence[str],
     constants: Mapping[str, str],
     dtype: str,
+    rows: str,
 ) -> Descent | None:
     """The functions that descend by a quadratic form; None where it never pays.
 
     arguments  the inputs of the loss and its gradient, in the model's order
     constants  how each array constant is written, by its digest
     dtype      of the initial parameters
+    rows       how a module that adds up blocks of rows writes the number of all rows; or ""
     """
     pays = form.break_even()
     if math.isinf(pays):
         return None
-    loop = _Loop(form, parameters, arguments, constants)
-    functions = (loop.moments(), loop.descended())
+    loop = _Loop(form, parameters, arguments, constants, rows)
+    functions = (*gathered(form.moments, loop.read, constants, rows), loop.descended())
     return Descent(functions, max(2, math.ceil(pays) + 1), RECENTRE[dtype], CLOSE[dtype])
 
 
@@ -80,6 +83,7 @@ class _Loop:
         parameters: Sequence[str],
         arguments: Sequence[str],
         constants: Mapping[str, str],
+        rows: str,
     ) -> None:
         self.form = form
         self.parameters = parameters
@@ -92,31 +96,8 @@ class _Loop:
         ]
         types = _types(form.moments)
         self.sizes = sizes_of({name: types[name].shape for name in self.read})
+        self.in_blocks = adds_up_blocks(form.moments, self.read, rows)
         self.on_floats = is_scalar(form.step, list(form.step.outputs.values()))
-
-    # --- moments ---
-
-    def moments(self) -> Function:
-        program = self.form.moments
-        written = {name: name for name in _types(program)}
-        taken = [*self.sizes, *self.read]
-        code = block(program, program.outputs, written, self.constants, taken)
-        lines = self._measured(code)
-        if code.mentions("dtype"):
-            lines.append(f"dtype = {self.read[0]}.dtype")
-        for statement in code.statements:
-            lines += statement.lines
-        results = [code.results[name] for name in program.outputs]
-        if len(results) > 1:
-            lines += call("return ", results, "")
-        elif INDENT + len(f"return ({results[0]},)") <= WIDTH:
-            lines.append(f"return ({results[0]},)")
-        else:
-            only = Names([*taken, *code.names]).give("moment")
-            lines += [*assignment(only, results[0]), f"return ({only},)"]
-        doc = "What the gradient depends on beside the parameters: sums over the data."
-        arguments = [f"{name}: Array" for name in self.read]
-        return Function(signature("_moments", arguments, "tuple[Any, ...]"), (doc,), tuple(lines))
 
     def _measured(self, code: Block) -> list[str]:
         """The sizes that some statements mention."""
@@ -191,7 +172,7 @@ class _Loop:
     def _start(self, inner: Mapping[str, str], changes: Mapping[str, str]) -> list[str]:
         """What is known before the first step; the first loss is computed from the data."""
         moments = [inner[name] for name in self.form.moments.outputs if name in inner]
-        given = ", ".join(self.read)
+        given = ", ".join([*(["works"] if self.in_blocks else []), *self.read])
         targets = f"({moments[0]},)" if len(moments) == 1 else ", ".join(moments)
         if self.on_floats:
             lines = [f"{targets} = (float(one) for one in _moments({given}))"]

@@ -157,7 +157,7 @@ class _Emitter:
     def _descent(self) -> Descent | None:
         """The loop of `train` from moments of the data, for a loss that has such a form."""
         form = self.compilation.quadratic() if self.core is not None else None
-        if form is None:
+        if form is None or self.core is None:
             return None
         return descent(
             form,
@@ -165,6 +165,7 @@ class _Emitter:
             self._gradient_inputs(),
             self.constants,
             self.compilation.dtype,
+            self.core.length if self.core.rows else "",
         )
 
     def _is_fast(self) -> bool:
@@ -409,7 +410,7 @@ class _Emitter:
             (
                 *borrowed,
                 f"value, d = _evaluate(works, {passed}, True)",
-                "d = Parameters(*(np.array(one, p[0].dtype) for one in d))",
+                *_owned(self.parameters, fast.fresh),
                 *give_back,
                 "return value, d",
             ),
@@ -595,6 +596,19 @@ def digest(program: Program) -> str:
     ]
     lines.append(repr(list(program.outputs.values())))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:8]
+
+
+def _owned(parameters: Sequence[str], fresh: frozenset[str]) -> tuple[str, ...]:
+    """Copies of the gradients that are kept in the workspace; those in `fresh` are not."""
+    if fresh.issuperset(parameters):
+        return ()
+    if not fresh:
+        return ("d = Parameters(*(np.array(one, p[0].dtype) for one in d))",)
+    copied = [
+        f"{one}=d.{one}" if one in fresh else f"{one}=np.array(d.{one}, p[0].dtype)"
+        for one in parameters
+    ]
+    return tuple(call("d = Parameters", copied, ""))
 
 
 def _annotated(line: str, name: str) -> list[str]:

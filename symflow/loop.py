@@ -194,7 +194,9 @@ def _moves(optimizer: Optimizer, states: Sequence[str], core: Core | None) -> li
         lines += call(f"{targets} = _moved", ["p", "d", *states, "rate", "step"], "", 8)
     elif core is not None and optimizer.is_plain:
         lines.append("for moved, gradient in zip(p, d, strict=True):")
-        if core.largest > SMALL:  # a temporary array of that size costs more than the call
+        if core.largest == 1:  # on a 0-d array, a ufunc takes ten times as long as Python
+            lines.append("    moved[()] -= rate * gradient")
+        elif core.largest > SMALL:  # a temporary array of that size costs more than the call
             lines += [
                 "    np.multiply(gradient, rate, gradient)",
                 "    np.subtract(moved, gradient, moved)",

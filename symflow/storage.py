@@ -8,8 +8,9 @@ call goes through both entry by entry; else it gets a buffer that is free again,
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from symflow.calls import Call
 from symflow.machine import MOST_COLUMNS
@@ -154,6 +155,9 @@ class _Places:
         if over is not None:
             self._place.pop(over, None)
 
+    def lies_by_column(self, name: str) -> bool:
+        return self._types.get(name) in self.by_column
+
     def next_out(self) -> str:
         self._next += 1
         return self.outs[self._next - 1]
@@ -185,6 +189,7 @@ def _lines(group: Group, places: _Places, indent: int) -> list[str]:
         if one.function.endswith(".dot") and one.type in places.by_column:
             lines += _turned_lines(one, out, indent)
         elif one.function:
+            one = _along_memory(one, places)
             named = out != one.target and one.target not in places.unread
             lines += _call_lines(one, out, named, indent)
     return [*lines, *group.behind]
@@ -228,6 +233,17 @@ def _call_lines(one: Call, out: str, named: bool, indent: int) -> list[str]:
     place = f"out={out}" if one.keyword else out
     opening = f"{one.target} = {one.function}" if named else one.function
     return call(opening, [*one.arguments, place], "", indent)
+
+
+def _along_memory(one: Call, places: _Places) -> Call:
+    """Σ a·b, turned where a or b lies by column, for of what lies otherwise `vdot` makes copies."""
+    found = _VDOT.fullmatch(one.function)
+    if found is None or not any(places.lies_by_column(name) for name in found.groups()):
+        return one
+    return replace(one, function="np.vdot({}.T, {}.T)".format(*found.groups()))
+
+
+_VDOT = re.compile(r"np\.vdot\((\w+), (\w+)\)")
 
 
 def _turned_lines(one: Call, out: str, indent: int) -> list[str]:

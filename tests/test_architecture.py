@@ -42,6 +42,7 @@ ORDER = (
     ("sliding", "normalization"),
     ("convolution", "pooling"),
     ("linalg", "nn", "scanning", "losses", "train", "compiler", "initial", "memory"),
+    ("gathering",),
     ("cores", "descent"),
     ("model", "loop", "session"),
     ("scalar_functions",),

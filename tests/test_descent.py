@@ -120,6 +120,26 @@ def test_several_outputs(make: Make, ways: Any, threads: int) -> None:
     assert taken == ["moments"]
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("n", [3, 4, 19])
+def test_moments_of_rows_that_are_computed_from_others(make: Make, n: int, threads: int) -> None:
+    """Rows lie along different axes, and share something that is computed before them."""
+    both = make(
+        "x = sf.placeholder(sf.float64, (3, 'n'))\ny = sf.placeholder(sf.float64, ('n',))\n"
+        "width = sf.placeholder(sf.float64, (3, 1))\nw = sf.Variable(sf.zeros(3))\n"
+        "b = sf.Variable(0.5)\nfeatures = sf.transpose(sf.sin(x / sf.exp(width)))\n"
+        "loss = sf.reduce_mean(sf.square(features @ w + b - y))\n"
+        "sf.train.GradientDescentOptimizer(0.1).minimize(loss)\n"
+    )
+    assert "_moment_sums" in both.fast.SOURCE
+    rng = np.random.default_rng(n)
+    x, y, width = rng.normal(size=(3, n)), rng.normal(size=n), rng.normal(size=(3, 1))
+    data = {"x": x, "y": y, "width": width}
+    p = both.fast.initial_parameters()
+    wanted = both.plain.train(p, **data, steps=30)
+    agree(both.fast.train(p, **data, steps=30, threads=threads), wanted, 1e-12)
+
+
 def test_a_single_moment_that_takes_more_than_a_line(make: Make) -> None:
     feature = "sf.sin(a_feature_with_a_long_name) * sf.cos(a_feature_with_a_long_name)"
     both = make(

@@ -339,6 +339,40 @@ def test_results_stay_what_they_were(example: str, n: int) -> None:
         assert one.flags.writeable
 
 
+@pytest.mark.parametrize("sum_", ["a * a + b", "a + b"])
+def test_gradients_with_rows_are_arrays_of_their_own(make: Make, sum_: str) -> None:
+    """Also where two of them are equal, and are computed once."""
+    both = make(
+        "x = sf.placeholder(sf.float64, (600,))\nscale = sf.Variable(2.0)\n"
+        "a = sf.Variable(sf.ones(600))\nb = sf.Variable(sf.zeros(600))\n"
+        f"loss = sf.reduce_mean(sf.tanh(x * ({sum_})) * scale)\n"
+    )
+    p, x = both.fast.initial_parameters(), np.linspace(-1.0, 1.0, 600)
+    first = both.fast.gradients(p, x)
+    assert both.has_blocks
+    for one, wanted in zip(first, both.plain.gradients(p, x), strict=True):
+        np.testing.assert_allclose(one, wanted, rtol=1e-12, atol=1e-15)
+    kept = [one.copy() for one in first]
+    again = both.fast.gradients(p, x + 1.0)
+    made = [*first, *again]
+    for at, one in enumerate(made):
+        assert not any(np.shares_memory(one, other) for other in made[at + 1 :])
+    for one, before in zip(first, kept, strict=True):
+        np.testing.assert_array_equal(one, before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_written_to_starts_where_a_cache_line_does(dtype: Any) -> None:
+    work = of_example("digits").fast._Workspace(7, np.dtype(dtype))
+    arrays = {name: one for name, one in vars(work).items() if isinstance(one, np.ndarray)}
+    written = [one for name, one in arrays.items() if not name.startswith("ones")]
+    assert len(written) > 5
+    for one in written:
+        assert one.__array_interface__["data"][0] % 64 == 0
+        assert one.flags.writeable
+        assert one.dtype == dtype
+
+
 def test_parameters_of_a_step_stay_what_they_were(example: str) -> None:
     made = of_example(example).fast
     p, inputs = moved(made), inputs_of(made, 9)
