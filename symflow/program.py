@@ -152,7 +152,7 @@ class Kernel:
 
     @property
     def elementwise(self) -> bool:
-        return not self.reduced
+        return len(self.output) - self.output.count(None) == len(self.sizes)
 
     @property
     def is_index_map(self) -> bool:
@@ -331,7 +331,7 @@ def _inferred(
 
 @lru_cache(maxsize=65536)
 def _renumbered(body: sp.Expr, renumbering: tuple[tuple[int, int], ...]) -> sp.Expr:
-    return body.xreplace({slot(old): slot(new) for old, new in renumbering})
+    return body.xreplace({slot(old): slot(new) for old, new in renumbering if old != new})
 
 
 class Leaf:
