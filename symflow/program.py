@@ -152,7 +152,7 @@ class Kernel:
 
     @property
     def elementwise(self) -> bool:
-        return len(self.output) - self.output.count(None) == len(self.sizes)
+        return not self.reduced
 
     @property
     def is_index_map(self) -> bool:

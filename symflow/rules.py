@@ -846,7 +846,7 @@ def _first_step(body: sp.Expr, phase: Phase | None, without: frozenset[str]) -> 
     rules = [rule for rule in applicable(kinds_of(body), phase) if rule.name not in without]
     nodes: dict[Rule, list[sp.Expr]] = {rule: [] for rule in rules}
     for node in dict.fromkeys(sp.preorder_traversal(body)) if rules else ():
-        for rule in _applicable_at(type(node), kinds_of(node)):
+        for rule in _applicable_at(node.func, kinds_of(node)):
             if rule in nodes:
                 nodes[rule].append(node)
     for rule in rules:
