@@ -93,8 +93,9 @@ class Body:
         """A chain of * and /, scalars first, so that small things are combined first."""
         coefficient, rest = body.as_coeff_Mul()
         factors = [one for one in sp.Mul.make_args(rest) if not one.is_number]
-        if len(factors) < len(sp.Mul.make_args(rest)):  # 2 / √π is one number
-            coefficient = sp.Float(float(sp.Mul(body, *(1 / one for one in factors))))
+        numbers = [one for one in sp.Mul.make_args(rest) if one.is_number and one != 1]
+        if numbers:  # 2 / √π is one number
+            coefficient = sp.Float(float(sp.Mul(coefficient, *numbers)))
         if coefficient == -1 and len(factors) == 1 and isinstance(factors[0], sp.Add):
             return self.text(sp.Add(*(-term for term in factors[0].args)))
         negative, coefficient = bool(coefficient.is_negative), abs(coefficient)

@@ -128,21 +128,26 @@ class _Explained(Printer):
 
 def core(interface: Interface) -> Core:
     """The functions of the fast style for the loss and gradients of a program."""
-    found = _Core(interface, wide=True).made()
+    whole = expanded(interface.program)
+    wanted = ["loss", *(f"d_{name}" for name in interface.parameters)]
+    batch = batched(whole, [whole.outputs[name] for name in wanted])
+    found = _Core(interface, whole, batch, wide=True).made()
     lines = (line for function in found.functions for line in function.lines)
     if any(INDENT + len(line) > WIDTH for line in lines):  # NumPy's types kept one together
-        return _Core(interface, wide=False).made()
+        return _Core(interface, whole, batch, wide=False).made()
     return found
 
 
 class _Core:
-    def __init__(self, interface: Interface, wide: bool) -> None:
+    def __init__(
+        self, interface: Interface, whole: Program, batch: Batch | None, wide: bool
+    ) -> None:
+        """`whole` is the program as blocks compute it, with its batch if there is one."""
         self.interface = interface
-        whole = expanded(interface.program)
+        self.batch = batch
         outputs = whole.outputs
         roots = {"loss": outputs["loss"]}
         roots |= {f"d_{name}": outputs[f"d_{name}"] for name in interface.parameters}
-        self.batch: Batch | None = batched(whole, list(roots.values()))
         program = self.batch.program if self.batch else whole
         self.types = {
             one.value.name: one.value.type

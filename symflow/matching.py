@@ -114,11 +114,31 @@ def _terms(pattern: sp.Add, node: sp.Add) -> Iterator[Match]:
     number, factors = _split(first)
     for at, term in enumerate(node.args):
         coefficient, parts = _split(term)
+        rest = [*node.args[:at], *node.args[at + 1 :]]
         for bindings, left in _factors(factors, parts, {}):
+            bases = frozenset(one.as_base_exp()[0] for one in left if not one.is_number)
+            if not all(any(_may_be(one, term, bases) for term in rest) for one in others):
+                continue
             common = sp.Mul(coefficient / number, *left)
-            rest = [*node.args[:at], *node.args[at + 1 :]]
             for found, remaining in _other_terms(others, rest, common, bindings):
                 yield Match(found, common, sp.Add(*remaining))
+
+
+def _may_be(pattern: sp.Expr, term: sp.Expr, common: frozenset[sp.Expr]) -> bool:
+    """Whether a term may be a pattern times a common factor, of which the bases are given.
+
+    What only one of term and factor is a power of stays when one is divided by the other.
+    """
+    factors = _split(pattern)[1]
+    unlimited = any(isinstance(one, sp.Wild) for one in factors)
+    return unlimited or len(_bases(term) ^ common) <= len(factors)
+
+
+@lru_cache(maxsize=65536)
+def _bases(product: sp.Expr) -> frozenset[sp.Expr]:
+    """What the factors of a product are powers of, without numbers."""
+    factors = sp.Mul.make_args(product)
+    return frozenset(one.as_base_exp()[0] for one in factors if not one.is_number)
 
 
 def _other_terms(
@@ -128,10 +148,19 @@ def _other_terms(
         yield bound, terms
         return
     first, *others = patterns
+    bases = _bases(common)
     for at, term in enumerate(terms):
+        if not _may_be(first, term, bases):
+            continue
         rest = [*terms[:at], *terms[at + 1 :]]
-        for found in _whole(first, term / common, bound):
+        for found in _whole(first, _quotient(term, common), bound):
             yield from _other_terms(others, rest, common, found)
+
+
+@lru_cache(maxsize=65536)
+def _quotient(term: sp.Expr, common: sp.Expr) -> sp.Expr:
+    """What several rules ask for, one after the other."""
+    return term / common
 
 
 def _factors(
@@ -159,10 +188,12 @@ def _factors(
 
 def _power(pattern: sp.Expr, node: sp.Expr, bound: Bindings) -> Iterator[tuple[Bindings, sp.Expr]]:
     """One factor: `f(x)` is found once in `f(x)³`, where `f(x)²` is left over."""
+    base, power = node.args if isinstance(node, sp.Pow) else (node, ONE)
+    wanted, by = pattern.args if isinstance(pattern, sp.Pow) else (pattern, ONE)
+    if isinstance(wanted, sp.Function) and base.func != wanted.func:
+        return
     for found in _whole(pattern, node, bound):
-        yield found, sp.Integer(1)
-    base, power = node.args if isinstance(node, sp.Pow) else (node, sp.Integer(1))
-    wanted, by = pattern.args if isinstance(pattern, sp.Pow) else (pattern, sp.Integer(1))
+        yield found, ONE
     whole = bool(power.is_Integer and by.is_Integer) and not isinstance(wanted, sp.Wild)
     if whole and power * by > 0 and abs(power) > abs(by):
         for found in _whole(wanted, base, bound):

@@ -331,7 +331,7 @@ def _inferred(
 
 @lru_cache(maxsize=65536)
 def _renumbered(body: sp.Expr, renumbering: tuple[tuple[int, int], ...]) -> sp.Expr:
-    return body.xreplace({slot(old): slot(new) for old, new in renumbering})
+    return body.xreplace({slot(old): slot(new) for old, new in renumbering if old != new})
 
 
 class Leaf:

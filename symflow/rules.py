@@ -11,6 +11,7 @@ as written is a difference that the rules know again. `phase` says which.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -124,13 +125,26 @@ class Rule:
 # --- conditions ------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=65536)
 def _simpler_difference(written: sp.Expr) -> sp.Expr | None:
     """A difference that cancels as algebra: what is left has fewer terms than it is written in."""
+    if _has_terms_apart(written):
+        return None
     expanded = sp.expand(written)
     terms = len(sp.Add.make_args(expanded))
     if expanded == 0 or terms > 1:
         return None
     return expanded
+
+
+def _has_terms_apart(written: sp.Expr) -> bool:
+    """Whether a term of a sum reads what no other reads, and another reads something too: both
+    stay when the sum is expanded, which can take long.
+    """
+    read = [set(slots_of(term)) for term in sp.Add.make_args(written)]
+    readers = Counter(number for one in read for number in one)
+    apart = [any(readers[number] == 1 for number in one) for one in read]
+    return any(apart) and sum(map(bool, read)) > 1
 
 
 def _positive(name: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
@@ -829,13 +843,14 @@ def _rewritten(
 
 def _first_step(body: sp.Expr, phase: Phase | None, without: frozenset[str]) -> Step | None:
     """The first rule of the table that applies, at the outermost place."""
-    kinds = kinds_of(body)
-    candidates = [rule for rule in applicable(kinds, phase) if rule.name not in without]
-    nodes = dict.fromkeys(sp.preorder_traversal(body)) if candidates else ()
-    for rule in candidates:
-        for node in nodes:
-            if not node.args or not any(needs <= kinds_of(node) for needs in _needs(rule)):
-                continue
+    rules = [rule for rule in applicable(kinds_of(body), phase) if rule.name not in without]
+    nodes: dict[Rule, list[sp.Expr]] = {rule: [] for rule in rules}
+    for node in dict.fromkeys(sp.preorder_traversal(body)) if rules else ():
+        for rule in _applicable_at(node.func, kinds_of(node)):
+            if rule in nodes:
+                nodes[rule].append(node)
+    for rule in rules:
+        for node in nodes[rule]:
             after = rule.applied(node, body)
             if after is None or after == node:
                 continue
@@ -847,14 +862,13 @@ def _first_step(body: sp.Expr, phase: Phase | None, without: frozenset[str]) -> 
 @lru_cache(maxsize=65536)
 def kinds_of(body: sp.Expr) -> frozenset[str]:
     """The functions in a body, and whether there are powers and roots."""
-    found: set[str] = set()
-    for part in sp.preorder_traversal(body):
-        if isinstance(part, sp.Function):
-            found.add(type(part).__name__)
-        elif isinstance(part, sp.Pow) and not isinstance(part.exp, sp.Wild):
-            found.add("square" if part.exp.is_Integer and part.exp.is_even else "")
-            found.add("inverse" if part.exp.is_negative else "")
-            found.add("root" if part.exp.is_Number and not part.exp.is_Integer else "")
+    found: set[str] = set().union(*map(kinds_of, body.args))
+    if isinstance(body, sp.Function):
+        found.add(type(body).__name__)
+    elif isinstance(body, sp.Pow) and not isinstance(body.exp, sp.Wild):
+        found.add("square" if body.exp.is_Integer and body.exp.is_even else "")
+        found.add("inverse" if body.exp.is_negative else "")
+        found.add("root" if body.exp.is_Number and not body.exp.is_Integer else "")
     return frozenset(found - {""})
 
 
@@ -867,6 +881,20 @@ def applicable(kinds: frozenset[str], phase: Phase | None) -> tuple[Rule, ...]:
         if not rule.structural
         and (phase is None or rule.phase in (None, phase))
         and any(needs <= kinds for needs in _needs(rule))
+    )
+
+
+@lru_cache(maxsize=65536)
+def _applicable_at(head: type, kinds: frozenset[str]) -> tuple[Rule, ...]:
+    """The rules of which a left side is an expression of a class, in functions that are there."""
+    return tuple(
+        rule
+        for rule in RULES
+        if not rule.structural
+        and any(
+            issubclass(head, left.func) and needs <= kinds
+            for left, needs in zip(_lefts(rule), _needs(rule), strict=True)
+        )
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import sympy as sp
@@ -49,9 +50,14 @@ def _joined(value: Kernel, sources: tuple[tuple[int, Kernel], ...]) -> Kernel:
     replacements: dict[sp.Symbol, sp.Expr] = {slot(at): numbers[value.accesses[at]] for at in stay}
     for position, source in sources:
         inner = {slot(at): numbers[access] for at, access in enumerate(read[position])}
-        replacements[slot(position)] = source.body.xreplace(inner)
-    body = canonical(value.body.xreplace(replacements))
+        replacements[slot(position)] = _replaced(source.body, inner)
+    body = canonical(_replaced(value.body, replacements))
     return kernel(value.output, value.sizes, body, accesses)
+
+
+def _replaced(body: sp.Expr, replacements: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
+    """SymPy builds every expression anew in which something is replaced, be it by itself."""
+    return body.xreplace({old: new for old, new in replacements.items() if old != new})
 
 
 def read_through(program: Builder, value: Kernel, depth: int = 3) -> Kernel:

@@ -16,7 +16,7 @@ from symflow.lowering import Request, needed
 from symflow.matching import occurrences
 from symflow.naming import label_nodes
 from symflow.printing import value_text
-from symflow.program import Input, Program, check, slot
+from symflow.program import Access, Input, Program, Type, check, dimension, kernel, slot
 from symflow.rules import MOST_STEPS, RULES, Rule, cost, rewritten
 from symflow.text import Text
 
@@ -379,3 +379,13 @@ def test_the_power_0_is_constant_in_its_base() -> None:
     x, y = (sf.placeholder(shape=(), name=name) for name in "xy")
     z = x**y
     assert sf.Session().run([z, *sf.gradients(z, [x, y])], {x: 0.0, y: 0.0}) == [1.0, 0.0, 0.0]
+
+
+def test_numbers_beside_an_exponential() -> None:
+    """SymPy does not see that exp(-x - 1)·exp(x + 1) is 1; the derivative of erf has both."""
+    n = dimension("n")
+    body = sp.exp(-slot(0) - 1) / (8 * sp.sqrt(sp.pi) * sp.sqrt(slot(0) + 1))
+    value, type_ = kernel([0], [n], body, [Access(0, (0,))]), Type((n,))
+    text = value_text(value, type_, [type_], lambda _: Text("x")).source
+    found = eval(text, {"np": np, "x": np.array([2.0])})
+    np.testing.assert_allclose(found, [float(body.subs(slot(0), 2))], rtol=1e-15)
