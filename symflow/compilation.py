@@ -10,7 +10,7 @@ import numpy as np
 import sympy as sp
 
 from symflow.batching import batched
-from symflow.compiler import compile_program, compile_stages
+from symflow.compiler import compile_program, compile_stages, compile_step
 from symflow.derivatives import dependencies, unreached
 from symflow.errors import Location, SymflowError
 from symflow.graph import Placeholder, Tensor, Variable
@@ -67,8 +67,10 @@ LOCALS = frozenset(
         "batch_size",
         "batches",
         "count",
+        "early",
         "file",
         "fixed",
+        "folded",
         "found",
         "index",
         "learning_rate",
@@ -233,6 +235,14 @@ class Compilation:
         names = [self.name(node) for node in self.trainable]
         # a stopped gradient can be seen before simplification only
         return quadratic(self.stages["differentiate"], names, Rules(frozenset(self.without)))
+
+    def step(self) -> Program | None:
+        """Loss and gradient of rate · loss, where plain gradient descent gains by that."""
+        training = self.model.training
+        if training is None or not training.optimizer.is_plain or self.style == "plain":
+            return None
+        names = [self.name(node) for node in self.trainable]
+        return compile_step(self.stages["stabilise"], names, Rules(frozenset(self.without)))
 
     def explain(self) -> str:
         """What the rules rewrote, grouped by rule, for a person who audits it."""

@@ -12,14 +12,16 @@ A program is checked after every stage: everything bound once and before use, al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from symflow.differentiation import differentiate
 from symflow.graph import Graph
 from symflow.lowering import Request, lower
-from symflow.program import Program, check
+from symflow.program import Program, check, without_dead_code
 from symflow.recurrence import in_bodies
-from symflow.simplification import simplify, simplify_forward
+from symflow.scaling import RATE, with_rate
+from symflow.simplification import fold, simplify, simplify_forward
 from symflow.stabilisation import ALL_RULES, Rules
 
 
@@ -40,6 +42,22 @@ def compile_program(graph: Graph, request: Request, rules: Rules = ALL_RULES) ->
     """The simplified program for what is requested of a graph."""
     *_, (_, program) = compile_stages(graph, request, rules)
     return program
+
+
+def compile_step(
+    program: Program, parameters: Sequence[str], rules: Rules = ALL_RULES
+) -> Program | None:
+    """The loss and the gradient of rate · loss, where a step of training gains by that.
+
+    program  what the second stage, `stabilise`, gives for the loss and its gradient
+    """
+    names = ["loss", *(f"d_{one}" for one in parameters)]
+    wanted = {name: program.outputs[name] for name in names}
+    alone = without_dead_code(replace(program, outputs=wanted))
+    taken = in_bodies(alone, derivatives_taken)
+    seeded = check(differentiate(taken, {alone.outputs["loss"]: RATE}))
+    placed = with_rate(check(simplify(seeded, rules)), parameters)
+    return None if placed is None else check(fold(placed))
 
 
 def compile_stages(

@@ -7,6 +7,9 @@
 Both hold the statements of the plain style, in its order and under its formulas, taken apart into
 calls that write to buffers (`calls.py`, `storage.py`). A model without a batch (`batching.py`) has
 only the second function. With `gradients=False` both stop where the loss is known.
+
+In a module that is trained by plain gradient descent both may take a `rate` in place of that: the
+gradient is of rate · loss, and nothing is left to be multiplied when the parameters are moved.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from symflow.machine import BLOCK_BYTES, KEPT_BYTES, LEAST_BLOCK, MOST_BLOCK, NU
 from symflow.primitives import Part
 from symflow.program import Constant, Input, Kernel, Program, Type
 from symflow.recurrence import Scan
+from symflow.scaling import RATE
 from symflow.schedule import Printer, block
 from symflow.shapes import Shape
 from symflow.statements import INDENT, WIDTH, ForLoop, Names, Statement, call
@@ -45,6 +49,7 @@ class Interface:
     constants   how each array constant is written, by its digest
     gradient    the expression of a parameter's gradient as an array of its own
     invariant   whether what no parameter changes is computed apart
+    step        the program in which gradients are those of rate · loss, if training gains by it
     """
 
     program: Program
@@ -53,6 +58,48 @@ class Interface:
     constants: Mapping[str, str]
     gradient: Callable[[str, str], str]
     invariant: bool = True
+    step: Program | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The argument by which `_block` and `_evaluate` know whether gradients are wanted.
+
+    stop   the condition under which only the loss is
+    whole  the argument for the gradient of the loss, and `alone` for the loss
+    doc    of `_evaluate`, and `note` on the argument of `_block`
+    """
+
+    name: str
+    type: str
+    stop: str
+    whole: str
+    alone: str
+    doc: str
+    note: tuple[str, ...] = ()
+
+    @property
+    def argument(self) -> str:
+        return f"{self.name}: {self.type}"
+
+
+GRADIENTS = Choice(
+    "gradients",
+    "bool",
+    "not gradients",
+    "True",
+    "False",
+    "The loss and, unless only that is wanted, its gradient, in the workspace.",
+)
+OF_RATE = Choice(
+    RATE,
+    "float | None",
+    f"{RATE} is None",
+    "1.0",
+    "None",
+    "The loss and the gradient of rate * loss, in the workspace; only the loss for no rate.",
+    ("The gradient is that of rate * loss, and is left out where there is no rate.",),
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +115,7 @@ class Core:
     inputs     what `_fixed` takes in training, of the rows of a block
     length     the number of all rows
     largest    entries of the largest gradient; numbers are returned as arrays if it is large
+    choice     the argument that says whether gradients are wanted
     """
 
     functions: tuple[Function, ...]
@@ -80,6 +128,7 @@ class Core:
     inputs: str = ""
     length: str = ""
     largest: int = 0
+    choice: Choice = GRADIENTS
 
     @property
     def keeps(self) -> bool:
@@ -119,17 +168,23 @@ class _Explained(Printer):
 
 def core(interface: Interface) -> Core:
     """The functions of the fast style for the loss and gradients of a program."""
-    found = _Core(interface, wide=True).made()
+    wide = None if interface.step is None else _Core(interface, True, interface.step)
+    if wide is None or wide.shares_rate:
+        wide = _Core(interface, True, interface.program)
+    found = wide.made()
     lines = (line for function in found.functions for line in function.lines)
     if any(INDENT + len(line) > WIDTH for line in lines):  # NumPy's types kept one together
-        return _Core(interface, wide=False).made()
+        return _Core(interface, False, wide.source).made()
     return found
 
 
 class _Core:
-    def __init__(self, interface: Interface, wide: bool) -> None:
+    def __init__(self, interface: Interface, wide: bool, program: Program) -> None:
         self.interface = interface
-        whole = expanded(interface.program)
+        self.source = program
+        self.choice = OF_RATE if program is interface.step else GRADIENTS
+        self.changing = [*interface.parameters, RATE]  # from step to step
+        whole = expanded(program)
         outputs = whole.outputs
         roots = {"loss": outputs["loss"]}
         roots |= {f"d_{name}": outputs[f"d_{name}"] for name in interface.parameters}
@@ -181,6 +236,7 @@ class _Core:
         self.fixed = self._fixed_statements()
         self.before_fixed, self.only_fixed = self._read_by_fixed()
         self.kept: list[str] = []
+        self.of_block: list[str] = []
         results = set(self.code.roots.values())
         self.outside = {
             one.name: f"out_{one.name}"
@@ -192,7 +248,8 @@ class _Core:
 
     def _written(self, name: str) -> str:
         """An input as the functions write it: rows of a parameter are an argument."""
-        if name in self.interface.arguments or (self.batch and name in self.batch.axes):
+        given = (*self.interface.arguments, RATE)
+        if name in given or (self.batch and name in self.batch.axes):
             return name
         return f"p.{name}"
 
@@ -221,7 +278,7 @@ class _Core:
                 }
         if self.interface.invariant:
             whole = Program(program.definitions, roots)
-            fixed = data_only(whole, self.interface.parameters)
+            fixed = data_only(whole, self.changing)
             apart |= {one for one in fixed if found[one] in ("row", "sum")}
         return apart
 
@@ -229,7 +286,7 @@ class _Core:
         """Those of a block that no parameter changes."""
         if self.batch is None or not self.interface.invariant:
             return []
-        moving = dependent(self.program, self.interface.parameters)
+        moving = dependent(self.program, self.changing)
         results = set(self.code.roots.values())
         return [
             one
@@ -261,6 +318,17 @@ class _Core:
                     continue
             others.update(name for name in read if name not in one.names)
         return before, only
+
+    @property
+    def shares_rate(self) -> bool:
+        """Whether rows share something that needs the rate, and stands where none is given."""
+        carries = dependent(self.program, [RATE])
+        rows = [at for at, place in enumerate(self.places) if place in ("row", "sum")]
+        before = self.program.live(rows)
+        return any(
+            self.places[one.tensor] == "free" and carries[one.tensor] and before[one.tensor]
+            for one in self.code.statements
+        )
 
     # --- functions ---
 
@@ -294,6 +362,7 @@ class _Core:
             self._fixed_in_training() if self.kept else "",
             self.lengths[str(self.batch.total)] if self.batch else "",
             self.largest,
+            self.choice,
         )
 
     def _statements(self, *wanted: Place) -> list[Statement | ForLoop]:
@@ -395,7 +464,7 @@ class _Core:
         groups = [self._group(one) for one in forward]
         first = [name for one in forward if self._is_sum(one) for name in one.names]
         first += own
-        groups.append(Group(None, (), _returned(first, "if not gradients:")))
+        groups.append(Group(None, (), _returned(first, f"if {self.choice.stop}:")))
         groups += [self._group(one) for one in statements[len(forward) :]]
         sums = [name for one in statements if self._is_sum(one) for name in one.names]
         sums = [*first, *(name for name in sums if name not in first)]
@@ -404,6 +473,7 @@ class _Core:
         self.sums = first, sums[len(first) :]
         lines = [line for group in found.lines for line in group]
         lines += _returned(sums)
+        self.of_block = lines
         read = _names("\n".join(lines))
         self.kept = [name for name in fixed if name in read]
         self.by_column = found.by_column
@@ -418,10 +488,11 @@ class _Core:
         arguments = ["work: _Workspace", *(f"{name}: {kind}" for name, kind in passed.items())]
         arguments = [one for one in arguments if one.partition(":")[0] not in self.kept]
         arguments += [f"{out}: Array" for out in self.outside.values()]
-        arguments += ["gradients: bool", *(f"{name}: Any" for name in self.kept)]
+        arguments += [self.choice.argument, *(f"{name}: Any" for name in self.kept)]
         self.passed = list(passed)
         doc = (
             "What a block of rows adds to the sums: those of the loss, then those of its gradient.",
+            *self.choice.note,
         )
         return Function(signature("_block", arguments, "Sequence[Any]"), doc, (*prelude, *lines))
 
@@ -451,7 +522,7 @@ class _Core:
         forward = [one for one in statements if self.forward[one.tensor]]
         groups += [self._group(one) for one in forward]
         loss = self.code.results["loss"]
-        stop = ["if not gradients:", f"    return float({loss}), None"]
+        stop = [f"if {self.choice.stop}:", f"    return float({loss}), None"]
         if self.batch is not None and self.sums[1]:
             stop.append(f"{_targets(self.sums[1])} = rest")
         groups.append(Group(None, (), tuple(stop)))
@@ -464,15 +535,17 @@ class _Core:
         lines = [line for group in found.lines for line in group]
         read = _names("\n".join([*lines, *last]))
         prelude = ["work = works[0]"] if "work" in read else []
+        if any(_RATIO.search(line) for line in (*lines, *self.of_block)):
+            prelude.append(f"{RATE} = None if {RATE} is None else {_AS_IN_ARRAYS}")
         prelude += self._sizes(read, set())
         prelude += ["dtype = works[0].dtype"] if "dtype" in read else []
         arguments = ["works: Sequence[_Workspace]", "p: Parameters"]
         arguments += [f"{name}: Array" for name in self.interface.arguments]
-        arguments += ["gradients: bool"]
+        arguments += [self.choice.argument]
         arguments += ["fixed: Sequence[Sequence[Any]] | None = None"] if self.kept else []
         return Function(
             signature("_evaluate", arguments, "tuple[float, Any]"),
-            ("The loss and, unless only that is wanted, its gradient, in the workspace.",),
+            (self.choice.doc,),
             (*prelude, *lines, *last),
         )
 
@@ -510,8 +583,9 @@ class _Core:
         if self.kept:
             lines += self._of_fixed(whole, parts)
         else:
-            single = call("sums = _block", ["work", *whole, "gradients"], "", 2 * INDENT)
-            each = call("lambda work, rows: _block", ["work", *parts, "gradients"], ",", 3 * INDENT)
+            choice = self.choice.name
+            single = call("sums = _block", ["work", *whole, choice], "", 2 * INDENT)
+            each = call("lambda work, rows: _block", ["work", *parts, choice], ",", 3 * INDENT)
             lines += [f"if {total} <= BLOCK:", *(f"    {line}" for line in single), "else:"]
             lines += ["    sums = _summed(", "        works,", f"        {total},"]
             lines += [*(f"        {line}" for line in each), "    )"]
@@ -538,10 +612,8 @@ class _Core:
                 lines += [f"    {part}" for part in calls]
             else:
                 lines = [line]
-            return [
-                *lines,
-                *call("return _block", ["work", *arguments, "gradients", "*given"], "", indent),
-            ]
+            passed = ["work", *arguments, self.choice.name, "*given"]
+            return [*lines, *call("return _block", passed, "", indent)]
 
         single = inside(whole, "", "0", 2 * INDENT)
         single = [line.replace("return _block", "sums = _block") for line in single]
@@ -645,6 +717,9 @@ def _names(source: str) -> tuple[str, ...]:
     found = dict.fromkeys(_NAME.findall(_UNREAD.sub('""', source)))
     return tuple([name for name in found if not keyword.iskeyword(name)])
 
+
+_RATIO = re.compile(rf"^[^#]*\b{RATE} / ")
+_AS_IN_ARRAYS = f"p[0].dtype.type({RATE})  # of which a ratio to 0 is no error"
 
 _UNREAD = re.compile(r'"[^"]*"|#.*')
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*(?!\w|=[^=])")

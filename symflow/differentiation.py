@@ -15,7 +15,7 @@ and SymPy takes the derivative, once per body. Primitives name their adjoints th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import sympy as sp
 
@@ -26,9 +26,11 @@ from symflow.program import (
     Builder,
     Bundle,
     Derivative,
+    Input,
     Kernel,
     Label,
     Program,
+    Value,
     kernel,
     literal,
     slot,
@@ -37,8 +39,11 @@ from symflow.rows import equal, to_float
 from symflow.views import side_by_side
 
 
-def differentiate(program: Program) -> Program:
-    """The same program without `Derivative`; those of one loss share one backward pass."""
+def differentiate(program: Program, factors: Mapping[int, str] | None = None) -> Program:
+    """The same program without `Derivative`; those of one loss share one backward pass.
+
+    factors  for some losses the name of an input: the derivatives are those of input · loss
+    """
     wanted: dict[int, set[int]] = {}
     for definition in program.definitions:
         if isinstance(definition.value, Derivative):
@@ -60,8 +65,12 @@ def differentiate(program: Program) -> Program:
         if value.of not in adjoints:
             by = [moved[x] for x in sorted(wanted[value.of]) if x in moved]
             loss = moved[value.of]
-            one = builder.add(literal(sp.Integer(1), builder[loss].type.shape), Label("one"))
-            adjoints[value.of] = backward(builder, [(loss, one)], by)
+            seed: Value = literal(sp.Integer(1), builder[loss].type.shape)
+            label = Label("one")
+            if factors and value.of in factors:
+                label = Label(factors[value.of])
+                seed = Input(label.name, builder[loss].type, "placeholder")
+            adjoints[value.of] = backward(builder, [(loss, builder.add(seed, label))], by)
         moved[tensor] = adjoints[value.of][moved[value.by]]
         builder.relabel(moved[tensor], definition.label, definition.origin)
     return builder.program({name: moved[tensor] for name, tensor in program.outputs.items()})

@@ -151,13 +151,14 @@ class _Emitter:
                 self.constants,
                 self._gradient,
                 "loop-invariant" not in self.compilation.without,
+                self.compilation.step(),
             )
         )
 
     def _descent(self) -> Descent | None:
         """The loop of `train` from moments of the data, for a loss that has such a form."""
         form = self.compilation.quadratic() if self.core is not None else None
-        if form is None:
+        if form is None or self.core is None:
             return None
         return descent(
             form,
@@ -165,6 +166,7 @@ class _Emitter:
             self._gradient_inputs(),
             self.constants,
             self.compilation.dtype,
+            self.core.choice,
         )
 
     def _is_fast(self) -> bool:
@@ -408,7 +410,7 @@ class _Emitter:
             ("The loss and its gradient, in arrays of their own.",),
             (
                 *borrowed,
-                f"value, d = _evaluate(works, {passed}, True)",
+                f"value, d = _evaluate(works, {passed}, {fast.choice.whole})",
                 "d = Parameters(*(np.array(one, p[0].dtype) for one in d))",
                 *give_back,
                 "return value, d",
@@ -423,7 +425,7 @@ class _Emitter:
                 (
                     *entry,
                     *borrowed,
-                    f"value, _ = _evaluate(works, {passed}, False)",
+                    f"value, _ = _evaluate(works, {passed}, {fast.choice.alone})",
                     *give_back,
                     "return value",
                 ),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
-from symflow.cores import Core
+from symflow.cores import OF_RATE, Core
 from symflow.layout import Function, docstring, signature
 from symflow.lowering import Adjustment
 from symflow.machine import SMALL
 from symflow.printing import kernel_text
 from symflow.program import Access, Kernel, Type, kernel
+from symflow.scaling import FAR_FROM_ONE
 from symflow.statements import WIDTH, call
 from symflow.text import Text
 from symflow.train import LineSearch, Optimizer, Rate, Schedule
@@ -35,6 +37,8 @@ class Loop:
     arguments        the inputs of the loss, as they are passed on
     batch, rows      all of them, and the rows of a mini-batch of them
     passed           what follows the parameters where the loss is computed
+    choice           what it is told of the gradients that are wanted
+    folded           whether that is a rate, by which they are multiplied already
     adjusted         statements that change the gradients as soon as they are there
     moved            statements that move the parameters and the optimizer's state
     """
@@ -57,6 +61,9 @@ class Loop:
     abc_imports: tuple[str, ...]
     works: str
     in_place: bool
+    choice: str
+    folded: bool
+    moderate: str = ""
 
 
 def training_loop(
@@ -83,6 +90,8 @@ def training_loop(
         default = repr(rate.initial if isinstance(rate, LineSearch) else rate)
     in_place = core is not None and optimizer.is_plain
     after = [*_corrected_rate(optimizer), *([] if in_place else _updates(optimizer))]
+    folded = in_place and core is not None and core.choice is OF_RATE
+    after += [_RATE] if folded else []
     after += [*_adjustments(optimizer.adjustment), _SQUARED_NORM]
     if isinstance(rate, LineSearch):
         after.append(_line_search(rate, list(inputs), loss_inputs, core is not None))
@@ -137,6 +146,9 @@ def training_loop(
         abc_imports=("Callable", "Iterator") if batch else ("Callable",),
         works=works,
         in_place=in_place,
+        choice="folded" if folded else core.choice.whole if core is not None else "",
+        folded=folded,
+        moderate=MODERATE,
     )
 
 
@@ -170,6 +182,17 @@ _SQUARED_NORM = Function(
 )
 
 
+_RATE = Function(
+    signature("_rate", ["learning_rate: float | Callable[[int], float]", "step: int"], "float"),
+    ("The rate of one update.",),
+    ("return float(learning_rate(step) if callable(learning_rate) else learning_rate)",),
+)
+
+_FAR = f"2.0**{round(math.log2(FAR_FROM_ONE))}"
+MODERATE = f"{_FAR.replace('**', '**-')} <= rate <= {_FAR}"
+"""Rates that are multiplied early: what overflows does so in the plain style."""
+
+
 def _tuple(parts: Iterable[str]) -> str:
     listed = ", ".join(parts)
     return f"({listed},)" if "," not in listed else f"({listed})"
@@ -192,6 +215,16 @@ def _moves(optimizer: Optimizer, states: Sequence[str], core: Core | None) -> li
     if states:
         targets = ", ".join(["p", *states])
         lines += call(f"{targets} = _moved", ["p", "d", *states, "rate", "step"], "", 8)
+    elif core is not None and core.choice is OF_RATE:
+        lines.append("if folded != rate:")
+        if core.largest > SMALL:
+            lines += ["    for gradient in d:", "        np.multiply(gradient, rate, gradient)"]
+        else:
+            lines.append("    d = Parameters(*(rate * gradient for gradient in d))")
+        lines += [
+            "for moved, gradient in zip(p, d, strict=True):",
+            "    np.subtract(moved, gradient, moved)",
+        ]
     elif core is not None and optimizer.is_plain:
         lines.append("for moved, gradient in zip(p, d, strict=True):")
         if core.largest > SMALL:  # a temporary array of that size costs more than the call

@@ -11,6 +11,9 @@ the gradient of the last layer is smaller than those of all weights, and the fac
 A factor that is itself a sum over rows, as 1 / (2·√Σ error²), would let the rows wait for one
 another: every row had to be gone through twice. It counts as expensive there, and leaves.
 
+The learning rate is such a factor too: in `train` the gradient may be that of rate · loss.
+`with_rate` multiplies by it where all gradients come through.
+
 What overflows stays as it was but for a factor of the size of the scalar; so numbers far from 1,
 which somebody may have put there for that purpose, do not move.
 """
@@ -26,16 +29,19 @@ import sympy as sp
 
 from symflow.bodies import common_number
 from symflow.contraction import elements
+from symflow.invariants import dependent
 from symflow.program import (
     Access,
     Builder,
     Definition,
+    Input,
     Kernel,
     Label,
     Program,
     Value,
     indices_of,
     kernel,
+    literal,
     slot,
     slots_of,
     without_dead_code,
@@ -50,6 +56,13 @@ ARRAY_CALL, SCALAR_CALL = 500.0, 30.0
 
 FAR_FROM_ONE = 2.0**20
 """Numbers beyond this, or its inverse, stay where they were written."""
+
+RATE = "rate"
+"""What the input is called by which the loss is multiplied in a step of training."""
+
+BATCH = 128
+"""Rows of a step of training: those of a mini-batch. With more of them, a pass over the smallest
+array of rows is little beside the others."""
 
 
 @dataclass(frozen=True)
@@ -197,3 +210,151 @@ def _multiplied(
             for tensor in scale.tensors
         ]
     return program.add(kernel(output, sizes, body, accesses), one.label, one.origin)
+
+
+# --- the learning rate ---------------------------------------------------------------------------
+
+
+def with_rate(program: Program, parameters: Sequence[str]) -> Program | None:
+    """The program with the rate on fewer elements than the parameters have, if there is a way.
+
+    program     gradients of rate · loss, where the rate is an input; each is the rate times what
+                it would be without, and so is what leads from the rate to them
+    parameters  of which they are the gradients
+    """
+    found = [
+        at
+        for at, one in enumerate(program.definitions)
+        if isinstance(one.value, Input) and one.value.name == RATE
+    ]
+    if not found:
+        return None
+    (source,) = found
+    multiples = _multiples(program, source)
+    cost, place = min(_places(program, multiples, parameters))
+    gradients = (program[program.outputs[f"d_{name}"]] for name in parameters)
+    if cost >= sum(_pass_over(one) for one in gradients):
+        return None
+    return program if place == source else _multiplied_at(program, multiples, place)
+
+
+def _multiples(program: Program, source: int) -> list[int]:
+    """The rate, and what else is the rate times scalars."""
+    found = [source]
+    for tensor, one in enumerate(program.definitions):
+        carriers = [operand for operand in one.value.operands if operand in found]
+        if carriers and not one.type.shape and isinstance(one.value, Kernel):
+            carries = [at in found for at in range(tensor)]
+            if one.value.elementwise and _is_homogeneous(one.value, carries):
+                found.append(tensor)
+    return found
+
+
+def _places(
+    program: Program, multiples: Sequence[int], parameters: Sequence[str]
+) -> list[tuple[float, int]]:
+    """Where the rate can stand, with what that costs: where it is, or at a tensor through which
+    all comes that was multiplied by it earlier.
+
+    What no parameter changes is computed once, but not if the rate is in it.
+    """
+    carries = dependent(program, [RATE])
+    moves = dependent(program, parameters)
+    readers = program.consumers()
+    results = {*program.outputs.values()}
+    scalars = {*multiples}
+    found: list[tuple[float, int]] = []
+    after = 0.0  # what it costs in the tensors that follow
+    for tensor in reversed(range(len(program.definitions))):
+        one = program[tensor]
+        if not carries[tensor] or tensor in scalars:
+            continue
+        again = 0.0 if moves[tensor] else _pass_over(one)
+        found.append((_pass_over(one) + again + after, tensor))
+        after += again
+        if not scalars.isdisjoint(one.value.operands):
+            after += _extra(one, multiples)
+    places = [(after, multiples[0])]
+    read_until = multiples[0]  # where what carries the rate so far is read last
+    for cost, tensor in reversed(found):
+        if not _is_homogeneous(program[tensor].value, carries):
+            break
+        if read_until <= tensor:
+            places.append((cost, tensor))
+        last = len(readers) if tensor in results else max(readers[tensor], default=tensor)
+        read_until = max(read_until, last)
+    return places
+
+
+def _pass_over(one: Definition) -> float:
+    """What one more multiplication of a tensor costs in a step."""
+    shape = one.type.shape
+    return _entries(shape) + ARRAY_CALL if shape else SCALAR_CALL
+
+
+def _entries(sizes: Sequence[sp.Expr]) -> float:
+    rows = {size: sp.Integer(BATCH) for one in sizes for size in one.free_symbols}
+    return elements(size.xreplace(rows) for size in sizes)
+
+
+def _extra(one: Definition, multiples: Sequence[int]) -> float:
+    """What the rate costs in a tensor that reads it: nothing much beside another scalar."""
+    value = one.value
+    if not isinstance(value, Kernel):
+        return _pass_over(one)
+    read = {slot(at): access.tensor for at, access in enumerate(value.accesses)}
+    for term in sp.Add.make_args(value.body):
+        scalars = [part for part in sp.Mul.make_args(term) if not value.carried(part)]
+        others = [part for part in scalars if part != -1 and read.get(part) != multiples[0]]
+        if not others and any(read.get(part) == multiples[0] for part in scalars):
+            return _entries(value.sizes) + ARRAY_CALL
+    return SCALAR_CALL
+
+
+def _is_homogeneous(value: Value, carries: Sequence[bool]) -> bool:
+    """Whether a value is multiplied where all that carries the rate is; an adjoint is."""
+    if not isinstance(value, Kernel):
+        return True
+    carriers = {slot(at) for at, access in enumerate(value.accesses) if carries[access.tensor]}
+    return value.reduction == "sum" and _degree(value.body, carriers) == 1
+
+
+def _degree(body: sp.Expr, carriers: set[sp.Symbol]) -> int | None:
+    """The power of a factor of the carriers that is one of the body, if that is 0 or 1."""
+    if body in carriers:
+        return 1
+    if not body.free_symbols & carriers:
+        return 0
+    degrees = [_degree(part, carriers) for part in body.args]
+    if isinstance(body, sp.Add):
+        return 1 if all(degree == 1 for degree in degrees) else None
+    if isinstance(body, sp.Mul):
+        return 1 if None not in degrees and sum(map(bool, degrees)) == 1 else None
+    return None
+
+
+def _multiplied_at(program: Program, multiples: Sequence[int], place: int) -> Program:
+    """The program with the rate at a place, and one in place of it before."""
+    source = multiples[0]
+    builder = Builder()
+    moved: dict[int, int] = {}
+    earlier: dict[int, int] = {}  # the same without the rate
+    for tensor, one in enumerate(program.definitions):
+        bound = earlier if tensor <= place else moved
+        if tensor == source:
+            moved[tensor] = builder.add(one.value, one.label, one.origin)
+            earlier[tensor] = builder.add(literal(sp.Integer(1), one.type.shape), Label("one"))
+        elif tensor == place:
+            value = one.value.rebind(earlier.__getitem__)
+            rate = _Scale(slot(0), (source,))
+            moved[tensor] = _multiplied(builder, value, [rate], moved, one)
+        elif tensor in multiples:
+            value = one.value.rebind(moved.__getitem__)
+            moved[tensor] = builder.add(value, one.label, one.origin)
+            value = one.value.rebind(earlier.__getitem__)
+            earlier[tensor] = builder.add(value, one.label, one.origin)
+        else:
+            value = one.value.rebind(bound.__getitem__)
+            moved[tensor] = earlier[tensor] = builder.add(value, one.label, one.origin)
+    outputs = {name: moved[tensor] for name, tensor in program.outputs.items()}
+    return without_dead_code(builder.program(outputs))
