@@ -23,6 +23,7 @@ import sympy as sp
 
 from symflow.batching import Batch, Place, batched, places
 from symflow.calls import Call, is_taken_apart
+from symflow.choice import GRADIENTS, OF_RATE, Choice
 from symflow.contraction import NOMINAL_SIZE
 from symflow.expansion import expanded
 from symflow.grouping import Calls
@@ -59,47 +60,6 @@ class Interface:
     gradient: Callable[[str, str], str]
     invariant: bool = True
     step: Program | None = None
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The argument by which `_block` and `_evaluate` know whether gradients are wanted.
-
-    stop   the condition under which only the loss is
-    whole  the argument for the gradient of the loss, and `alone` for the loss
-    doc    of `_evaluate`, and `note` on the argument of `_block`
-    """
-
-    name: str
-    type: str
-    stop: str
-    whole: str
-    alone: str
-    doc: str
-    note: tuple[str, ...] = ()
-
-    @property
-    def argument(self) -> str:
-        return f"{self.name}: {self.type}"
-
-
-GRADIENTS = Choice(
-    "gradients",
-    "bool",
-    "not gradients",
-    "True",
-    "False",
-    "The loss and, unless only that is wanted, its gradient, in the workspace.",
-)
-OF_RATE = Choice(
-    RATE,
-    "float | None",
-    f"{RATE} is None",
-    "1.0",
-    "None",
-    "The loss and the gradient of rate * loss, in the workspace; only the loss for no rate.",
-    ("The gradient is that of rate * loss, and is left out where there is no rate.",),
-)
 
 
 @dataclass(frozen=True)
@@ -535,7 +495,7 @@ class _Core:
         lines = [line for group in found.lines for line in group]
         read = _names("\n".join([*lines, *last]))
         prelude = ["work = works[0]"] if "work" in read else []
-        if any(_RATIO.search(line) for line in (*lines, *self.of_block)):
+        if self._divides_rate([*lines, *self.of_block]):
             prelude.append(f"{RATE} = None if {RATE} is None else {_AS_IN_ARRAYS}")
         prelude += self._sizes(read, set())
         prelude += ["dtype = works[0].dtype"] if "dtype" in read else []
@@ -547,6 +507,25 @@ class _Core:
             signature("_evaluate", arguments, "tuple[float, Any]"),
             (self.choice.doc,),
             (*prelude, *lines, *last),
+        )
+
+    def _divides_rate(self, lines: Sequence[str]) -> bool:
+        """Whether the rate, or a multiple of it, is divided by what may be 0: of Python's numbers
+        that is an error.
+        """
+        carries = dependent(self.program, [RATE])
+        multiples = {
+            name
+            for one in self.code.statements
+            if carries[one.tensor] and not self.program[one.tensor].type.shape
+            for name in one.names
+        }
+        multiples.add(RATE)
+        return any(
+            not multiples.isdisjoint(_names(line)) and divisor not in self.lengths
+            for line in lines
+            for divisor in _DIVISOR.findall(_UNREAD.sub("", line))
+            if not divisor[0].isdigit()
         )
 
     def _before_blocks(self) -> tuple[list[Statement | ForLoop], list[Statement | ForLoop]]:
@@ -718,7 +697,7 @@ def _names(source: str) -> tuple[str, ...]:
     return tuple([name for name in found if not keyword.iskeyword(name)])
 
 
-_RATIO = re.compile(rf"^[^#]*\b{RATE} / ")
+_DIVISOR = re.compile(r" / (\(|[\w.]+)")
 _AS_IN_ARRAYS = f"p[0].dtype.type({RATE})  # of which a ratio to 0 is no error"
 
 _UNREAD = re.compile(r'"[^"]*"|#.*')

@@ -17,7 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from symflow.cores import Choice
+from symflow.choice import Choice
 from symflow.layout import Function, signature, sizes_of
 from symflow.moments import RECENTRE, Quadratic
 from symflow.program import Input, Program, Type

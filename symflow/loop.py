@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from symflow.cores import OF_RATE, Core
+from symflow.choice import OF_RATE
+from symflow.cores import Core
 from symflow.layout import Function, docstring, signature
 from symflow.lowering import Adjustment
 from symflow.machine import SMALL

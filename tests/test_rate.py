@@ -200,10 +200,12 @@ def test_a_ratio_of_the_rate_to_zero_is_no_error(tmp_path: Path) -> None:
         "import symflow as sf\n"
         "x = sf.placeholder(sf.float64, ('n', 3), name='x')\n"
         "w = sf.Variable(sf.ones((3, 4)))\n"
-        "loss = sf.reduce_mean(sf.norm((x @ w)[:-1], axis=1)) + sf.l2_loss(w)\n"
+        "v = sf.Variable(sf.ones(4))\n"
+        "loss = sf.reduce_mean(sf.norm((x @ w)[:-1], axis=1)) + sf.l2_loss(v)\n"
         "sf.train.GradientDescentOptimizer(0.1).minimize(loss)\n"
     )
     both = styles(path, "float64")
+    assert FOLDED in both.fast.SOURCE
     p = both.plain.initial_parameters()
     found, wanted = (evaluated(one, p, {"x": np.ones((1, 3))}) for one in (both.fast, both.plain))
     assert difference(found, wanted) is None
