@@ -82,7 +82,7 @@ def loss(parameters: Parameters, x: ArrayLike, y_: ArrayLike, *, threads: int = 
     p = _checked_parameters(parameters)
     x, y_ = _checked_inputs(p[0].dtype, x=x, y_=y_)
     works = _borrowed(threads, min(x.shape[0], BLOCK), p[0].dtype)
-    value, _ = _evaluate(works, p, x, y_, False)
+    value, _ = _evaluate(works, p, x, y_, None)
     _give_back(works)
     return value
 
@@ -124,7 +124,7 @@ def _loss_and_gradients(
 ) -> tuple[float, Parameters]:
     """The loss and its gradient, in arrays of their own."""
     works = _borrowed(threads, min(x.shape[0], BLOCK), p[0].dtype)
-    value, d = _evaluate(works, p, x, y_, True)
+    value, d = _evaluate(works, p, x, y_, 1.0)
     d = Parameters(*(np.array(one, p[0].dtype) for one in d))
     _give_back(works)
     return value, d
@@ -218,8 +218,13 @@ def _summed(
     return first
 
 
-def _block(work: _Workspace, p: Parameters, x: Array, y_: Array, gradients: bool) -> Sequence[Any]:
-    """What a block of rows adds to the sums: those of the loss, then those of its gradient."""
+def _block(
+    work: _Workspace, p: Parameters, x: Array, y_: Array, rate: float | None
+) -> Sequence[Any]:
+    """What a block of rows adds to the sums: those of the loss, then those of its gradient.
+
+    The gradient is that of rate * loss, and is left out where there is no rate.
+    """
     # y[0, i] = b + w[0, 0]·x[i]  (1, n)  linear_regression.py:10
     y = np.multiply(p.w, x, work.y)
     np.add(y, p.b, y)
@@ -227,7 +232,7 @@ def _block(work: _Workspace, p: Parameters, x: Array, y_: Array, gradients: bool
     loss_difference = np.subtract(y, y_, y)
     # loss = Σ_i loss_difference[0, i]²  scalar  linear_regression.py:11
     loss = np.vdot(loss_difference, loss_difference)
-    if not gradients:
+    if rate is None:
         return (loss,)
     # d_b_2 = Σ_i loss_difference[0, i]  scalar  linear_regression.py:8
     d_b_2 = np.add.reduce(loss_difference, axis=None)
@@ -238,27 +243,27 @@ def _block(work: _Workspace, p: Parameters, x: Array, y_: Array, gradients: bool
 
 
 def _evaluate(
-    works: Sequence[_Workspace], p: Parameters, x: Array, y_: Array, gradients: bool
+    works: Sequence[_Workspace], p: Parameters, x: Array, y_: Array, rate: float | None
 ) -> tuple[float, Any]:
-    """The loss and, unless only that is wanted, its gradient, in the workspace."""
+    """The loss and the gradient of rate * loss, in the workspace; only the loss for no rate."""
     work = works[0]
     total_n = x.shape[0]
     if total_n <= BLOCK:
-        sums = _block(work, p, x, y_, gradients)
+        sums = _block(work, p, x, y_, rate)
     else:
         sums = _summed(
             works,
             total_n,
-            lambda work, rows: _block(work, p, x[rows], y_[rows], gradients),
+            lambda work, rows: _block(work, p, x[rows], y_[rows], rate),
         )
     loss, *rest = sums
-    if not gradients:
+    if rate is None:
         return float(loss), None
     d_b_2, d_w_2 = rest
-    # d_b = 2·d_b_2  scalar  linear_regression.py:8
-    d_b = 2.0 * d_b_2
-    # d_w[0, 0] = 2·d_w_2[0, 0]  (1, 1)  linear_regression.py:7
-    d_w = np.multiply(2.0, d_w_2, work.d_w)
+    # d_b = 2·d_b_2·rate  scalar  linear_regression.py:8
+    d_b = 2.0 * rate * d_b_2
+    # d_w[0, 0] = 2·d_w_2[0, 0]·rate  (1, 1)  linear_regression.py:7
+    d_w = np.multiply(2.0 * rate, d_w_2, work.d_w)
     return float(loss), Parameters(d_w, d_b)
 
 
@@ -305,11 +310,15 @@ def train(
     p = Parameters(*(np.array(one) for one in p))  # moved in place
     losses: list[float] = []
     batch = (x, y_)
+    # a rate that waits for the gradient's norm, or for what `on_step` does, is multiplied later
+    early = tolerance == 0.0 and not (on_step is not None and callable(learning_rate))
     for step in range(steps):
         if batches is not None:
             rows = next(batches)
             batch = (x[rows], y_[rows])
-        value, d = _evaluate(works, p, *batch, True)
+        rate = _rate(learning_rate, step) if early else 1.0
+        folded = rate if 2.0**-20 <= rate <= 2.0**20 else 1.0  # into the gradient
+        value, d = _evaluate(works, p, *batch, folded)
         losses.append(value)
         if not math.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
@@ -317,9 +326,12 @@ def train(
             return TrainingResult(p, losses, step, "tolerance")
         if on_step is not None and on_step(step, value, Parameters(*(np.array(one) for one in p))):
             return TrainingResult(p, losses, step, "stopped")
-        rate = learning_rate(step) if callable(learning_rate) else learning_rate
+        if not early:
+            rate = _rate(learning_rate, step)
+        if folded != rate:
+            d = Parameters(*(rate * gradient for gradient in d))
         for moved, gradient in zip(p, d, strict=True):
-            np.subtract(moved, rate * gradient, moved)
+            np.subtract(moved, gradient, moved)
     return TrainingResult(p, losses, steps, "steps")
 
 
@@ -360,7 +372,7 @@ def _descended(
         loss = 0.5 * w_change * (start_d_w + d_w) + 0.5 * b_change * (start_d_b + d_b) + start_loss
         if not abs(loss) >= low:
             p = Parameters(w=p.w + w_change, b=np.asarray(p.b + b_change, p.b.dtype))
-            loss, d = _evaluate(works, p, x, y_, True)
+            loss, d = _evaluate(works, p, x, y_, 1.0)
             start_loss = loss
             d_w = start_d_w = d.w.item()
             w_change = 0.0
@@ -380,12 +392,17 @@ def _descended(
     before = Parameters(
         w=p.w + (w_change + rate * d_w), b=np.asarray(p.b + (b_change + rate * d_b), p.b.dtype)
     )
-    exact, _ = _evaluate(works, before, x, y_, False)
+    exact, _ = _evaluate(works, before, x, y_, None)
     allowed = CLOSE * abs(exact) + np.finfo(p[0].dtype).eps * abs(losses[0])
     if not abs(exact - loss) <= allowed:
         return None
     p = Parameters(w=p.w + w_change, b=np.asarray(p.b + b_change, p.b.dtype))
     return TrainingResult(p, losses, steps, reason)
+
+
+def _rate(learning_rate: float | Callable[[int], float], step: int) -> float:
+    """The rate of one update."""
+    return float(learning_rate(step) if callable(learning_rate) else learning_rate)
 
 
 def _squared_norm(d: Parameters) -> float:

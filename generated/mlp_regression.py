@@ -93,7 +93,7 @@ def loss(parameters: Parameters, x: ArrayLike, y: ArrayLike, *, threads: int = 1
     p = _checked_parameters(parameters)
     x, y = _checked_inputs(p[0].dtype, x=x, y=y)
     works = _borrowed(threads, min(x.shape[0], BLOCK), p[0].dtype)
-    value, _ = _evaluate(works, p, x, y, False)
+    value, _ = _evaluate(works, p, x, y, None)
     _give_back(works)
     return value
 
@@ -135,7 +135,7 @@ def _loss_and_gradients(
 ) -> tuple[float, Parameters]:
     """The loss and its gradient, in arrays of their own."""
     works = _borrowed(threads, min(x.shape[0], BLOCK), p[0].dtype)
-    value, d = _evaluate(works, p, x, y, True)
+    value, d = _evaluate(works, p, x, y, 1.0)
     d = Parameters(*(np.array(one, p[0].dtype) for one in d))
     _give_back(works)
     return value, d
@@ -237,9 +237,12 @@ def _summed(
 
 
 def _block(
-    work: _Workspace, p: Parameters, x: Array, y: Array, total_n: int, gradients: bool
+    work: _Workspace, p: Parameters, x: Array, y: Array, total_n: int, rate: float | None
 ) -> Sequence[Any]:
-    """What a block of rows adds to the sums: those of the loss, then those of its gradient."""
+    """What a block of rows adds to the sums: those of the loss, then those of its gradient.
+
+    The gradient is that of rate * loss, and is left out where there is no rate.
+    """
     # hidden[i, j] = tanh(Σ_k x[i, k]·w1[k, j] + b1[j])  (n, 16)  mlp_regression.py:13
     hidden = x.dot(p.w1, work.hidden)
     np.add(hidden, p.b1, hidden)
@@ -251,10 +254,10 @@ def _block(
     loss_difference = np.subtract(prediction, y, prediction)
     # loss_mean = Σ_i loss_difference[i, 0]²  scalar  mlp_regression.py:16
     loss_mean = np.vdot(loss_difference, loss_difference)
-    if not gradients:
+    if rate is None:
         return (loss_mean,)
-    # d_prediction[i, 0] = 2·loss_difference[i, 0] / total_n  (n, 1)  mlp_regression.py:14
-    d_prediction = np.multiply(2.0 / total_n, loss_difference, loss_difference)
+    # d_prediction[i, 0] = 2·rate·loss_difference[i, 0] / total_n  (n, 1)  mlp_regression.py:14
+    d_prediction = np.multiply(2.0 * rate / total_n, loss_difference, loss_difference)
     # d_b2[0] = Σ_i d_prediction[i, 0]  (1,)  mlp_regression.py:11
     d_b2 = work.ones_n.dot(d_prediction, work.d_b2)
     # d_w2_part[i, 0] = Σ_j hidden[j, i]·d_prediction[j, 0]  (16, 1)  mlp_regression.py:14
@@ -273,34 +276,36 @@ def _block(
 
 
 def _evaluate(
-    works: Sequence[_Workspace], p: Parameters, x: Array, y: Array, gradients: bool
+    works: Sequence[_Workspace], p: Parameters, x: Array, y: Array, rate: float | None
 ) -> tuple[float, Any]:
-    """The loss and, unless only that is wanted, its gradient, in the workspace."""
+    """The loss and the gradient of rate * loss, in the workspace; only the loss for no rate."""
     work = works[0]
     total_n = x.shape[0]
     # loss_sum = Σ_ij w1[i, j]²  scalar  mlp_regression.py:16
     loss_sum = np.vdot(p.w1, p.w1)
     if total_n <= BLOCK:
-        sums = _block(work, p, x, y, total_n, gradients)
+        sums = _block(work, p, x, y, total_n, rate)
     else:
         sums = _summed(
             works,
             total_n,
-            lambda work, rows: _block(work, p, x[rows], y[rows], total_n, gradients),
+            lambda work, rows: _block(work, p, x[rows], y[rows], total_n, rate),
         )
     loss_mean, *rest = sums
     # loss_mean_2 = loss_mean / total_n  scalar  mlp_regression.py:16
     loss_mean_2 = loss_mean / total_n
     # loss = (Σ_i w2[i, 0]²) / 200 + loss_mean_2 + loss_sum / 200  scalar  mlp_regression.py:16
     loss = loss_mean_2 + 0.005 * loss_sum + 0.005 * np.vdot(p.w2, p.w2)
-    if not gradients:
+    if rate is None:
         return float(loss), None
     d_b2, d_w2_part, d_b1, d_w1_part = rest
-    # d_w2[i, 0] = d_w2_part[i, 0] + w2[i, 0] / 100  (16, 1)  mlp_regression.py:10
-    d_w2 = np.multiply(0.01, p.w2, work.d_w2)
+    # d_loss_sum = rate / 200  scalar  mlp_regression.py:16
+    d_loss_sum = 0.005 * rate
+    # d_w2[i, 0] = d_w2_part[i, 0] + 2·d_loss_sum·w2[i, 0]  (16, 1)  mlp_regression.py:10
+    d_w2 = np.multiply(2.0 * d_loss_sum, p.w2, work.d_w2)
     np.add(d_w2, d_w2_part, d_w2)
-    # d_w1[i, j] = d_w1_part[i, j] + w1[i, j] / 100  (10, 16)  mlp_regression.py:8
-    d_w1 = np.multiply(0.01, p.w1, work.d_w1)
+    # d_w1[i, j] = d_w1_part[i, j] + 2·d_loss_sum·w1[i, j]  (10, 16)  mlp_regression.py:8
+    d_w1 = np.multiply(2.0 * d_loss_sum, p.w1, work.d_w1)
     np.add(d_w1, d_w1_part, d_w1)
     return float(loss), Parameters(d_w1, d_b1, d_w2, d_b2)
 
@@ -349,11 +354,15 @@ def train(
     p = Parameters(*(np.array(one) for one in p))  # moved in place
     losses: list[float] = []
     batch = (x, y)
+    # a rate that waits for the gradient's norm, or for what `on_step` does, is multiplied later
+    early = tolerance == 0.0 and not (on_step is not None and callable(learning_rate))
     for step in range(steps):
         if batches is not None:
             rows = next(batches)
             batch = (x[rows], y[rows])
-        value, d = _evaluate(works, p, *batch, True)
+        rate = _rate(learning_rate, step) if early else 1.0
+        folded = rate if 2.0**-20 <= rate <= 2.0**20 else 1.0  # into the gradient
+        value, d = _evaluate(works, p, *batch, folded)
         losses.append(value)
         if not math.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
@@ -361,10 +370,18 @@ def train(
             return TrainingResult(p, losses, step, "tolerance")
         if on_step is not None and on_step(step, value, Parameters(*(np.array(one) for one in p))):
             return TrainingResult(p, losses, step, "stopped")
-        rate = learning_rate(step) if callable(learning_rate) else learning_rate
+        if not early:
+            rate = _rate(learning_rate, step)
+        if folded != rate:
+            d = Parameters(*(rate * gradient for gradient in d))
         for moved, gradient in zip(p, d, strict=True):
-            np.subtract(moved, rate * gradient, moved)
+            np.subtract(moved, gradient, moved)
     return TrainingResult(p, losses, steps, "steps")
+
+
+def _rate(learning_rate: float | Callable[[int], float], step: int) -> float:
+    """The rate of one update."""
+    return float(learning_rate(step) if callable(learning_rate) else learning_rate)
 
 
 def _squared_norm(d: Parameters) -> float:
