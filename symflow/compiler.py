@@ -20,7 +20,7 @@ from symflow.graph import Graph
 from symflow.lowering import Request, lower
 from symflow.program import Program, check, without_dead_code
 from symflow.recurrence import in_bodies
-from symflow.scaling import RATE, with_rate
+from symflow.scaling import RATE, rate_read_through, with_rate
 from symflow.simplification import fold, simplify, simplify_forward
 from symflow.stabilisation import ALL_RULES, Rules
 
@@ -55,8 +55,8 @@ def compile_step(
     wanted = {name: program.outputs[name] for name in names}
     alone = without_dead_code(replace(program, outputs=wanted))
     taken = in_bodies(alone, derivatives_taken)
-    seeded = check(differentiate(taken, {alone.outputs["loss"]: RATE}))
-    placed = with_rate(check(simplify(seeded, rules)), parameters)
+    seeded = fold(check(differentiate(taken, {alone.outputs["loss"]: RATE})))
+    placed = with_rate(check(simplify(check(rate_read_through(seeded)), rules)), parameters)
     return None if placed is None else check(fold(placed))
 
 

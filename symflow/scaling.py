@@ -215,6 +215,40 @@ def _multiplied(
 # --- the learning rate ---------------------------------------------------------------------------
 
 
+def rate_read_through(program: Program) -> Program:
+    """The program in which nothing is a number times the rate but what reads it.
+
+    So numbers meet as they do without the rate: where 1 / n is put in for it, so is rate / n.
+    """
+    builder = Builder()
+    moved: dict[int, int] = {}
+    numbers: dict[int, sp.Expr] = {}  # of what is a number times the rate everywhere
+    source = -1
+    for tensor, one in enumerate(program.definitions):
+        value: Value = one.value.rebind(moved.__getitem__)
+        if isinstance(value, Kernel) and value.reduction == "sum":
+            accesses = [*value.accesses, Access(source, ())]
+            rate = slot(len(value.accesses))
+            replaced = {
+                slot(at): numbers[access.tensor] * rate
+                for at, access in enumerate(value.accesses)
+                if access.tensor in numbers
+            }
+            if replaced:
+                body = value.body.xreplace(replaced)
+                value = kernel(value.output, value.sizes, body, accesses)
+        moved[tensor] = builder.add(value, one.label, one.origin)
+        if isinstance(value, Input) and value.name == RATE:
+            source = moved[tensor]
+            numbers[source] = sp.Integer(1)
+        elif isinstance(value, Kernel) and value.elementwise and value.operands == (source,):
+            number = value.body / slot(0)
+            if not slots_of(number):
+                numbers[moved[tensor]] = number
+    outputs = {name: moved[tensor] for name, tensor in program.outputs.items()}
+    return without_dead_code(builder.program(outputs))
+
+
 def with_rate(program: Program, parameters: Sequence[str]) -> Program | None:
     """The program with the rate on fewer elements than the parameters have, if there is a way.
 
