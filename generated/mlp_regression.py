@@ -299,13 +299,11 @@ def _evaluate(
     if rate is None:
         return float(loss), None
     d_b2, d_w2_part, d_b1, d_w1_part = rest
-    # d_loss_sum = rate / 200  scalar  mlp_regression.py:16
-    d_loss_sum = 0.005 * rate
-    # d_w2[i, 0] = d_w2_part[i, 0] + 2·d_loss_sum·w2[i, 0]  (16, 1)  mlp_regression.py:10
-    d_w2 = np.multiply(2.0 * d_loss_sum, p.w2, work.d_w2)
+    # d_w2[i, 0] = d_w2_part[i, 0] + rate·w2[i, 0] / 100  (16, 1)  mlp_regression.py:10
+    d_w2 = np.multiply(0.01 * rate, p.w2, work.d_w2)
     np.add(d_w2, d_w2_part, d_w2)
-    # d_w1[i, j] = d_w1_part[i, j] + 2·d_loss_sum·w1[i, j]  (10, 16)  mlp_regression.py:8
-    d_w1 = np.multiply(2.0 * d_loss_sum, p.w1, work.d_w1)
+    # d_w1[i, j] = d_w1_part[i, j] + rate·w1[i, j] / 100  (10, 16)  mlp_regression.py:8
+    d_w1 = np.multiply(0.01 * rate, p.w1, work.d_w1)
     np.add(d_w1, d_w1_part, d_w1)
     return float(loss), Parameters(d_w1, d_b1, d_w2, d_b2)
 
