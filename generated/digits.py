@@ -104,7 +104,7 @@ def loss(parameters: Parameters, pixels: ArrayLike, digit: ArrayLike, *, threads
     p = _checked_parameters(parameters)
     pixels, digit = _checked_inputs(p[0].dtype, pixels=pixels, digit=digit)
     works = _borrowed(threads, min(pixels.shape[0], BLOCK), p[0].dtype)
-    value, _ = _evaluate(works, p, pixels, digit, False)
+    value, _ = _evaluate(works, p, pixels, digit, None)
     _give_back(works)
     return value
 
@@ -146,7 +146,7 @@ def _loss_and_gradients(
 ) -> tuple[float, Parameters]:
     """The loss and its gradient, in arrays of their own."""
     works = _borrowed(threads, min(pixels.shape[0], BLOCK), p[0].dtype)
-    value, d = _evaluate(works, p, pixels, digit, True)
+    value, d = _evaluate(works, p, pixels, digit, 1.0)
     d = Parameters(*(np.array(one, p[0].dtype) for one in d))
     _give_back(works)
     return value, d
@@ -279,12 +279,15 @@ def _block(
     work: _Workspace,
     p: Parameters,
     pixels: Array,
-    gradients: bool,
+    rate: float | None,
     cross_entropy_one_hot: Any,
     d_cross_entropy_log_softmax: Any,
     d_cross_entropy_log: Any,
 ) -> Sequence[Any]:
-    """What a block of rows adds to the sums: those of the loss, then those of its gradient."""
+    """What a block of rows adds to the sums: those of the loss, then those of its gradient.
+
+    The gradient is that of rate * loss, and is left out where there is no rate.
+    """
     # hidden[i, j] = relu(Σ_k pixels[i, k]·w1[k, j] + b1[j])  (n, 32)  digits.py:13
     hidden = pixels.dot(p.w1, work.hidden)
     np.add(hidden, p.b1, hidden)
@@ -310,12 +313,13 @@ def _block(
     np.negative(cross_entropy, cross_entropy)
     # loss_2 = Σ_i cross_entropy[i]  scalar  digits.py:18
     loss_2 = work.ones_n.dot(cross_entropy)
-    if not gradients:
+    if rate is None:
         return (loss_2,)
     # d_logits: (n, 10)  digits.py:14
     d_logits_part = np.divide(d_cross_entropy_log, probability_total, probability_total)
     d_logits = np.multiply(d_logits_part, probability_exp, probability_exp)
     np.add(d_logits, d_cross_entropy_log_softmax, d_logits)
+    np.multiply(rate, d_logits, d_logits)
     # d_b2[i] = Σ_j d_logits[j, i]  (10,)  digits.py:11
     d_b2 = work.ones_n.dot(d_logits, work.d_b2)
     # d_w2[i, j] = Σ_k hidden[k, i]·d_logits[k, j]  (32, 10)  digits.py:10
@@ -336,15 +340,15 @@ def _evaluate(
     p: Parameters,
     pixels: Array,
     digit: Array,
-    gradients: bool,
+    rate: float | None,
     fixed: Sequence[Sequence[Any]] | None = None,
 ) -> tuple[float, Any]:
-    """The loss and, unless only that is wanted, its gradient, in the workspace."""
+    """The loss and the gradient of rate * loss, in the workspace; only the loss for no rate."""
     work = works[0]
     total_n = pixels.shape[0]
     if total_n <= BLOCK:
         given = fixed[0] if fixed else _fixed(pixels, digit, total_n)
-        sums = _block(work, p, pixels, gradients, *given)
+        sums = _block(work, p, pixels, rate, *given)
     else:
 
         def block(work: _Workspace, rows: slice) -> Sequence[Any]:
@@ -352,13 +356,13 @@ def _evaluate(
                 given = fixed[rows.start // BLOCK]
             else:
                 given = _fixed(pixels[rows], digit[rows], total_n)
-            return _block(work, p, pixels[rows], gradients, *given)
+            return _block(work, p, pixels[rows], rate, *given)
 
         sums = _summed(works, total_n, block)
     loss_2, *rest = sums
     # loss = loss_2 / total_n  scalar  digits.py:18
     loss = loss_2 / total_n
-    if not gradients:
+    if rate is None:
         return float(loss), None
     d_b2, d_w2, d_b1, d_w1 = rest
     return float(loss), Parameters(d_w1, d_b1, d_w2, d_b2)
@@ -386,7 +390,7 @@ def train(
     when `on_step(step, loss, parameters)` returns True. A loss that is not finite raises
     FloatingPointError.
 
-    learning_rate  a number, or a function from the number of updates done to it
+    learning_rate  a number, or a function of the number of updates done that gives it
     batch_size     rows per update, without replacement; None for all rows
     seed           of the order of the rows
     threads        that work on blocks of rows side by side
@@ -411,17 +415,18 @@ def train(
         if batches is not None:
             rows = next(batches)
             batch = (pixels[rows], digit[rows])
-        value, d = _evaluate(works, p, *batch, True, fixed)
+        rate = float(learning_rate(step) if callable(learning_rate) else learning_rate)
+        value, d = _evaluate(works, p, *batch, rate, fixed)
         losses.append(value)
         if not math.isfinite(value):
             raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
-        if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
+        enough = (tolerance * rate) ** 2  # as d is rate times the gradient
+        if enough > 0.0 and _squared_norm(d) <= enough:
             return TrainingResult(p, losses, step, "tolerance")
         if on_step is not None and on_step(step, value, Parameters(*(np.array(one) for one in p))):
             return TrainingResult(p, losses, step, "stopped")
-        rate = learning_rate(step) if callable(learning_rate) else learning_rate
         for moved, gradient in zip(p, d, strict=True):
-            np.subtract(moved, rate * gradient, moved)
+            np.subtract(moved, gradient, moved)
     return TrainingResult(p, losses, steps, "steps")
 
 

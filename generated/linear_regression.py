@@ -293,7 +293,7 @@ def train(
     when `on_step(step, loss, parameters)` returns True. A loss that is not finite raises
     FloatingPointError.
 
-    learning_rate  a number, or a function from the number of updates done to it
+    learning_rate  a number, or a function of the number of updates done that gives it
     batch_size     rows per update, without replacement; None for all rows
     seed           of the order of the rows
     threads        that work on blocks of rows side by side
@@ -318,6 +318,7 @@ def train(
         if batches is not None:
             rows = next(batches)
             batch = (x[rows], y_[rows])
+        rate = float(learning_rate(step) if callable(learning_rate) else learning_rate)
         value, d = _evaluate(works, p, *batch, True)
         losses.append(value)
         if not math.isfinite(value):
@@ -326,7 +327,6 @@ def train(
             return TrainingResult(p, losses, step, "tolerance")
         if on_step is not None and on_step(step, value, Parameters(*(np.array(one) for one in p))):
             return TrainingResult(p, losses, step, "stopped")
-        rate = learning_rate(step) if callable(learning_rate) else learning_rate
         for moved, gradient in zip(p, d, strict=True):
             moved[()] -= rate * gradient
     return TrainingResult(p, losses, steps, "steps")

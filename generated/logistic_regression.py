@@ -322,7 +322,7 @@ def train(
     FloatingPointError.
 
     learning_rate  the first rate tried at each step, shrunk until the loss falls enough,
-                   or a function from the number of updates done to it
+                   or a function of the number of updates done that gives it
     batch_size     rows per update, without replacement; None for all rows
     seed           of the order of the rows
     threads        that work on blocks of rows side by side
@@ -342,6 +342,7 @@ def train(
         if batches is not None:
             rows = next(batches)
             batch = (x[rows], y[rows])
+        rate = float(learning_rate(step) if callable(learning_rate) else learning_rate)
         value, d = _evaluate(works, p, *batch, True)
         losses.append(value)
         if not math.isfinite(value):
@@ -350,7 +351,6 @@ def train(
             return TrainingResult(p, losses, step, "tolerance")
         if on_step is not None and on_step(step, value, p):
             return TrainingResult(p, losses, step, "stopped")
-        rate = learning_rate(step) if callable(learning_rate) else learning_rate
         d = Parameters(*(np.array(one) for one in d))  # the search writes to the workspace
         rate = _line_search(works, rate, value, p, d, *batch)
         p = _moved(p, d, rate, step)

@@ -333,7 +333,7 @@ def train(
     FloatingPointError.
     What the optimizer keeps of earlier updates starts anew with every call.
 
-    learning_rate  a number, or a function from the number of updates done to it
+    learning_rate  a number, or a function of the number of updates done that gives it
     batch_size     rows per update, without replacement; None for all rows
     seed           of the order of the rows
     """
@@ -354,6 +354,7 @@ def train(
         if batches is not None:
             rows = next(batches)
             batch = (pixels[:, rows], digit[rows])
+        rate = float(learning_rate(step) if callable(learning_rate) else learning_rate)
         value, d = _evaluate(works, p, *batch, True)
         losses.append(value)
         if not math.isfinite(value):
@@ -362,7 +363,6 @@ def train(
             return TrainingResult(p, losses, step, "tolerance")
         if on_step is not None and on_step(step, value, p):
             return TrainingResult(p, losses, step, "stopped")
-        rate = learning_rate(step) if callable(learning_rate) else learning_rate
         rate = _corrected_rate(rate, step)
         p, m_of, v_of = _moved(p, d, m_of, v_of, rate, step)
     return TrainingResult(p, losses, steps, "steps")

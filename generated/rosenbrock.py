@@ -115,13 +115,14 @@ def train(
     FloatingPointError.
 
     learning_rate  the first rate tried at each step, shrunk until the loss falls enough,
-                   or a function from the number of updates done to it
+                   or a function of the number of updates done that gives it
     """
     p, dtype = _float_parameters(parameters)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     losses: list[float] = []
     for step in range(steps):
+        rate = float(learning_rate(step) if callable(learning_rate) else learning_rate)
         value, d = _loss_and_gradients(p)
         losses.append(float(value))
         if not math.isfinite(value):
@@ -130,7 +131,6 @@ def train(
             return TrainingResult(_arrays(p, dtype), losses, step, "tolerance")
         if on_step is not None and on_step(step, losses[-1], _arrays(p, dtype)):
             return TrainingResult(_arrays(p, dtype), losses, step, "stopped")
-        rate = float(learning_rate(step) if callable(learning_rate) else learning_rate)
         rate = _line_search(rate, value, p, d)
         p = _moved(p, d, rate, step)
     return TrainingResult(_arrays(p, dtype), losses, steps, "steps")

@@ -23,6 +23,7 @@ from symflow.naming import is_identifier, label_nodes
 from symflow.notation import definition_text, program_text
 from symflow.program import Program
 from symflow.rules import known_rules
+from symflow.scaling import with_rate
 from symflow.shapes import Shape, Unknown, show
 from symflow.stabilisation import Rewrite, Rules, explained
 from symflow.statements import LOCAL, RESERVED
@@ -233,6 +234,14 @@ class Compilation:
         names = [self.name(node) for node in self.trainable]
         # a stopped gradient can be seen before simplification only
         return quadratic(self.stages["differentiate"], names, Rules(frozenset(self.without)))
+
+    def step(self) -> Program | None:
+        """The loss, and rate times its gradient, where plain gradient descent gains by that."""
+        training = self.model.training
+        if training is None or not training.optimizer.is_plain or self.style == "plain":
+            return None
+        names = [self.name(node) for node in self.trainable]
+        return with_rate(self.program(), names)
 
     def explain(self) -> str:
         """What the rules rewrote, grouped by rule, for a person who audits it."""

@@ -7,6 +7,9 @@
 Both hold the statements of the plain style, in its order and under its formulas, taken apart into
 calls that write to buffers (`calls.py`, `storage.py`). A model without a batch (`batching.py`) has
 only the second function. With `gradients=False` both stop where the loss is known.
+
+In a module that is trained by plain gradient descent both may take a `rate` in place of that: the
+gradient is of rate · loss, and nothing is left to be multiplied when the parameters are moved.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import sympy as sp
 
 from symflow.batching import Batch, Place, batched, places
 from symflow.calls import Call, is_taken_apart
+from symflow.choice import GRADIENTS, OF_RATE, Choice
 from symflow.contraction import NOMINAL_SIZE
 from symflow.expansion import expanded
 from symflow.grouping import Calls
@@ -29,6 +33,7 @@ from symflow.machine import BLOCK_BYTES, KEPT_BYTES, LEAST_BLOCK, MOST_BLOCK, NU
 from symflow.primitives import Part
 from symflow.program import Constant, Input, Kernel, Program, Type
 from symflow.recurrence import Scan
+from symflow.scaling import RATE
 from symflow.schedule import Printer, block
 from symflow.shapes import Shape
 from symflow.statements import INDENT, WIDTH, ForLoop, Names, Statement, call
@@ -45,6 +50,7 @@ class Interface:
     constants   how each array constant is written, by its digest
     gradient    the expression of a parameter's gradient as an array of its own
     invariant   whether what no parameter changes is computed apart
+    step        the program in which gradients are those of rate · loss, if training gains by it
     """
 
     program: Program
@@ -53,6 +59,7 @@ class Interface:
     constants: Mapping[str, str]
     gradient: Callable[[str, str], str]
     invariant: bool = True
+    step: Program | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class Core:
     largest    entries of the largest gradient; numbers are returned as arrays if it is large
     fresh      the parameters whose gradient has a row for every row of data: `_evaluate` makes an
                array for it, which is no part of the workspace
+    choice     the argument that says whether gradients are wanted
     """
 
     functions: tuple[Function, ...]
@@ -83,6 +91,7 @@ class Core:
     length: str = ""
     largest: int = 0
     fresh: frozenset[str] = frozenset()
+    choice: Choice = GRADIENTS
 
     @property
     def keeps(self) -> bool:
@@ -128,23 +137,40 @@ class _Explained(Printer):
 
 def core(interface: Interface) -> Core:
     """The functions of the fast style for the loss and gradients of a program."""
-    whole = expanded(interface.program)
-    wanted = ["loss", *(f"d_{name}" for name in interface.parameters)]
-    batch = batched(whole, [whole.outputs[name] for name in wanted])
-    found = _Core(interface, whole, batch, wide=True).made()
+    program = interface.program if interface.step is None else interface.step
+    wide = _Core(interface, program, *_in_blocks(interface, program), wide=True)
+    if wide.shares_rate:
+        program = interface.program
+        wide = _Core(interface, program, *_in_blocks(interface, program), wide=True)
+    found = wide.made()
     lines = (line for function in found.functions for line in function.lines)
     if any(INDENT + len(line) > WIDTH for line in lines):  # NumPy's types kept one together
-        return _Core(interface, whole, batch, wide=False).made()
+        return _Core(interface, program, wide.whole, wide.batch, wide=False).made()
     return found
+
+
+def _in_blocks(interface: Interface, program: Program) -> tuple[Program, Batch | None]:
+    """A program as blocks of rows compute it, and which those are."""
+    whole = expanded(program)
+    wanted = ["loss", *(f"d_{name}" for name in interface.parameters)]
+    return whole, batched(whole, [whole.outputs[name] for name in wanted])
 
 
 class _Core:
     def __init__(
-        self, interface: Interface, whole: Program, batch: Batch | None, wide: bool
+        self,
+        interface: Interface,
+        source: Program,
+        whole: Program,
+        batch: Batch | None,
+        wide: bool,
     ) -> None:
-        """`whole` is the program as blocks compute it, with its batch if there is one."""
+        """`whole` is `source` as blocks compute it, with its batch if there is one."""
         self.interface = interface
+        self.whole = whole
         self.batch = batch
+        self.choice = OF_RATE if source is interface.step else GRADIENTS
+        self.changing = [*interface.parameters, RATE]  # from step to step
         outputs = whole.outputs
         roots = {"loss": outputs["loss"]}
         roots |= {f"d_{name}": outputs[f"d_{name}"] for name in interface.parameters}
@@ -195,6 +221,7 @@ class _Core:
         self.fixed = self._fixed_statements()
         self.before_fixed, self.only_fixed = self._read_by_fixed()
         self.kept: list[str] = []
+        self.of_block: list[str] = []
         results = set(self.code.roots.values())
         self.outside = {
             one.name: f"out_{one.name}"
@@ -206,7 +233,8 @@ class _Core:
 
     def _written(self, name: str) -> str:
         """An input as the functions write it: rows of a parameter are an argument."""
-        if name in self.interface.arguments or (self.batch and name in self.batch.axes):
+        given = (*self.interface.arguments, RATE)
+        if name in given or (self.batch and name in self.batch.axes):
             return name
         return f"p.{name}"
 
@@ -235,7 +263,7 @@ class _Core:
                 }
         if self.interface.invariant:
             whole = Program(program.definitions, roots)
-            fixed = data_only(whole, self.interface.parameters)
+            fixed = data_only(whole, self.changing)
             apart |= {one for one in fixed if found[one] in ("row", "sum")}
         return apart
 
@@ -243,7 +271,7 @@ class _Core:
         """Those of a block that no parameter changes."""
         if self.batch is None or not self.interface.invariant:
             return []
-        moving = dependent(self.program, self.interface.parameters)
+        moving = dependent(self.program, self.changing)
         results = set(self.code.roots.values())
         return [
             one
@@ -275,6 +303,17 @@ class _Core:
                     continue
             others.update(name for name in read if name not in one.names)
         return before, only
+
+    @property
+    def shares_rate(self) -> bool:
+        """Whether rows share something that needs the rate, and stands where none is given."""
+        carries = dependent(self.program, [RATE])
+        rows = [at for at, place in enumerate(self.places) if place in ("row", "sum")]
+        before = self.program.live(rows)
+        return any(
+            self.places[one.tensor] == "free" and carries[one.tensor] and before[one.tensor]
+            for one in self.code.statements
+        )
 
     # --- functions ---
 
@@ -309,6 +348,7 @@ class _Core:
             self.lengths[str(self.batch.total)] if self.batch else "",
             self.largest,
             self._fresh(),
+            self.choice,
         )
 
     def _fresh(self) -> frozenset[str]:
@@ -420,7 +460,7 @@ class _Core:
         groups = [self._group(one) for one in forward]
         first = [name for one in forward if self._is_sum(one) for name in one.names]
         first += own
-        groups.append(Group(None, (), _returned(first, "if not gradients:")))
+        groups.append(Group(None, (), _returned(first, f"if {self.choice.stop}:")))
         groups += [self._group(one) for one in statements[len(forward) :]]
         sums = [name for one in statements if self._is_sum(one) for name in one.names]
         sums = [*first, *(name for name in sums if name not in first)]
@@ -429,6 +469,7 @@ class _Core:
         self.sums = first, sums[len(first) :]
         lines = [line for group in found.lines for line in group]
         lines += _returned(sums)
+        self.of_block = lines
         read = _names("\n".join(lines))
         self.kept = [name for name in fixed if name in read]
         self.by_column = found.by_column
@@ -443,10 +484,11 @@ class _Core:
         arguments = ["work: _Workspace", *(f"{name}: {kind}" for name, kind in passed.items())]
         arguments = [one for one in arguments if one.partition(":")[0] not in self.kept]
         arguments += [f"{out}: Array" for out in self.outside.values()]
-        arguments += ["gradients: bool", *(f"{name}: Any" for name in self.kept)]
+        arguments += [self.choice.argument, *(f"{name}: Any" for name in self.kept)]
         self.passed = list(passed)
         doc = (
             "What a block of rows adds to the sums: those of the loss, then those of its gradient.",
+            *self.choice.note,
         )
         return Function(signature("_block", arguments, "Sequence[Any]"), doc, (*prelude, *lines))
 
@@ -476,7 +518,7 @@ class _Core:
         forward = [one for one in statements if self.forward[one.tensor]]
         groups += [self._group(one) for one in forward]
         loss = self.code.results["loss"]
-        stop = ["if not gradients:", f"    return float({loss}), None"]
+        stop = [f"if {self.choice.stop}:", f"    return float({loss}), None"]
         if self.batch is not None and self.sums[1]:
             stop.append(f"{_targets(self.sums[1])} = rest")
         groups.append(Group(None, (), tuple(stop)))
@@ -489,16 +531,37 @@ class _Core:
         lines = [line for group in found.lines for line in group]
         read = _names("\n".join([*lines, *last]))
         prelude = ["work = works[0]"] if "work" in read else []
+        if self._divides_rate([*lines, *self.of_block]):
+            prelude.append(f"{RATE} = None if {RATE} is None else {_AS_IN_ARRAYS}")
         prelude += self._sizes(read, set())
         prelude += ["dtype = works[0].dtype"] if "dtype" in read else []
         arguments = ["works: Sequence[_Workspace]", "p: Parameters"]
         arguments += [f"{name}: Array" for name in self.interface.arguments]
-        arguments += ["gradients: bool"]
+        arguments += [self.choice.argument]
         arguments += ["fixed: Sequence[Sequence[Any]] | None = None"] if self.kept else []
         return Function(
             signature("_evaluate", arguments, "tuple[float, Any]"),
-            ("The loss and, unless only that is wanted, its gradient, in the workspace.",),
+            (self.choice.doc,),
             (*prelude, *lines, *last),
+        )
+
+    def _divides_rate(self, lines: Sequence[str]) -> bool:
+        """Whether the rate, or a multiple of it, is divided by what may be 0: of Python's numbers
+        that is an error.
+        """
+        carries = dependent(self.program, [RATE])
+        multiples = {
+            name
+            for one in self.code.statements
+            if carries[one.tensor] and not self.program[one.tensor].type.shape
+            for name in one.names
+        }
+        multiples.add(RATE)
+        return any(
+            not multiples.isdisjoint(_names(line)) and divisor not in self.lengths
+            for line in lines
+            for divisor in _DIVISOR.findall(_UNREAD.sub("", line))
+            if not divisor[0].isdigit()
         )
 
     def _before_blocks(self) -> tuple[list[Statement | ForLoop], list[Statement | ForLoop]]:
@@ -535,8 +598,9 @@ class _Core:
         if self.kept:
             lines += self._of_fixed(whole, parts)
         else:
-            single = call("sums = _block", ["work", *whole, "gradients"], "", 2 * INDENT)
-            each = call("lambda work, rows: _block", ["work", *parts, "gradients"], ",", 3 * INDENT)
+            choice = self.choice.name
+            single = call("sums = _block", ["work", *whole, choice], "", 2 * INDENT)
+            each = call("lambda work, rows: _block", ["work", *parts, choice], ",", 3 * INDENT)
             lines += [f"if {total} <= BLOCK:", *(f"    {line}" for line in single), "else:"]
             lines += ["    sums = _summed(", "        works,", f"        {total},"]
             lines += [*(f"        {line}" for line in each), "    )"]
@@ -563,10 +627,8 @@ class _Core:
                 lines += [f"    {part}" for part in calls]
             else:
                 lines = [line]
-            return [
-                *lines,
-                *call("return _block", ["work", *arguments, "gradients", "*given"], "", indent),
-            ]
+            passed = ["work", *arguments, self.choice.name, "*given"]
+            return [*lines, *call("return _block", passed, "", indent)]
 
         single = inside(whole, "", "0", 2 * INDENT)
         single = [line.replace("return _block", "sums = _block") for line in single]
@@ -670,6 +732,9 @@ def _names(source: str) -> tuple[str, ...]:
     found = dict.fromkeys(_NAME.findall(_UNREAD.sub('""', source)))
     return tuple([name for name in found if not keyword.iskeyword(name)])
 
+
+_DIVISOR = re.compile(r" / (\(|[\w.]+)")
+_AS_IN_ARRAYS = f"p[0].dtype.type({RATE})  # of which a ratio to 0 is no error"
 
 _UNREAD = re.compile(r'"[^"]*"|#.*')
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*(?!\w|=[^=])")

@@ -17,6 +17,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from symflow.choice import Choice
 from symflow.gathering import adds_up_blocks, gathered
 from symflow.layout import Function, signature, sizes_of
 from symflow.moments import RECENTRE, Quadratic
@@ -60,6 +61,7 @@ def descent(
     constants: Mapping[str, str],
     dtype: str,
     rows: str,
+    choice: Choice,
 ) -> Descent | None:
     """The functions that descend by a quadratic form; None where it never pays.
 
@@ -67,11 +69,12 @@ def descent(
     constants  how each array constant is written, by its digest
     dtype      of the initial parameters
     rows       how a module that adds up blocks of rows writes the number of all rows; or ""
+    choice     how `_evaluate` is told whether gradients are wanted
     """
     pays = form.break_even()
     if math.isinf(pays):
         return None
-    loop = _Loop(form, parameters, arguments, constants, rows)
+    loop = _Loop(form, parameters, arguments, constants, rows, choice)
     functions = (*gathered(form.moments, loop.read, constants, rows), loop.descended())
     return Descent(functions, max(2, math.ceil(pays) + 1), RECENTRE[dtype], CLOSE[dtype])
 
@@ -84,8 +87,10 @@ class _Loop:
         arguments: Sequence[str],
         constants: Mapping[str, str],
         rows: str,
+        choice: Choice,
     ) -> None:
         self.form = form
+        self.choice = choice
         self.parameters = parameters
         self.arguments = arguments
         self.constants = constants
@@ -120,7 +125,7 @@ class _Loop:
             *(f"{changes[one]} -= rate * {gradients[one]}" for one in changes),
         ]
         back = {one: f"({changes[one]} + rate * {gradients[one]})" for one in changes}
-        passed = ", ".join(["works", *self.arguments])
+        passed, alone = ", ".join(["works", *self.arguments]), self.choice.alone
         lines = [
             *self._measured(code),
             *(["dtype = p[0].dtype"] if code.mentions("dtype") else []),
@@ -131,7 +136,7 @@ class _Loop:
             *(f"    {line}" for line in inside),
             f"{code.results['loss']} = losses[-1]",
             *self._moved("before", back),
-            f"exact, _ = _evaluate({passed.replace('works', 'works, before', 1)}, False)",
+            f"exact, _ = _evaluate({passed.replace('works', 'works, before', 1)}, {alone})",
             "allowed = CLOSE * abs(exact) + np.finfo(p[0].dtype).eps * abs(losses[0])",
             f"if not abs(exact - {code.results['loss']}) <= allowed:",
             "    return None",
@@ -199,7 +204,7 @@ class _Loop:
     ) -> list[str]:
         """Move the centre, where the loss has become small next to the loss there."""
         loss = code.results["loss"]
-        passed = ", ".join(["works", "p", *self.arguments, "True"])
+        passed = ", ".join(["works", "p", *self.arguments, self.choice.whole])
         lines = [
             *self._moved("p", changes, 3 * INDENT),
             f"{loss}, d = _evaluate({passed})",

@@ -151,6 +151,7 @@ class _Emitter:
                 self.constants,
                 self._gradient,
                 "loop-invariant" not in self.compilation.without,
+                self.compilation.step(),
             )
         )
 
@@ -166,6 +167,7 @@ class _Emitter:
             self.constants,
             self.compilation.dtype,
             self.core.length if self.core.rows else "",
+            self.core.choice,
         )
 
     def _is_fast(self) -> bool:
@@ -409,7 +411,7 @@ class _Emitter:
             ("The loss and its gradient, in arrays of their own.",),
             (
                 *borrowed,
-                f"value, d = _evaluate(works, {passed}, True)",
+                f"value, d = _evaluate(works, {passed}, {fast.choice.whole})",
                 *_owned(self.parameters, fast.fresh),
                 *give_back,
                 "return value, d",
@@ -424,7 +426,7 @@ class _Emitter:
                 (
                     *entry,
                     *borrowed,
-                    f"value, _ = _evaluate(works, {passed}, False)",
+                    f"value, _ = _evaluate(works, {passed}, {fast.choice.alone})",
                     *give_back,
                     "return value",
                 ),

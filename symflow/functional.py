@@ -25,7 +25,7 @@ def functional(module: ModuleType, tree: ast.Module) -> tuple[ModuleType, ast.Mo
     evaluate = functions["_evaluate"]
     arguments = copy.deepcopy(evaluate.args)
     names = [one.arg for one in arguments.args]
-    arguments.args = arguments.args[1 : names.index("gradients")]  # no workspaces, and no choice
+    arguments.args = arguments.args[1 : names.index(_choice(evaluate))]  # no workspaces, no choice
     arguments.defaults = []
     made = [
         _Products().visit(_function("_loss", arguments, _until_loss(body))),
@@ -38,6 +38,12 @@ def functional(module: ModuleType, tree: ast.Module) -> tuple[ModuleType, ast.Mo
     result.__dict__.update(vars(module))
     exec(compile(ast.Module(list(made), []), module.__file__ or "", "exec"), result.__dict__)
     return result, changed
+
+
+def _choice(function: ast.FunctionDef) -> str:
+    """The argument that says whether gradients are wanted, or which multiple of them."""
+    names = [one.arg for one in function.args.args]
+    return next(one for one in ("gradients", "rate") if one in names)
 
 
 class _Products(ast.NodeTransformer):
@@ -69,7 +75,7 @@ def _spliced(functions: dict[str, ast.FunctionDef]) -> list[ast.stmt]:
     if isinstance(borrowed.value, ast.Call):  # for so many threads
         sizes = [_of_all_rows(one) for one in borrowed.value.args[1:]]
         borrowed.value.args = [ast.Constant(1), *sizes]
-    body: list[ast.stmt] = [borrowed, *ast.parse("fixed = None").body]
+    body: list[ast.stmt] = [borrowed, *ast.parse("fixed = None\nrate = 1.0").body]
     for statement in functions["_evaluate"].body[1:]:
         if isinstance(statement, ast.If) and "BLOCK" in _names(statement.test):
             body += _block(functions["_block"], statement)
@@ -90,8 +96,9 @@ def _block(function: ast.FunctionDef, branch: ast.If) -> list[ast.stmt]:
     assert isinstance(called.value, ast.Call)
     body: list[ast.stmt] = []
     body += fixed
-    names = [one.arg for one in function.args.args if one.arg != "gradients"]
-    passed = [one for one in called.value.args if ast.unparse(one) != "gradients"]
+    choice = _choice(function)
+    names = [one.arg for one in function.args.args if one.arg != choice]
+    passed = [one for one in called.value.args if ast.unparse(one) != choice]
     for at, value in enumerate(passed):
         name = names.pop(0)
         target: ast.expr = ast.Name(name, ast.Store())
@@ -125,7 +132,10 @@ def _sums(given: ast.Return) -> ast.Assign:
 
 
 def _is_stop(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.If) and "gradients" in _names(statement.test)
+    """Whether it is `if not gradients:` or `if rate is None:`."""
+    return isinstance(statement, ast.If) and not {"gradients", "rate"}.isdisjoint(
+        _names(statement.test)
+    )
 
 
 def _until_loss(body: list[ast.stmt]) -> list[ast.stmt]:

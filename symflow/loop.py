@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from symflow.choice import OF_RATE
 from symflow.cores import Core
 from symflow.layout import Function, docstring, signature
 from symflow.lowering import Adjustment
@@ -35,6 +36,8 @@ class Loop:
     arguments        the inputs of the loss, as they are passed on
     batch, rows      all of them, and the rows of a mini-batch of them
     passed           what follows the parameters where the loss is computed
+    choice           what it is told of the gradients that are wanted
+    folded           whether that is a rate, by which they are multiplied already
     adjusted         statements that change the gradients as soon as they are there
     moved            statements that move the parameters and the optimizer's state
     """
@@ -57,6 +60,8 @@ class Loop:
     abc_imports: tuple[str, ...]
     works: str
     in_place: bool
+    choice: str
+    folded: bool
 
 
 def training_loop(
@@ -83,6 +88,7 @@ def training_loop(
         default = repr(rate.initial if isinstance(rate, LineSearch) else rate)
     in_place = core is not None and optimizer.is_plain
     after = [*_corrected_rate(optimizer), *([] if in_place else _updates(optimizer))]
+    folded = in_place and core is not None and core.choice is OF_RATE
     after += [*_adjustments(optimizer.adjustment), _SQUARED_NORM]
     if isinstance(rate, LineSearch):
         after.append(_line_search(rate, list(inputs), loss_inputs, core is not None))
@@ -137,6 +143,8 @@ def training_loop(
         abc_imports=("Callable", "Iterator") if batch else ("Callable",),
         works=works,
         in_place=in_place,
+        choice="rate" if folded else core.choice.whole if core is not None else "",
+        folded=folded,
     )
 
 
@@ -192,6 +200,11 @@ def _moves(optimizer: Optimizer, states: Sequence[str], core: Core | None) -> li
     if states:
         targets = ", ".join(["p", *states])
         lines += call(f"{targets} = _moved", ["p", "d", *states, "rate", "step"], "", 8)
+    elif core is not None and core.choice is OF_RATE:
+        lines += [
+            "for moved, gradient in zip(p, d, strict=True):",
+            "    np.subtract(moved, gradient, moved)",
+        ]
     elif core is not None and optimizer.is_plain:
         lines.append("for moved, gradient in zip(p, d, strict=True):")
         if core.largest == 1:  # on a 0-d array, a ufunc takes ten times as long as Python
@@ -392,10 +405,12 @@ def _doc(optimizer: Optimizer, batches: bool, threads: bool) -> tuple[str, ...]:
     if isinstance(rate, LineSearch):
         lines += [
             "learning_rate  the first rate tried at each step, shrunk until the loss falls enough,",
-            "               or a function from the number of updates done to it",
+            "               or a function of the number of updates done that gives it",
         ]
     else:
-        lines.append("learning_rate  a number, or a function from the number of updates done to it")
+        lines.append(
+            "learning_rate  a number, or a function of the number of updates done that gives it"
+        )
     if batches:
         lines.append("batch_size     rows per update, without replacement; None for all rows")
         lines.append("seed           of the order of the rows")

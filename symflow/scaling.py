@@ -11,6 +11,9 @@ the gradient of the last layer is smaller than those of all weights, and the fac
 A factor that is itself a sum over rows, as 1 / (2·√Σ error²), would let the rows wait for one
 another: every row had to be gone through twice. It counts as expensive there, and leaves.
 
+The learning rate is such a factor too: `with_rate` multiplies by it where all of the gradient comes
+through, so that training needs no pass over every parameter for it.
+
 What overflows stays as it was but for a factor of the size of the scalar; so numbers far from 1,
 which somebody may have put there for that purpose, do not move.
 """
@@ -19,21 +22,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import sympy as sp
 
 from symflow.bodies import common_number
 from symflow.contraction import elements
+from symflow.invariants import dependent
 from symflow.program import (
     Access,
     Builder,
     Definition,
+    Input,
     Kernel,
     Label,
     Program,
+    Type,
     Value,
+    check,
     indices_of,
     kernel,
     slot,
@@ -50,6 +57,13 @@ ARRAY_CALL, SCALAR_CALL = 500.0, 30.0
 
 FAR_FROM_ONE = 2.0**20
 """Numbers beyond this, or its inverse, stay where they were written."""
+
+RATE = "rate"
+"""What the input is called by which the loss is multiplied in a step of training."""
+
+BATCH = 128
+"""Rows of a step of training: those of a mini-batch. With more of them, a pass over the smallest
+array of rows is little beside the others."""
 
 
 @dataclass(frozen=True)
@@ -197,3 +211,107 @@ def _multiplied(
             for tensor in scale.tensors
         ]
     return program.add(kernel(output, sizes, body, accesses), one.label, one.origin)
+
+
+# --- the learning rate ---------------------------------------------------------------------------
+
+
+def with_rate(program: Program, parameters: Sequence[str]) -> Program | None:
+    """The loss, and rate times its gradient: a step of plain gradient descent.
+
+    The rate, an input, multiplies the tensor through which all of the gradient comes, if there is
+    one with fewer elements than the parameters have. None where there is not.
+    """
+    names = ["loss", *(f"d_{one}" for one in parameters)]
+    wanted = {name: program.outputs[name] for name in names}
+    program = without_dead_code(replace(program, outputs=wanted))
+    gradients = [program.outputs[name] for name in names[1:]]
+    changes = dependent(program, parameters)
+    allowed = sum(_pass_over(program[tensor]) for tensor in gradients)
+    found = [
+        (cost, tensor)
+        for tensor in _behind_all(program, gradients)
+        if changes[tensor]  # what does not is computed once, before training
+        if (cost := _pass_over(program[tensor])) < allowed and _scales(program, tensor)
+    ]
+    return _multiplied_at(program, min(found)[1]) if found else None
+
+
+def _behind_all(program: Program, gradients: Sequence[int]) -> list[int]:
+    """The elementwise kernels that every gradient depends on, and nothing else does."""
+    own = {tensor: 1 << at for at, tensor in enumerate(gradients)}
+    every = (1 << len(gradients)) - 1
+    reaches = [own.get(tensor, 0) for tensor in range(len(program.definitions))]
+    only = [True] * len(program.definitions)
+    only[program.outputs["loss"]] = False
+    for tensor in reversed(range(len(program.definitions))):
+        for operand in program[tensor].value.operands:
+            reaches[operand] |= reaches[tensor]
+            only[operand] &= only[tensor]
+    return [
+        tensor
+        for tensor, one in enumerate(program.definitions)
+        if only[tensor] and reaches[tensor] == every and one.type.dtype == "float"
+        if isinstance(one.value, Kernel) and one.value.elementwise and one.value.accesses
+    ]
+
+
+def _scales(program: Program, tensor: int) -> bool:
+    """Whether a factor of a tensor is one of all that depends on it."""
+    carries = [False] * len(program.definitions)
+    carries[tensor] = True
+    for at in range(tensor + 1, len(program.definitions)):
+        value = program[at].value
+        if any(carries[operand] for operand in value.operands):
+            carries[at] = True
+            if not _is_homogeneous(value, carries):
+                return False
+    return True
+
+
+def _pass_over(one: Definition) -> float:
+    """What one more multiplication of a tensor costs in a step on a mini-batch."""
+    shape = one.type.shape
+    rows = {size: sp.Integer(BATCH) for entry in shape for size in entry.free_symbols}
+    entries = elements(size.xreplace(rows) for size in shape)
+    return entries + ARRAY_CALL if shape else SCALAR_CALL
+
+
+def _is_homogeneous(value: Value, carries: Sequence[bool]) -> bool:
+    """Whether a value is multiplied where all that carries the rate is."""
+    if isinstance(value, (Reshape, Slice)):
+        return True
+    if not isinstance(value, Kernel) or value.reduction != "sum":
+        return False
+    carriers = {slot(at) for at, access in enumerate(value.accesses) if carries[access.tensor]}
+    return _degree(value.body, carriers) == 1
+
+
+def _degree(body: sp.Expr, carriers: set[sp.Symbol]) -> int | None:
+    """The power of a factor of the carriers that is one of the body, if that is 0 or 1."""
+    if body in carriers:
+        return 1
+    if not body.free_symbols & carriers:
+        return 0
+    degrees = [_degree(part, carriers) for part in body.args]
+    if isinstance(body, sp.Add):
+        return 1 if all(degree == 1 for degree in degrees) else None
+    if isinstance(body, sp.Mul):
+        return 1 if None not in degrees and sum(map(bool, degrees)) == 1 else None
+    return None
+
+
+def _multiplied_at(program: Program, place: int) -> Program:
+    """The program with the rate as a factor of one tensor."""
+    builder = Builder()
+    rate = builder.add(Input(RATE, Type(()), "placeholder"), Label(RATE))
+    moved: dict[int, int] = {}
+    for tensor, one in enumerate(program.definitions):
+        value = one.value.rebind(moved.__getitem__)
+        if tensor == place:
+            scale = _Scale(slot(0), (tensor,))
+            moved[tensor] = _multiplied(builder, value, [scale], {tensor: rate}, one)
+        else:
+            moved[tensor] = builder.add(value, one.label, one.origin)
+    outputs = {name: moved[tensor] for name, tensor in program.outputs.items()}
+    return check(builder.program(outputs))

@@ -31,7 +31,7 @@ ORDER = (
     ("stabilisation",),
     ("solving", "estimates"),
     ("affine", "scaling"),
-    ("simplification",),
+    ("simplification", "choice"),
     ("schedule", "graph", "storage", "moments", "grouping"),
     ("derivatives", "naming", "lowering", "layout", "scalars"),
     ("evaluation",),

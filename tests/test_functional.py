@@ -186,7 +186,9 @@ OTHERS = {
 def test_every_operation_of_a_gradient_matters(name: str, tmp_path: Path) -> None:
     """Each is replaced by another, one after the other."""
     source = (ROOT / "generated" / f"{name}.py").read_text(encoding="utf-8")
-    begin = source.index("if not gradients:")
+    stop = re.search(r"if (not gradients|rate is None):", source)
+    assert stop is not None
+    begin = stop.start()
     end = source.index("# --- training")
     found = [
         one

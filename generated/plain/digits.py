@@ -205,7 +205,7 @@ def train(
     when `on_step(step, loss, parameters)` returns True. A loss that is not finite raises
     FloatingPointError.
 
-    learning_rate  a number, or a function from the number of updates done to it
+    learning_rate  a number, or a function of the number of updates done that gives it
     batch_size     rows per update, without replacement; None for all rows
     seed           of the order of the rows
     """
@@ -223,6 +223,7 @@ def train(
         if batches is not None:
             rows = next(batches)
             batch = (pixels[rows], digit[rows])
+        rate = float(learning_rate(step) if callable(learning_rate) else learning_rate)
         value, d = _loss_and_gradients(p, *batch)
         losses.append(value)
         if not math.isfinite(value):
@@ -231,7 +232,6 @@ def train(
             return TrainingResult(p, losses, step, "tolerance")
         if on_step is not None and on_step(step, value, p):
             return TrainingResult(p, losses, step, "stopped")
-        rate = learning_rate(step) if callable(learning_rate) else learning_rate
         p = _moved(p, d, rate, step)
     return TrainingResult(p, losses, steps, "steps")
 

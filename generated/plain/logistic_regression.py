@@ -150,7 +150,7 @@ def train(
     FloatingPointError.
 
     learning_rate  the first rate tried at each step, shrunk until the loss falls enough,
-                   or a function from the number of updates done to it
+                   or a function of the number of updates done that gives it
     batch_size     rows per update, without replacement; None for all rows
     seed           of the order of the rows
     """
@@ -168,6 +168,7 @@ def train(
         if batches is not None:
             rows = next(batches)
             batch = (x[rows], y[rows])
+        rate = float(learning_rate(step) if callable(learning_rate) else learning_rate)
         value, d = _loss_and_gradients(p, *batch)
         losses.append(value)
         if not math.isfinite(value):
@@ -176,7 +177,6 @@ def train(
             return TrainingResult(p, losses, step, "tolerance")
         if on_step is not None and on_step(step, value, p):
             return TrainingResult(p, losses, step, "stopped")
-        rate = learning_rate(step) if callable(learning_rate) else learning_rate
         rate = _line_search(rate, value, p, d, *batch)
         p = _moved(p, d, rate, step)
     return TrainingResult(p, losses, steps, "steps")
