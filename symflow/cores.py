@@ -36,7 +36,7 @@ from symflow.recurrence import Scan
 from symflow.scaling import RATE
 from symflow.schedule import Printer, block
 from symflow.shapes import Shape
-from symflow.statements import INDENT, WIDTH, ForLoop, Names, Statement, call
+from symflow.statements import INDENT, WIDTH, ForLoop, Names, Statement, call, unpacked
 from symflow.storage import Buffer, Group, stored
 from symflow.text import shape_text
 
@@ -221,7 +221,6 @@ class _Core:
         self.fixed = self._fixed_statements()
         self.before_fixed, self.only_fixed = self._read_by_fixed()
         self.kept: list[str] = []
-        self.of_block: list[str] = []
         results = set(self.code.roots.values())
         self.outside = {
             one.name: f"out_{one.name}"
@@ -469,7 +468,6 @@ class _Core:
         self.sums = first, sums[len(first) :]
         lines = [line for group in found.lines for line in group]
         lines += _returned(sums)
-        self.of_block = lines
         read = _names("\n".join(lines))
         self.kept = [name for name in fixed if name in read]
         self.by_column = found.by_column
@@ -520,7 +518,7 @@ class _Core:
         loss = self.code.results["loss"]
         stop = [f"if {self.choice.stop}:", f"    return float({loss}), None"]
         if self.batch is not None and self.sums[1]:
-            stop.append(f"{_targets(self.sums[1])} = rest")
+            stop += unpacked(self.sums[1], "rest")
         groups.append(Group(None, (), tuple(stop)))
         groups += [self._group(one) for one in statements[len(forward) :]]
         results = self.code.results
@@ -531,8 +529,6 @@ class _Core:
         lines = [line for group in found.lines for line in group]
         read = _names("\n".join([*lines, *last]))
         prelude = ["work = works[0]"] if "work" in read else []
-        if self._divides_rate([*lines, *self.of_block]):
-            prelude.append(f"{RATE} = None if {RATE} is None else {_AS_IN_ARRAYS}")
         prelude += self._sizes(read, set())
         prelude += ["dtype = works[0].dtype"] if "dtype" in read else []
         arguments = ["works: Sequence[_Workspace]", "p: Parameters"]
@@ -543,25 +539,6 @@ class _Core:
             signature("_evaluate", arguments, "tuple[float, Any]"),
             (self.choice.doc,),
             (*prelude, *lines, *last),
-        )
-
-    def _divides_rate(self, lines: Sequence[str]) -> bool:
-        """Whether the rate, or a multiple of it, is divided by what may be 0: of Python's numbers
-        that is an error.
-        """
-        carries = dependent(self.program, [RATE])
-        multiples = {
-            name
-            for one in self.code.statements
-            if carries[one.tensor] and not self.program[one.tensor].type.shape
-            for name in one.names
-        }
-        multiples.add(RATE)
-        return any(
-            not multiples.isdisjoint(_names(line)) and divisor not in self.lengths
-            for line in lines
-            for divisor in _DIVISOR.findall(_UNREAD.sub("", line))
-            if not divisor[0].isdigit()
         )
 
     def _before_blocks(self) -> tuple[list[Statement | ForLoop], list[Statement | ForLoop]]:
@@ -605,10 +582,7 @@ class _Core:
             lines += ["    sums = _summed(", "        works,", f"        {total},"]
             lines += [*(f"        {line}" for line in each), "    )"]
         first, rest = self.sums
-        if not rest:
-            lines.append(f"{_targets(first)} = sums")
-        else:
-            lines.append(f"{', '.join([*first, '*rest'])} = sums")
+        lines += unpacked([*first, *(["*rest"] if rest else [])], "sums")
         reads = tuple(name for name in _names("\n".join(lines)))
         own = tuple(Call(name, "", (), reads) for name in (*first, *rest))
         return [Group(None, own, tuple(lines))]
@@ -732,9 +706,6 @@ def _names(source: str) -> tuple[str, ...]:
     found = dict.fromkeys(_NAME.findall(_UNREAD.sub('""', source)))
     return tuple([name for name in found if not keyword.iskeyword(name)])
 
-
-_DIVISOR = re.compile(r" / (\(|[\w.]+)")
-_AS_IN_ARRAYS = f"p[0].dtype.type({RATE})  # of which a ratio to 0 is no error"
 
 _UNREAD = re.compile(r'"[^"]*"|#.*')
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*(?!\w|=[^=])")

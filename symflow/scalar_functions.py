@@ -14,7 +14,7 @@ from symflow.program import Kernel, Program, Type
 from symflow.scalars import TWINS, ScalarPrinter, Twin, with_shared_parts
 from symflow.schedule import block
 from symflow.shapes import Shape
-from symflow.statements import INDENT, WIDTH, Block, Statement, broken, call
+from symflow.statements import INDENT, WIDTH, Block, Statement, broken, call, unpacked
 from symflow.text import Text, shape_text
 from symflow.train import LineSearch, Optimizer
 
@@ -180,7 +180,7 @@ class ScalarFunctions:
         lines = [f"{target} = _float_parameters(parameters)"]
         if inputs:
             arguments = [f"{one}={one}" for one in inputs]
-            *first, last = _unpacked(inputs, "_float_inputs(")
+            *first, last = unpacked(inputs, "_float_inputs(")
             lines += [*first, *call(last.removesuffix("("), arguments, "")]
         return lines
 
@@ -301,15 +301,7 @@ def _finished(core: _Core, hands_on: bool) -> Function:
 
 def _targets(names: Sequence[str]) -> list[str]:
     """`x, y = p`: the parameters by their names."""
-    return [] if all(name == "_" for name in names) else _unpacked(names, "p")
-
-
-def _unpacked(names: Sequence[str], source: str) -> list[str]:
-    """`x, y = source`, of which the source may go on."""
-    line = f"({names[0]},) = {source}" if len(names) == 1 else f"{', '.join(names)} = {source}"
-    if INDENT + len(line) <= WIDTH:
-        return [line]
-    return ["(", *(f"    {name}," for name in names), f") = {source}"]
+    return [] if all(name == "_" for name in names) else unpacked(names, "p")
 
 
 def _returned(code: Block) -> list[str]:

@@ -286,6 +286,14 @@ def call(opening: str, parts: Sequence[str], closing: str, indent: int = INDENT)
     return [f"{opening}(", *(f"    {part}," for part in parts), f"){closing}"]
 
 
+def unpacked(names: Sequence[str], source: str) -> list[str]:
+    """`x, y = source`, of which the source may go on."""
+    line = f"({names[0]},) = {source}" if len(names) == 1 else f"{', '.join(names)} = {source}"
+    if INDENT + len(line) <= WIDTH:
+        return [line]
+    return ["(", *(f"    {name}," for name in names), f") = {source}"]
+
+
 class Names:
     """Gives out names, each once."""
 

@@ -47,6 +47,12 @@ SMALL = {
         "loss = loss + sf.reduce_sum(w * sf.reduce_logsumexp(x, axis=1, keepdims=True))\n"
         "sf.GradientDescentOptimizer(0.1).minimize(loss)\n"
     ),
+    "many_layers": (
+        'h = x = sf.placeholder(shape=("n", 3))\nfor layer in range(12):\n'
+        '    w = sf.Variable(sf.ones((3, 3)), name=f"weights{layer}")\n'
+        '    h = sf.tanh(h @ w + sf.Variable(sf.zeros(3), name=f"bias{layer}"))\n'
+        "loss = sf.reduce_sum(sf.square(h))\nsf.GradientDescentOptimizer(0.1).minimize(loss)\n"
+    ),
     "no_loss": 'x = sf.placeholder(shape=("n",))\nz = 2 * x\nk = x > 0\nt = sf.reduce_sum(x)\n',
     "whole_numbers": "k = sf.placeholder(sf.int64, (3,))\nz = sf.one_hot(k, 4)\n",
     "nothing_given": "z = sf.constant([1.0, 2.0]) * 2\n",
