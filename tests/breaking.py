@@ -34,6 +34,7 @@ def forget(mutant: Mutant) -> None:
     if mutant.rule[0] == "rule":
         rules._rewritten.cache_clear()
         rules.applicable.cache_clear()
+        rules._applicable_at.cache_clear()
     if mutant.rule[0] == "partial":
         elementwise.differentiated.cache_clear()
         for kind in (sp.Add, sp.Mul):  # within which SymPy remembers derivatives
