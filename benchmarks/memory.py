@@ -49,8 +49,9 @@ class Need:
 def measured(modules: Path, threads: bool) -> list[Need]:
     """modules: a folder for each variant; threads: whether two threads can be asked for."""
     found: list[Need] = []
-    for folder in sorted(path.parent for path in modules.glob("*/*.py")):
-        for count in (1, 2) if threads else (1,):
+    for path in sorted(modules.glob("*/*.py")):
+        folder, blocked = path.parent, "threads" in path.read_text(encoding="utf-8")
+        for count in (1, 2) if threads and blocked else (1,):
             label = folder.name + (f", {count} threads" if count > 1 else "")
             found += [_need(label, folder, rows, count) for rows in ROWS]
     return found
