@@ -1,0 +1,1 @@
+"""The commands of `symflow`, one module each; `cli.py` is their list."""

@@ -1,0 +1,13 @@
+"""`symflow rules`: what the compiler may rewrite."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("rules")
+def command() -> None:
+    """List the rules that keep digits: name, equation, what goes wrong without it."""
+    from symflow.rules import documented
+
+    click.echo(documented(), nl=False)
