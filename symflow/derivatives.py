@@ -112,10 +112,9 @@ def unreached(y: Tensor, x: Tensor, name: str | None = None) -> SymflowError:
         last = min(breaks, key=lambda node: node.number)
         what = last.operation.name if last.operation is not None else "a constant"
         return SymflowError(
-            f"{target} does not change with {called}: {called} reaches it only through {what} at "
-            f"{last.location}, which has no derivative",
-            x.location,
-            excerpt=_way(x, last),
+            f"{what}: {called} reaches {target} only through this, which has no derivative",
+            last.location,
+            operands=[(called, x.location)] if x.location not in (None, last.location) else [],
             hint=_around(what),
         )
     readers = [node for node in y.graph.nodes if any(one is x for one in node.inputs)]
@@ -132,15 +131,6 @@ def unreached(y: Tensor, x: Tensor, name: str | None = None) -> SymflowError:
 def _ends(node: Tensor) -> bool:
     """Whether no derivative passes through a node."""
     return node.operation is operations.TABLE["stop_gradient"] or not differentiable(node)
-
-
-def _way(x: Tensor, last: Tensor) -> list[str]:
-    """The line of a Variable, and the line at which its way ends."""
-    lines = [one.location.source for one in (x, last) if one.location is not None]
-    places = [str(one.location) for one in (x, last) if one.location is not None]
-    if len(set(places)) == 1:
-        return [line for line in lines[:1] if line]
-    return [f"{place}: {line}" for place, line in zip(places, lines, strict=True) if line]
 
 
 def _around(operation: str) -> str:

@@ -127,11 +127,9 @@ def _comes_of_another(error: BaseException, statement: ast.stmt, namespace: Name
 
 
 def _holds_broken(value: Any) -> bool:
-    if isinstance(value, Tensor):
-        return value.broken
-    if isinstance(value, (list, tuple)):
-        return any(isinstance(one, Tensor) and one.broken for one in value)
-    return False
+    values = value if isinstance(value, (list, tuple)) else [value]
+    # one that is not yet made has no such attribute
+    return any(isinstance(one, Tensor) and vars(one).get("broken", False) for one in values)
 
 
 # --- what Python raises --------------------------------------------------------------------------

@@ -207,7 +207,7 @@ class Session:
                 known = tuple(sp.sympify(sizes.get(size, size)) for size in declared)
                 called = called_by_user(node)
                 raise SymflowError(
-                    f"feed_dict: {called} is {show(known)}, but what is fed is {given}",
+                    f"{called}: expected {show(known)}, got {given}",
                     calling_location(),
                     operands=_definition(node, called),
                     hint=_fitting(declared, given),
