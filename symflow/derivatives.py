@@ -7,7 +7,7 @@ from typing import Any
 
 import symflow.operations as operations
 from symflow.errors import Location, SymflowError
-from symflow.graph import Tensor, apply, called_by_user, convert
+from symflow.graph import Tensor, Variable, apply, called_by_user, convert
 from symflow.program import Bundle
 from symflow.shapes import Shape, show
 
@@ -112,7 +112,7 @@ def unreached(y: Tensor, x: Tensor, name: str | None = None) -> SymflowError:
         last = min(breaks, key=lambda node: node.number)
         what = last.operation.name if last.operation is not None else "a constant"
         return SymflowError(
-            f"{what}: {called} reaches {target} only through this, which has no derivative",
+            f"{what}: {called} reaches {target} only through this, and it has no derivative",
             last.location,
             operands=[(called, x.location)] if x.location not in (None, last.location) else [],
             hint=_around(what),
@@ -124,7 +124,9 @@ def unreached(y: Tensor, x: Tensor, name: str | None = None) -> SymflowError:
     return SymflowError(
         f"{target} does not depend on {called}: {told}",
         x.location,
-        hint=f"use {called} in {target}, remove it, or declare it with trainable=False",
+        hint=f"use {called} in {target}, remove it, or declare it with trainable=False"
+        if isinstance(x, Variable)
+        else f"{called} is to be a part of what {target} is computed from",
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from types import FrameType
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LONGEST = 120  # characters of a source line that are shown
+_LONGEST_MESSAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class SymflowError(Exception):
         excerpt: Sequence[str] | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = _in_one_line(message)
         self.location = location
         self.operands = tuple(operands)
         self.hint = hint
@@ -108,6 +110,12 @@ class SymflowError(Exception):
     def __str__(self) -> str:
         told = [one.alone for one in self.every]
         return "\n".join([*told, *([f"{len(told)} mistakes"] if self.others else [])])
+
+
+def _in_one_line(message: str) -> str:
+    """A message without line breaks, addresses and folders, of a length that can be read."""
+    line = re.sub(r" (at 0x[0-9a-fA-F]+|from '[^']*')>", ">", " ".join(message.split()))
+    return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]} ..."
 
 
 def _excerpt(location: Location | None) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import inspect
 import os
 import re
 import sys
@@ -20,7 +21,7 @@ from typing import Any
 
 from symflow.errors import Location, SymflowError, is_own, running, shown
 from symflow.graph import Graph, StepInput, Tensor
-from symflow.guidance import KEYWORDS
+from symflow.guidance import nearest
 
 Namespace = dict[str, Any]
 
@@ -37,7 +38,7 @@ def run(path: Path, source: str, graph: Graph) -> tuple[Namespace, list[SymflowE
         tree = ast.parse(source, str(path))
         flags = compile(tree, str(path), "exec", dont_inherit=True).co_flags & _FUTURE
     except SyntaxError as error:
-        return namespace, [_ungrammatical(error, path, source)]
+        return namespace, [_ungrammatical(error, path)]
     except (ValueError, RecursionError, MemoryError) as error:  # null bytes; nested too deeply
         return namespace, [SymflowError(_told(error), Location(path.name, 1))]
     folder = str(path.resolve().parent)
@@ -143,7 +144,7 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _ungrammatical(error: SyntaxError, path: Path, source: str) -> SymflowError:
+def _ungrammatical(error: SyntaxError, path: Path) -> SymflowError:
     """A SyntaxError with the line and a caret under the place, as Python shows it."""
     name = os.path.basename(error.filename or path.name)
     text = error.text or ""
@@ -163,8 +164,8 @@ def _is_ours(error: BaseException) -> bool:
 
 def _blamed(error: BaseException, path: str) -> SymflowError:
     """What the model raised, with the frames that are the user's own."""
-    if isinstance(error, SyntaxError) and error.filename not in (None, path):
-        return _ungrammatical(error, Path(error.filename or path), "")
+    if isinstance(error, SyntaxError) and os.path.isfile(error.filename or ""):
+        return _ungrammatical(error, Path(path))  # of a file that the model imports
     frames = [one for one in _frames(error, path) if _is_users(one[0])]
     if not frames:
         return SymflowError(_told(error), Location(os.path.basename(path), 1))
@@ -173,7 +174,8 @@ def _blamed(error: BaseException, path: str) -> SymflowError:
     frame, line = frames[-1]
     at = _at(frame, line)
     excerpt = [at.source] if len(frames) == 1 else _traceback(frames)
-    return SymflowError(message, at, excerpt=excerpt, hint=_hint(error))
+    known = {*frame.f_locals, *frame.f_globals}
+    return SymflowError(message, at, excerpt=excerpt, hint=_hint(error, known))
 
 
 def _is_users(frame: FrameType) -> bool:
@@ -218,12 +220,24 @@ _HINTS = (
 """For what Python and NumPy say of a tensor."""
 
 
-def _hint(error: BaseException) -> str | None:
+def _hint(error: BaseException, known: set[str]) -> str | None:
     text = _told(error)
     for pattern, hint in _HINTS:
         if re.search(pattern, text):
             return hint
-    unexpected = re.search(r"unexpected keyword argument '(\w+)'", text)
-    if unexpected and unexpected[1] in KEYWORDS:
-        return f"it is called {KEYWORDS[unexpected[1]]} here"
+    if isinstance(error, NameError) and error.name:
+        near = nearest(error.name, {one for one in known if not one.startswith("_")})
+        return f"did you mean {near}?" if near else None
+    function = re.match(r"TypeError: (?:(\w+)\.)?(\w+)\(\) ", text)
+    return None if function is None else _signature(function[1] or function[2])
+
+
+def _signature(name: str) -> str | None:
+    """How a function of symflow is called."""
+    for module in ("api", "nn", "train", "losses", "linalg"):
+        found = vars(sys.modules.get(f"symflow.{module}", object)).get(name)
+        if callable(found):
+            parameters = inspect.signature(found).parameters.values()
+            shown = ", ".join(str(one).partition(":")[0] for one in parameters)
+            return f"it takes {name}({shown})"
     return None

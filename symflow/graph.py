@@ -7,7 +7,6 @@ made; what depends on a placeholder without a shape is inferred when the shape i
 
 from __future__ import annotations
 
-import string
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -497,14 +496,17 @@ def _definitions(
     found: dict[str, Location] = {}
     for node, name in zip(nodes, names, strict=True):
         known = node.location is None or node.location == location or str(node.location) in name
-        literal = isinstance(node, Constant) and name[:1] not in string.ascii_letters
+        literal = isinstance(node, Constant) and not name.isidentifier()
         if not known and not literal and node.location is not None:
             found.setdefault(name, node.location)
     return list(found.items())
 
 
-def called_by_user(node: Tensor) -> str:
-    """What the user calls a node: its name, or the variable it is bound to, or what it is."""
+def called_by_user(node: Tensor, inside: bool = True) -> str:
+    """What the user calls a node: its name, or the variable it is bound to, or what it is.
+
+    inside  whether to write an operation with its operands, where those have names
+    """
     if node.name:
         return node.name
     frame: Any = sys._getframe(1)
@@ -519,7 +521,12 @@ def called_by_user(node: Tensor) -> str:
         return str(node.value)
     if isinstance(node, StepInput) and node.part is not None:
         return node.part
+    if node.operation is not None and inside:
+        operands = [called_by_user(one, inside=False) for one in node.inputs]
+        if all(one[:4] not in ("the ", "a ") for one in operands) and len(operands) < 4:
+            return f"{node.operation.name}({', '.join(operands)})"
     kind = type(node).__name__ if node.operation is None else node.operation.name
+    kind = kind if isinstance(node, Variable) else kind.lower()
     return f"the {kind} at {node.location}" if node.location else f"a {kind}"
 
 

@@ -70,15 +70,6 @@ TENSOR: dict[str, str] = {
 }
 """Of tensors and Variables."""
 
-KEYWORDS = {
-    "dim": "axis",
-    "keep_dims": "keepdims",
-    "reduction_indices": "axis",
-    "lr": "learning_rate",
-    "initializer": "initial_value",
-}
-"""Of arguments, where they are called otherwise elsewhere."""
-
 
 class UnknownNameError(SymflowError, AttributeError):
     """A name that is not there; an AttributeError too, so that `hasattr` and `getattr` work."""
