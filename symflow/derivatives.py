@@ -98,9 +98,9 @@ def not_scalar(loss: Tensor, shape: Shape, location: Location | None) -> Symflow
     )
 
 
-def unreached(y: Tensor, x: Tensor, name: str | None = None) -> SymflowError:
+def unreached(y: Tensor, x: Tensor) -> SymflowError:
     """Why y has no derivative by x: the node at which the path between them breaks."""
-    called = name or called_by_user(x)
+    called = called_by_user(x)
     target = called_by_user(y) if y.name else "the loss"
     if x.type is not None and not differentiable(x):
         held = "booleans" if x.type.dtype == "bool" else "whole numbers"
@@ -118,9 +118,16 @@ def unreached(y: Tensor, x: Tensor, name: str | None = None) -> SymflowError:
             hint=_around(what),
         )
     readers = [node for node in y.graph.nodes if any(one is x for one in node.inputs)]
-    told = "nothing reads it" if not readers else f"{called_by_user(readers[-1])} reads it, "
-    if readers:
-        told += f"at {readers[-1].location}, but {target} does not depend on that"
+    return unread(x, called, target, readers[-1] if readers else None)
+
+
+def unread(x: Tensor, called: str, target: str, reader: Tensor | None = None) -> SymflowError:
+    """What to say of a tensor that a loss does not depend on; `reader` is what reads it."""
+    told = "nothing reads it"
+    if reader is not None:
+        name, place = called_by_user(reader), str(reader.location)
+        at = "" if place in name else f" at {place}"
+        told = f"{name}{at} reads it, but {target} does not depend on that"
     return SymflowError(
         f"{target} does not depend on {called}: {told}",
         x.location,

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
+from sympy.logic.boolalg import Boolean
 
 from symflow.affine import distributed
 from symflow.bodies import Body
@@ -184,7 +185,20 @@ def _put_in(body: sp.Expr, numbers: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
         found = canonical(body.xreplace(numbers))
     except TypeError:  # a comparison with what is no number
         return body
-    return body if found.has(*_NO_NUMBERS) else found
+    return found if _has_values(found) else body
+
+
+def _has_values(body: Any) -> bool:
+    """Whether all that can be computed of a body now is finite and real."""
+    if body.has(*_NO_NUMBERS):
+        return False
+    if body.is_number and not isinstance(body, Boolean):
+        try:
+            float(body)
+        except (TypeError, ValueError):
+            return False
+        return True
+    return all(_has_values(part) for part in body.args)
 
 
 def _outside(value: Kernel, numbers: Sequence[sp.Expr]) -> NDArray[Any] | None:
