@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import symflow.operations as operations
+from symflow.elementwise import Elementwise
 from symflow.errors import Location, SymflowError
 from symflow.graph import Tensor, Variable, apply, called_by_user, convert
-from symflow.program import Bundle
+from symflow.program import Bundle, slot
 from symflow.shapes import Shape, show
 
 
@@ -68,8 +70,11 @@ class Dependencies(dict[int, Tensor]):
         return super().__contains__(id(node))
 
 
-def dependencies(y: Tensor) -> Dependencies:
-    """The nodes through which a derivative of y can pass, y among them."""
+def dependencies(y: Tensor, flat: bool = True) -> Dependencies:
+    """The nodes through which a derivative of y can pass, y among them.
+
+    flat  whether it may pass through what moves in steps, as floor does, and is 0 then
+    """
     found = Dependencies()
     pending = [y]
     while pending:
@@ -77,7 +82,7 @@ def dependencies(y: Tensor) -> Dependencies:
         if node in found or not differentiable(node):
             continue
         found[id(node)] = node
-        if node.operation is not operations.TABLE["stop_gradient"]:
+        if node.operation is not operations.TABLE["stop_gradient"] and (flat or not is_flat(node)):
             pending.extend(node.inputs)
     return found
 
@@ -91,7 +96,7 @@ def not_scalar(loss: Tensor, shape: Shape, location: Location | None) -> Symflow
     """Why a tensor that is no single number cannot be made small."""
     called = called_by_user(loss)
     return SymflowError(
-        f"the loss is a scalar, but {called} is {show(shape)}",
+        f"the loss must be a scalar, but {called} is {show(shape)}",
         location,
         operands=[(called, loss.location)] if loss.location not in (None, location) else [],
         hint="sf.reduce_mean or sf.reduce_sum makes one number of it",
@@ -111,8 +116,10 @@ def unreached(y: Tensor, x: Tensor) -> SymflowError:
     if breaks:
         last = min(breaks, key=lambda node: node.number)
         what = last.operation.name if last.operation is not None else "a constant"
+        told = "its derivative is 0" if differentiable(last) else "it has no derivative"
+        told = "it lets no derivative through" if what == "stop_gradient" else told
         return SymflowError(
-            f"{what}: {called} reaches {target} only through this, and it has no derivative",
+            f"{what}: {called} reaches {target} only through this, and {told}",
             last.location,
             operands=[(called, x.location)] if x.location not in (None, last.location) else [],
             hint=_around(what),
@@ -138,8 +145,21 @@ def unread(x: Tensor, called: str, target: str, reader: Tensor | None = None) ->
 
 
 def _ends(node: Tensor) -> bool:
-    """Whether no derivative passes through a node."""
-    return node.operation is operations.TABLE["stop_gradient"] or not differentiable(node)
+    """Whether no derivative but 0 passes through a node."""
+    is_stop = node.operation is operations.TABLE["stop_gradient"]
+    return is_stop or not differentiable(node) or is_flat(node)
+
+
+def is_flat(node: Tensor) -> bool:
+    """Whether the derivative of an operation is 0 wherever there is one."""
+    return isinstance(node.operation, Elementwise) and _moves_in_steps(node.operation)
+
+
+@cache
+def _moves_in_steps(row: Elementwise) -> bool:
+    operands = [slot(number) for number in range(len(row.domain))]
+    formula = row(*operands)
+    return all(formula.diff(operand) == 0 for operand in operands)
 
 
 def _around(operation: str) -> str:

@@ -106,7 +106,7 @@ def _useless(loss: Tensor, variables: Sequence[Variable], alone: bool) -> list[S
     """Why a loss that the model only names cannot be made small by its Variables."""
     if alone and loss.type is not None and loss.type.shape != ():
         return [not_scalar(loss, loss.type.shape, loss.location)]
-    reached = dependencies(loss)
+    reached = dependencies(loss, flat=False)
     return [unreached(loss, one) for one in variables if one not in reached]
 
 
