@@ -115,7 +115,9 @@ def unreached(y: Tensor, x: Tensor) -> SymflowError:
     breaks = [node for node in _nodes_of(y) if _ends(node) and node is not x and _depends(node, x)]
     if breaks:
         last = min(breaks, key=lambda node: node.number)
-        what = last.operation.name if last.operation is not None else "a constant"
+        assert last.operation is not None, "no path goes through what has no inputs"
+        what = last.operation.name
+        what = "a comparison" if what in _COMPARISONS else what
         told = "its derivative is 0" if differentiable(last) else "it has no derivative"
         told = "it lets no derivative through" if what == "stop_gradient" else told
         return SymflowError(
@@ -142,6 +144,10 @@ def unread(x: Tensor, called: str, target: str, reader: Tensor | None = None) ->
         if isinstance(x, Variable)
         else f"{called} is to be a part of what {target} is computed from",
     )
+
+
+_COMPARISONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
+"""Python may have turned their operands around."""
 
 
 def _ends(node: Tensor) -> bool:

@@ -139,7 +139,7 @@ def _holds_broken(value: Any) -> bool:
 
 def _told(error: BaseException) -> str:
     try:
-        text = " ".join(str(error).split())
+        text = re.sub(r"\. Did you mean .*", "", " ".join(str(error).split()))
     except Exception:  # an exception that cannot even say what it is
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -241,8 +241,7 @@ class Tensor:
     def __bool__(self) -> bool:
         raise self._no_number(
             "truth value",
-            "choose by value with sf.where(condition, a, b); for and, or, not write &, |, ~, "
-            "and for max and min sf.maximum and sf.minimum",
+            "choose with sf.where(test, a, b); write & | ~ for and or not, sf.maximum for max",
         )
 
     def __float__(self) -> float:

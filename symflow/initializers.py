@@ -116,7 +116,7 @@ def given(value: Any) -> NDArray[Any]:
         array = np.array(value)
     except ValueError as error:
         raise SymflowError(
-            f"not a rectangular array: {error}",
+            f"not a rectangular array: {str(error).partition('. ')[0]}",
             calling_location(),
             hint="all rows must be of equal length",
         ) from None

@@ -21,6 +21,7 @@ every pass.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -194,10 +195,9 @@ def _has_values(body: Any) -> bool:
         return False
     if body.is_number and not isinstance(body, Boolean):
         try:
-            float(body)
-        except (TypeError, ValueError):
+            return math.isfinite(float(body))
+        except (TypeError, ValueError, OverflowError):
             return False
-        return True
     return all(_has_values(part) for part in body.args)
 
 
