@@ -193,12 +193,14 @@ def _has_values(body: Any) -> bool:
     """Whether all that can be computed of a body now is finite and real."""
     if body.has(*_NO_NUMBERS):
         return False
-    if body.is_number and not isinstance(body, Boolean):
-        try:
-            return math.isfinite(float(body))
-        except (TypeError, ValueError, OverflowError):
-            return False
-    return all(_has_values(part) for part in body.args)
+    if not all(_has_values(part) for part in body.args):
+        return False
+    if not body.is_number or isinstance(body, Boolean):
+        return True
+    try:
+        return math.isfinite(float(body))
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _outside(value: Kernel, numbers: Sequence[sp.Expr]) -> NDArray[Any] | None:
@@ -206,7 +208,7 @@ def _outside(value: Kernel, numbers: Sequence[sp.Expr]) -> NDArray[Any] | None:
     texts = [Text(f"np.float64({float(one)!r})") for one in numbers]
     source = Body(value, texts, value.output).text(value.body).source
     with np.errstate(all="ignore"), suppress(NameError, ZeroDivisionError):
-        return np.array(eval(source, {"np": np}), float)
+        return np.array(eval(source, {"np": np, "dtype": np.dtype(float)}), float)
     return None
 
 
