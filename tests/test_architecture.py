@@ -14,7 +14,7 @@ PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
     ("errors", "continuation", "elimination", "functional", "machine"),
-    ("shapes", "initializers"),
+    ("guidance", "shapes", "initializers"),
     ("program",),
     ("elementwise", "text", "statements", "signs"),
     ("rows", "bodies", "primitives", "axes", "expressions"),
@@ -44,7 +44,8 @@ ORDER = (
     ("linalg", "nn", "scanning", "losses", "train", "compiler", "initial", "memory"),
     ("gathering",),
     ("cores", "descent"),
-    ("model", "loop", "session"),
+    ("execution", "loop", "session"),
+    ("model",),
     ("scalar_functions",),
     ("compilation",),
     ("emission",),
