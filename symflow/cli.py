@@ -11,7 +11,7 @@ import click
 
 import symflow
 
-COMMANDS = ("compile", "check", "rules")
+COMMANDS = ("compile", "check", "explain", "rules")
 """In the order of a first quarter of an hour; each is `commands/<name>.py`."""
 
 
@@ -47,4 +47,5 @@ def main() -> None:
     \b
     symflow compile model.py                writes generated/model.py
     symflow check generated/model.py        tests its gradients
+    symflow explain model.py                prints both as formulas
     """
