@@ -14,6 +14,7 @@ PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
     ("errors", "continuation", "elimination", "functional", "machine"),
+    ("flat",),
     ("shapes", "initializers"),
     ("program",),
     ("elementwise", "text", "statements", "signs"),
@@ -49,6 +50,7 @@ ORDER = (
     ("compilation",),
     ("emission",),
     ("files",),
+    ("modules",),
     ("subject", "differences", "results"),
     ("tracing", "exactness", "roundoff"),
     ("diagnosis",),
