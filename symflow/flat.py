@@ -47,7 +47,7 @@ class Flat:
             raise SymflowError(f"the parameters are: {fields}; got {len(parameters)} arrays")
         self._start = module.Parameters(*map(np.asarray, parameters))
         self._dtype = np.result_type(np.float32, *(one.dtype for one in self._start))
-        whole = getattr(module, "INTEGERS", frozenset())
+        whole: frozenset[str] = getattr(module, "INTEGERS", frozenset())
         self._inputs = {
             name: np.asarray(value) if name in whole else np.asarray(value, self._dtype)
             for name, value in inputs.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -25,8 +25,8 @@ class Generated:
     """
 
     name: str
-    text: str
-    archive: bytes | None = None
+    text: str = field(repr=False)
+    archive: bytes | None = field(default=None, repr=False)
 
     @staticmethod
     def compiled(run: Compilation) -> Generated:
