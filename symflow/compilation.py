@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import sympy as sp
+from numpy.typing import NDArray
 
 from symflow.batching import batched
 from symflow.compiler import compile_program, compile_stages
 from symflow.derivatives import dependencies, unreached
 from symflow.errors import Location, SymflowError
-from symflow.graph import Placeholder, Tensor, Variable
+from symflow.graph import Constant, Placeholder, Tensor, Variable
 from symflow.initial import initial_values
 from symflow.invariants import data_only
 from symflow.lowering import Request, needed
@@ -25,6 +27,7 @@ from symflow.program import Program
 from symflow.rules import known_rules
 from symflow.scaling import with_rate
 from symflow.shapes import Shape, Unknown, show
+from symflow.shipping import Shipping, nearest
 from symflow.stabilisation import Rewrite, Rules, explained
 from symflow.statements import LOCAL, RESERVED
 
@@ -95,6 +98,7 @@ class Compilation:
     dtype   "float32" or "float64"; the model's own precision if None
     without names of rules that are left out
     style   "fast" for loss and gradients in blocks, through a workspace; "plain" to be read
+    ships   which functions, with which parameters, and what the module says of itself
     """
 
     def __init__(
@@ -104,13 +108,18 @@ class Compilation:
         dtype: str | None = None,
         without: Sequence[str] = (),
         style: Style = "fast",
+        ships: Shipping | None = None,
     ) -> None:
-        self.model = model
+        self.ships = ships or Shipping()
+        self.model = _only(model, self.ships.only)
         self.style = style
         self.without = known_rules(without)
-        self.dtype = dtype or np.dtype(model.graph.dtype).name
-        roots = [*model.exports.values(), *([model.loss] if model.loss is not None else [])]
-        self.trainable = self._trainable()
+        roots = self._roots()
+        self.trainable = self._trainable(model, roots)
+        values = self.ships.parameters
+        self.embedded = values is not None and not self.trainable
+        of_values = values.dtype if values is not None else None
+        self.dtype = dtype or of_values or np.dtype(model.graph.dtype).name
         self.nodes = needed([*roots, *self.trainable])
         self.labels = label_nodes(self.nodes, self._bound())
         self.inputs = [node for node in self.nodes if isinstance(node, Placeholder)]
@@ -127,13 +136,25 @@ class Compilation:
         self.command += "".join(f" --without {name}" for name in self.without)
         if style == "plain":
             self.command += " --style plain"
+        self.command += self.ships.options
         self.request = self._request(self._by_identity(given))
 
-    def _trainable(self) -> list[Variable]:
-        """The Variables to train: those of `minimize`, or all where there is only a loss."""
+    def _roots(self) -> list[Tensor]:
+        loss = self.model.loss
+        return [*self.model.exports.values(), *([loss] if loss is not None else [])]
+
+    def _trainable(self, model: Model, roots: Sequence[Tensor]) -> list[Variable]:
+        """The Variables that functions are given as parameters.
+
+        They are those of `minimize`, or all where there is only a loss; of these, what a module of
+        some functions `only` reads. None where their values are put into such a module.
+        """
+        if self.model.loss is None:
+            if model.loss is None or self.ships.parameters is not None:
+                return []
+            trained = _trained(model)
+            return [node for node in needed(roots) if id(node) in trained]  # type: ignore[misc]
         loss, training = self.model.loss, self.model.training
-        if loss is None:
-            return []
         if training is not None:
             return sorted(training.variables, key=lambda one: one.number)
         variables = self.model.graph.trainable_variables
@@ -209,17 +230,37 @@ class Compilation:
             outputs["loss"] = self.model.loss
             for variable in self.trainable:
                 derivatives[f"d_{self.name(variable)}"] = (self.model.loss, variable)
-        trained = {id(node) for node in self.trainable}
-        rest = [n for n in self.nodes if isinstance(n, Variable) and id(n) not in trained]
+        return Request(outputs, derivatives, self.labels, shapes, self._fixed())
+
+    def _fixed(self) -> dict[int, NDArray[Any]]:
+        """The values of the Variables that are constants of the module, by identity."""
+        given = {id(node) for node in self.trainable}
+        rest = [n for n in self.nodes if isinstance(n, Variable) and id(n) not in given]
         initial = initial_values(self.model.graph, np.float64) if rest else {}
+        values = self.ships.parameters
         fixed = {id(node): initial[id(node)] for node in rest}
-        return Request(outputs, derivatives, self.labels, shapes, fixed)
+        for node in rest if values is not None else ():
+            assert values is not None
+            name = self.name(node)
+            if node.trainable or name in values.arrays:
+                fixed[id(node)] = values.of(name, initial[id(node)].shape).astype(self.dtype)
+        return fixed
+
+    @cached_property
+    def initial(self) -> Mapping[str, NDArray[Any]]:
+        """Values that stand in the module as the initial ones of parameters, by name."""
+        values = self.ships.parameters
+        if values is None:
+            return {}
+        names = {self.name(node): node.initial_value.shape for node in self.trainable}
+        return {name: values.of(name, shape) for name, shape in names.items()}
 
     @cached_property
     def stages(self) -> Mapping[str, Program]:
         """The program after every stage."""
         rules = Rules(frozenset(self.without))
-        return dict(compile_stages(self.model.graph, self.request, rules))
+        constants = self.dtype if self.embedded else ""
+        return dict(compile_stages(self.model.graph, self.request, rules, constants))
 
     def program(self) -> Program:
         return self.stages["simplify"]
@@ -277,3 +318,25 @@ class Compilation:
     def dump(self, stage: str) -> str:
         """The program after a stage, as text."""
         return program_text(self.stages[stage])
+
+
+def _trained(model: Model) -> set[int]:
+    """The Variables that a model trains, by identity."""
+    variables = model.graph.trainable_variables
+    return {id(node) for node in (model.training.variables if model.training else variables)}
+
+
+def _only(model: Model, names: Sequence[str]) -> Model:
+    """The model of some tensors alone: any that the model file names, exported or not."""
+    if not names:
+        return model
+    known = dict(model.exports)
+    for node in model.graph.nodes:
+        name = node.name or model.bound.get(id(node))
+        if name is not None and not isinstance(node, (Placeholder, Variable, Constant)):
+            known.setdefault(name, node)
+    for name in names:
+        if name not in known:
+            raise SymflowError(f"--only {name}: {model.source} has none; {nearest(name, known)}")
+    exports = {name: known[name] for name in names}
+    return replace(model, exports=exports, loss=None, training=None)

@@ -51,6 +51,18 @@ STAGES = ("lower", "stabilise", "differentiate", "simplify")
     show_default=True,
     help="Loss and gradients in blocks and in place, or as one would write them down.",
 )
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Functions of these tensors alone: no loss, no training. Repeat for several.",
+)
+@click.option(
+    "--parameters",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.npz",
+    help="Put these values in: for good with --only, else as the initial ones.",
+)
 def command(
     model: Path,
     output: Path,
@@ -61,6 +73,8 @@ def command(
     explain: bool,
     without: tuple[str, ...],
     style: str,
+    only: tuple[str, ...],
+    parameters: Path | None,
 ) -> None:
     """Compile MODEL, a Python file that builds a graph, into OUTPUT/<model>.py.
 
@@ -70,18 +84,23 @@ def command(
     symflow compile model.py --shape x=n,784 --shape y=n
     symflow compile model.py --check            in CI
     symflow compile model.py --explain          what was rewritten, and why
+    symflow compile model.py --only prediction --parameters trained.npz
     """
     from symflow.files import compilation, compile_files, is_current, write
+    from symflow.shipping import Shipping, read_values
 
     given = given_shapes(shapes)
+    ships = Shipping(only, None if parameters is None else read_values(parameters))
     if dump is not None:
-        click.echo(compilation(model, given, dtype, without).dump(dump), nl=False)
+        run = compilation(model, given, dtype, without, ships=ships)
+        click.echo(run.dump(dump), nl=False)
         return
     if explain:
-        click.echo(compilation(model, given, dtype, without).explain(), nl=False)
+        run = compilation(model, given, dtype, without, ships=ships)
+        click.echo(run.explain(), nl=False)
         return
     files = compile_files(
-        model, output, given, dtype, without, "plain" if style == "plain" else "fast"
+        model, output, given, dtype, without, "plain" if style == "plain" else "fast", ships
     )
     if check_only:
         stale = [path for path, content in files.items() if not is_current(path, content)]
