@@ -47,6 +47,11 @@ class Arguments:
         """Names that no statement may use."""
         return [*self.sizes, *self.names]
 
+    @property
+    def has_precision(self) -> bool:
+        """Whether what a function is given says in which precision it computes."""
+        return not self.fixed and bool(self.parameters or self._floats(self.names))
+
     def used(self, tensors: Iterable[int]) -> list[str]:
         """The inputs that tensors depend on, or read sizes off, in the model's order."""
         live = self.program.live(tensors)

@@ -64,6 +64,9 @@ MODULE_NAMES = frozenset(
 )
 """What a generated module defines or imports itself."""
 
+SELFTEST_NAMES = frozenset({"Exception", "enumerate", "hashlib", "print", "selftest", "sys"})
+"""The same of a module that tests itself."""
+
 LOCALS = frozenset(
     {
         "allow_pickle",
@@ -176,11 +179,12 @@ class Compilation:
         return self.labels[id(node)].name
 
     def _check_names(self) -> None:
-        own = RESERVED | MODULE_NAMES | LOCALS
+        module = MODULE_NAMES | (SELFTEST_NAMES if self.ships.selftest else set())
+        own = RESERVED | module | LOCALS
         for node in [*self.inputs, *self.trainable]:
             self._check_name(self.name(node), node.location, own)
         for name, node in self.model.exports.items():
-            taken = RESERVED - LOCAL | MODULE_NAMES | {"loss"}
+            taken = RESERVED - LOCAL | module | ({"loss"} if self.model.loss is not None else set())
             self._check_name(name, node.location, taken)
         for node in self.inputs:
             for size in node.type.shape if node.type is not None else ():

@@ -7,7 +7,7 @@ import io
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,9 +40,11 @@ from symflow.recurrence import Scan
 from symflow.scalar_functions import ScalarFunctions, Scalars
 from symflow.scalars import is_scalar
 from symflow.schedule import block, formulas
+from symflow.selftest import TOLERANCES, SelfTest, Writer, tolerances, with_digest
 from symflow.shapes import Shape, show
 from symflow.statements import INDENT, WIDTH, Block, assignment, call
 from symflow.text import shape_text
+from symflow.vectors import STEPS, vectors
 from symflow.views import Reshape, Slice
 
 LONGEST_SUMMARY = 12
@@ -88,6 +90,7 @@ class Module:
     descent: Descent | None
     abc_imports: str
     scalars: Scalars | None
+    selftest: SelfTest | None
 
 
 @dataclass(frozen=True)
@@ -108,16 +111,25 @@ class Source:
 
 def emit(compilation: Compilation) -> Source:
     """Compile a model into the source of its module."""
-    return _Emitter(compilation, compilation.program()).source()
+    source = _Emitter(compilation).source()
+    if not compilation.ships.selftest:
+        return source
+    needed = tolerances(source.text, source.archive(), compilation.model.stem)
+    if needed != TOLERANCES:
+        source = _Emitter(compilation, needed).source()
+    return replace(source, text=with_digest(source.text, source.arrays))
 
 
 class _Emitter:
     """Everything that the templates want to know, from one program."""
 
-    def __init__(self, compilation: Compilation, program: Program) -> None:
+    def __init__(
+        self, compilation: Compilation, tolerances: Mapping[str, float] = TOLERANCES
+    ) -> None:
         self.compilation = compilation
+        self.tolerances = tolerances
         self.model = compilation.model
-        self.program = program
+        self.program = program = compilation.program()
         self.parameters = [compilation.name(node) for node in compilation.trainable]
         self.given = Arguments(
             program,
@@ -189,6 +201,8 @@ class _Emitter:
             gradients = self._gradient_functions() if has_loss else ()
         takes_arrays = bool(self.given.names)
         initial = self._initial() if self.parameters and has_loss else None
+        quick = self._descent()
+        selftest = self._selftest(quick) if self.compilation.ships.selftest else None
         module = Module(
             summary="\n".join(
                 paragraphs(
@@ -229,27 +243,50 @@ class _Emitter:
             gradients=gradients,
             training=training,
             core=self.core,
-            descent=self._descent(),
+            descent=quick,
             abc_imports=self._abc_imports(training, scalars),
             scalars=scalars,
+            selftest=selftest,
         )
-        found = {"helpers": Helpers(), "scipy": False, "imports_math": False}
+        found = {"helpers": Helpers(), "scipy": False, "standard": ()}
         bare = laid_out("module.py.j2", module=module, **found)
         found = {
             "helpers": Helpers.of(bare),
             "scipy": uses_scipy(bare),
-            "imports_math": uses_math(bare),
+            "standard": self._standard_imports(uses_math(bare)),
         }
         text = render("module.py.j2", module=module, **found)
         return Source(text, self.embedded.arrays)
 
     def _abc_imports(self, training: Loop | None, scalars: Scalars | None) -> str:
-        if scalars is not None:
-            return ", ".join(scalars.abc_imports)
         names = set(training.abc_imports) if training is not None else set()
-        if self.core is not None:
+        if scalars is not None:
+            names = set(scalars.abc_imports)
+        elif self.core is not None:
             names |= {"Callable", "Sequence"} if self.core.rows else {"Sequence"}
+        names |= {"Iterator"} if self.compilation.ships.selftest else set()
         return ", ".join(sorted(names))
+
+    def _standard_imports(self, has_math: bool) -> tuple[str, ...]:
+        """Modules of Python's own that are imported whole."""
+        own = ["hashlib", "sys"] if self.compilation.ships.selftest else []
+        own += ["os"] if self.parameters else []
+        return tuple(sorted([*own, *(["math"] if has_math else [])]))
+
+    def _selftest(self, quick: Descent | None) -> SelfTest:
+        steps = STEPS if quick is None else max(STEPS, quick.break_even)
+        right = vectors(self.compilation, steps)
+        exports = {name: self.program.outputs[name] for name in self.model.exports}
+        has_loss = self.model.loss is not None
+        return Writer(self.given, self.embedded.arrays, right).written(
+            {name: self.given.used([tensor]) for name, tensor in exports.items()},
+            self.given.used([self.program.outputs["loss"]]) if has_loss else [],
+            self._gradient_inputs() if has_loss else [],
+            self.core is not None and self.core.rows > 0,
+            quick is not None,
+            self.tolerances,
+            self.model.stem,
+        )
 
     # --- shared ---
 

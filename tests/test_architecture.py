@@ -49,6 +49,8 @@ ORDER = (
     ("model", "loop", "session"),
     ("scalar_functions",),
     ("compilation", "arguments", "embedding"),
+    ("vectors",),
+    ("selftest",),
     ("emission",),
     ("files",),
     ("subject", "differences", "results"),

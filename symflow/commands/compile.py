@@ -63,6 +63,11 @@ STAGES = ("lower", "stabilise", "differentiate", "simplify")
     metavar="FILE.npz",
     help="Put these values in: for good with --only, else as the initial ones.",
 )
+@click.option(
+    "--with-selftest",
+    is_flag=True,
+    help="Let the module test itself: python OUTPUT/<model>.py --selftest.",
+)
 def command(
     model: Path,
     output: Path,
@@ -75,6 +80,7 @@ def command(
     style: str,
     only: tuple[str, ...],
     parameters: Path | None,
+    with_selftest: bool,
 ) -> None:
     """Compile MODEL, a Python file that builds a graph, into OUTPUT/<model>.py.
 
@@ -90,7 +96,7 @@ def command(
     from symflow.shipping import Shipping, read_values
 
     given = given_shapes(shapes)
-    ships = Shipping(only, None if parameters is None else read_values(parameters))
+    ships = Shipping(only, None if parameters is None else read_values(parameters), with_selftest)
     if dump is not None:
         run = compilation(model, given, dtype, without, ships=ships)
         click.echo(run.dump(dump), nl=False)
