@@ -2,8 +2,8 @@
 
 Inputs and parameters are patterns that a module makes anew (`Draw`), so that only what is right
 has to be stored. It comes from the user's own mathematics, the lowered program, evaluated in 50
-digits; where that cannot be, or would take long, from the compiled program in float64. Of either,
-12 digits are kept, which do not depend on the machine that compiles.
+digits; where that cannot be, or would take long, from the compiled program in float64, and to 12
+digits only, which do not depend on the machine that compiles.
 """
 
 from __future__ import annotations
@@ -176,8 +176,9 @@ class _Point:
     ) -> Vectors:
         run = self.compilation
         lowered = lower(run.model.graph, run.request)
-        found = self._exact(lowered, at, 1) or results
-        right = {name: _rounded(one) for name, one in found.items()}
+        right = self._exact(lowered, at, 1)
+        if right is None:
+            right = {name: _rounded(one, 12) for name, one in results.items()}
         losses: list[float] = []
         trained: Mapping[str, Array] = {}
         if run.model.training is not None:
@@ -202,9 +203,7 @@ class _Point:
             found = exact(check(differentiate(with_exact_numbers(program))), at).values
         except (SymflowError, TypeError, ValueError, ArithmeticError, LookupError):
             return None
-        floats = {
-            name: one.astype(float) if one.dtype == object else one for name, one in found.items()
-        }
+        floats = {name: _rounded(one, 16) for name, one in found.items()}
         return floats if all(np.all(np.isfinite(one)) for one in floats.values()) else None
 
     def _size(self, program: Program) -> int:
@@ -243,6 +242,7 @@ class _Point:
         )
         lowered = lower(run.model.graph, request)
         compiled = compile_program(run.model.graph, request, Rules(frozenset(run.without)))
+        digits = 12 if isinstance(optimizer.learning_rate, LineSearch) else 16
         now, losses = dict(at), list[float]()
         for number, name in enumerate(self.parameters):
             for state, initial in optimizer.state.items():
@@ -255,13 +255,12 @@ class _Point:
                 now |= {"_rate": np.asarray(optimizer.rate_after(step)), "_step": np.asarray(step)}
                 right = self._exact(lowered, now, steps)
                 found = _in_floats(compiled, now) if right is None else right
-            losses.append(float(_rounded(found["loss"])))
+                digits = 12 if right is None else digits
+            losses.append(float(_rounded(found["loss"], digits)))
             for number, name in enumerate(self.parameters):
-                for index, kept in enumerate(
-                    [name, *(f"_{one}_{number}" for one in optimizer.state)]
-                ):
-                    now[kept] = found[f"update_{number}_{index}"]
-        return losses, {name: _rounded(now[name]) for name in self.parameters}
+                kept = [name, *(f"_{state}_{number}" for state in optimizer.state)]
+                now |= {one: found[f"update_{number}_{at}"] for at, one in enumerate(kept)}
+        return losses, {name: _rounded(now[name], digits) for name in self.parameters}
 
     def _searched(
         self, search: LineSearch, program: Program, now: Mapping[str, Array]
@@ -309,9 +308,9 @@ def _in_floats(
     return {name: np.asarray(one) for name, one in zip(program.outputs, results, strict=True)}
 
 
-def _rounded(array: Array) -> Array:
-    """Numbers of float64 to 12 digits."""
-    if array.dtype.kind != "f":
+def _rounded(array: Array, digits: int) -> Array:
+    """Numbers as those of float64 with so many digits."""
+    if array.dtype.kind not in "fO":
         return array
-    digits = [float(f"{one:.12g}") for one in array.ravel()]
-    return np.array(digits).reshape(array.shape)
+    found = [float(f"{float(one):.{digits}g}") for one in array.ravel()]
+    return np.array(found).reshape(array.shape)
