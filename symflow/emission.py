@@ -6,7 +6,7 @@ import hashlib
 import io
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,6 @@ from symflow.compilation import Compilation
 from symflow.cores import Core, Interface, core
 from symflow.descent import Descent, descent
 from symflow.embedding import Embedded
-from symflow.graph import Tensor
 from symflow.initial import initial_lines
 from symflow.layout import (
     Function,
@@ -46,6 +45,7 @@ from symflow.statements import INDENT, WIDTH, Block, assignment, call
 from symflow.text import shape_text
 from symflow.vectors import STEPS, vectors
 from symflow.views import Reshape, Slice
+from symflow.watching import trace_function, watched
 
 LONGEST_SUMMARY = 12
 """Formulas in the docstring of a module; the functions have them all."""
@@ -91,6 +91,7 @@ class Module:
     abc_imports: str
     scalars: Scalars | None
     selftest: SelfTest | None
+    traces: bool
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ class _Emitter:
     ) -> None:
         self.compilation = compilation
         self.tolerances = tolerances
+        self.traces = compilation.ships.trace_nan
         self.model = compilation.model
         self.program = program = compilation.program()
         self.parameters = [compilation.name(node) for node in compilation.trainable]
@@ -161,7 +163,8 @@ class _Emitter:
 
     def _descent(self) -> Descent | None:
         """The loop of `train` from moments of the data, for a loss that has such a form."""
-        form = self.compilation.quadratic() if self.core is not None else None
+        traced = self.traces  # at every step
+        form = self.compilation.quadratic() if self.core is not None and not traced else None
         if form is None or self.core is None:
             return None
         return descent(
@@ -176,7 +179,8 @@ class _Emitter:
 
     def _is_fast(self) -> bool:
         has_gradient = self.model.loss is not None and bool(self.parameters)
-        return self.compilation.style == "fast" and has_gradient
+        fast = self.compilation.style == "fast" and has_gradient
+        return fast and not (self.traces and self._is_scalar())  # a trace is of arrays
 
     def _is_scalar(self) -> bool:
         """Whether all that gradients are computed from is numbers."""
@@ -191,7 +195,7 @@ class _Emitter:
         return self.given.used(self._gradient_roots())
 
     def source(self) -> Source:
-        functions = tuple(self._exported(name, node) for name, node in self.model.exports.items())
+        functions = tuple(one for name in self.model.exports for one in self._exported(name))
         has_loss = self.model.loss is not None
         training = self._loop() if self.model.training is not None else None
         scalars = self._scalars(training)
@@ -199,6 +203,8 @@ class _Emitter:
             gradients = scalars.gradients
         else:
             gradients = self._gradient_functions() if has_loss else ()
+        if self.traces and has_loss:
+            gradients = self._traced(gradients)
         takes_arrays = bool(self.given.names)
         initial = self._initial() if self.parameters and has_loss else None
         quick = self._descent()
@@ -247,6 +253,7 @@ class _Emitter:
             abc_imports=self._abc_imports(training, scalars),
             scalars=scalars,
             selftest=selftest,
+            traces=self.traces,
         )
         found = {"helpers": Helpers(), "scipy": False, "standard": ()}
         bare = laid_out("module.py.j2", module=module, **found)
@@ -264,7 +271,8 @@ class _Emitter:
             names = set(scalars.abc_imports)
         elif self.core is not None:
             names |= {"Callable", "Sequence"} if self.core.rows else {"Sequence"}
-        names |= {"Iterator"} if self.compilation.ships.selftest else set()
+        names |= {"Iterator"} if self.compilation.ships.selftest or self.traces else set()
+        names |= {"Callable"} if self.traces else set()
         return ", ".join(sorted(names))
 
     def _standard_imports(self, has_math: bool) -> tuple[str, ...]:
@@ -313,7 +321,7 @@ class _Emitter:
 
     # --- functions ---
 
-    def _exported(self, name: str, node: Tensor) -> Function:
+    def _exported(self, name: str) -> Iterator[Function]:
         tensor = self.program.outputs[name]
         used = self.given.used([tensor])
         code = self._block({name: tensor}, WIDTH - len(": Array"))
@@ -336,7 +344,31 @@ class _Emitter:
         inputs = [f"{one} {show(self.types[one].shape)}" for one in used]
         of = f", from {', '.join(inputs)}" if inputs else ""
         doc = paragraphs(docstring(f"{name}, {shape}{of}."))
-        return Function(signature(name, self.given.declared(used), "Array"), doc, tuple(lines))
+        function = Function(signature(name, self.given.declared(used), "Array"), doc, tuple(lines))
+        if not self.traces:
+            yield function
+            return
+        yield self._required(function, f"_trace_{name}", used)
+        yield self._trace(f"_trace_{name}", {name: tensor}, used)
+
+    def _required(self, function: Function, trace: str, used: Sequence[str]) -> Function:
+        """A function that says where what is not finite in its result began."""
+        *lines, last = function.lines
+        result = last.removeprefix("return ")
+        if not result.isidentifier():
+            lines, result = [*lines, f"result = {result}"], "result"
+        given = [result, '""', trace, *(["p"] if self.parameters else []), *used]
+        lines += [*call("_require_finite", given, ""), f"return {result}"]
+        return replace(function, lines=tuple(lines))
+
+    def _trace(self, name: str, roots: Mapping[str, int], used: Sequence[str]) -> Function:
+        """The function that looks for what is not finite first."""
+        given = self.given
+        taken = [*given.taken, *self.parameters]
+        code = watched(self.program, roots, given.written, self.constants, taken)
+        arguments = (["p: Parameters"] if self.parameters else []) + [f"{n}: Array" for n in used]
+        read = [*(f"p.{one}" for one in self.parameters), *used]
+        return trace_function(name, arguments, read, code, given.prelude(code, used))
 
     def _fast_functions(self, fast: Core) -> tuple[Function, ...]:
         """The public functions around a core with a workspace."""
@@ -433,6 +465,26 @@ class _Emitter:
         )
         cores.append(self._core("_loss_and_gradients", roots, used, "tuple[float, Parameters]"))
         return (public, gradients, both, *cores)
+
+    def _traced(self, functions: tuple[Function, ...]) -> tuple[Function, ...]:
+        """Loss and gradients, and what says where they first are not finite."""
+        loss = {"loss": self.program.outputs["loss"]}
+        used_loss, used = self.given.used(loss.values()), self._gradient_inputs()
+        alone = used_loss != used
+        wanted = ["loss", *(f"d_{one}" for one in self.parameters)]
+        roots = {name: self.program.outputs[name] for name in wanted}
+        found: list[Function] = []
+        for one in functions:
+            name = one.signature[0].removeprefix("def ").partition("(")[0]
+            if name.startswith("_"):
+                found.append(one)
+            elif name == "loss" and self.core is None and alone:
+                found.append(self._required(one, "_trace_loss", used_loss))
+            else:
+                found.append(self._required(one, "_trace_gradients", used))
+        if self.core is None and alone:
+            found.append(self._trace("_trace_loss", loss, used_loss))
+        return (*found, self._trace("_trace_gradients", roots, used))
 
     def _scalars(self, loop: Loop | None) -> Scalars | None:
         """The functions of the fast style on floats."""

@@ -42,7 +42,7 @@ ORDER = (
     ("sliding", "normalization"),
     ("convolution", "pooling"),
     ("linalg", "nn", "scanning", "losses", "train", "initial", "memory", "shipping"),
-    ("folding",),
+    ("folding", "watching"),
     ("compiler",),
     ("gathering",),
     ("cores", "descent"),

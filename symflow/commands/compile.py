@@ -68,6 +68,11 @@ STAGES = ("lower", "stabilise", "differentiate", "simplify")
     is_flag=True,
     help="Let the module test itself: python OUTPUT/<model>.py --selftest.",
 )
+@click.option(
+    "--trace-nan",
+    is_flag=True,
+    help="Let the module say where what is NaN or infinite began.",
+)
 def command(
     model: Path,
     output: Path,
@@ -81,6 +86,7 @@ def command(
     only: tuple[str, ...],
     parameters: Path | None,
     with_selftest: bool,
+    trace_nan: bool,
 ) -> None:
     """Compile MODEL, a Python file that builds a graph, into OUTPUT/<model>.py.
 
@@ -96,7 +102,9 @@ def command(
     from symflow.shipping import Shipping, read_values
 
     given = given_shapes(shapes)
-    ships = Shipping(only, None if parameters is None else read_values(parameters), with_selftest)
+    ships = Shipping(
+        only, None if parameters is None else read_values(parameters), with_selftest, trace_nan
+    )
     if dump is not None:
         run = compilation(model, given, dtype, without, ships=ships)
         click.echo(run.dump(dump), nl=False)
