@@ -97,14 +97,15 @@ def _watched(code: Block, sizes: frozenset[str]) -> Block:
 
 
 def _line(program: Program, statement: Statement, sizes: frozenset[str]) -> list[str]:
-    """`_trace.saw(...)` of a statement; none of a view, and none of whole numbers."""
+    """`_trace.saw(...)` of a statement."""
     definition = program[statement.tensor]
-    if is_free(definition.value) or definition.type.dtype != "float":
-        return []
     formula = statement.formula or f"{statement.name} = {statement.expression}"
     told = docstring(formula).replace('"', "'")
     room = WIDTH - statement.indent - INDENT - len('"",')
     operands = [f"{_key(one)}={one}" for one in _read(statement.expression) if one not in sizes]
+    body = getattr(definition.value, "body", None)
+    if isinstance(body, sp.Expr) and body.has(sp.oo, -sp.oo):  # infinite, but not by accident
+        operands.append("infinity=np.inf")
     given = [
         statement.name,
         f'"{statement.name}"',
