@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 
 from symflow.batching import batched
 from symflow.compiler import compile_program, compile_stages
-from symflow.derivatives import dependencies, unreached
-from symflow.errors import Location, SymflowError
-from symflow.graph import Constant, Placeholder, Tensor, Variable
+from symflow.errors import Location, SymflowError, together
+from symflow.graph import Placeholder, Tensor, Variable
 from symflow.initial import initial_values
 from symflow.invariants import data_only
 from symflow.lowering import Request, needed
@@ -27,7 +25,7 @@ from symflow.program import Program
 from symflow.rules import known_rules
 from symflow.scaling import with_rate
 from symflow.shapes import Shape, Unknown, show
-from symflow.shipping import Shipping, nearest
+from symflow.shipping import Shipping, only
 from symflow.stabilisation import Rewrite, Rules, explained
 from symflow.statements import LOCAL, RESERVED
 
@@ -114,7 +112,7 @@ class Compilation:
         ships: Shipping | None = None,
     ) -> None:
         self.ships = ships or Shipping()
-        self.model = _only(model, self.ships.only)
+        self.model = only(model, self.ships.only)
         self.style = style
         self.without = known_rules(without)
         roots = self._roots()
@@ -126,11 +124,8 @@ class Compilation:
         self.nodes = needed([*roots, *self.trainable])
         self.labels = label_nodes(self.nodes, self._bound())
         self.inputs = [node for node in self.nodes if isinstance(node, Placeholder)]
-        self._check_names()
         given = dict(shapes or {})
-        for shape in given.values():
-            for size in shape:
-                self._check_size(size, None, RESERVED | MODULE_NAMES | LOCALS)
+        self._check_names(given)
         self.command = f"symflow compile {model.source}" + "".join(
             f" --shape {name}={','.join(map(str, shape))}" for name, shape in given.items()
         )
@@ -149,24 +144,15 @@ class Compilation:
     def _trainable(self, model: Model, roots: Sequence[Tensor]) -> list[Variable]:
         """The Variables that functions are given as parameters.
 
-        They are those of `minimize`, or all where there is only a loss; of these, what a module of
-        some functions `only` reads. None where their values are put into such a module.
+        They are those that the model trains; of these, what a module of some functions `only`
+        reads. None where their values are put into such a module.
         """
-        if self.model.loss is None:
-            if model.loss is None or self.ships.parameters is not None:
-                return []
-            trained = _trained(model)
-            return [node for node in needed(roots) if id(node) in trained]  # type: ignore[misc]
-        loss, training = self.model.loss, self.model.training
-        if training is not None:
-            return sorted(training.variables, key=lambda one: one.number)
-        variables = self.model.graph.trainable_variables
-        reached = dependencies(loss)
-        for variable in variables:
-            if variable not in reached:
-                name = variable.name or self.model.bound.get(id(variable))
-                raise SymflowError(unreached(loss, variable, name), variable.location)
-        return variables
+        if self.model.loss is not None:
+            return list(self.model.trainable)
+        if model.loss is None or self.ships.parameters is not None:
+            return []
+        read = {id(node) for node in needed(roots)}
+        return [node for node in model.trainable if id(node) in read]
 
     def _bound(self) -> dict[int, str]:
         bound = dict(self.model.bound)
@@ -178,32 +164,33 @@ class Compilation:
     def name(self, node: Tensor) -> str:
         return self.labels[id(node)].name
 
-    def _check_names(self) -> None:
+    def _check_names(self, given: Mapping[str, Shape]) -> None:
         module = MODULE_NAMES | (SELFTEST_NAMES if self.ships.selftest else set())
         own = RESERVED | module | LOCALS
+        mistakes: list[SymflowError] = []
         for node in [*self.inputs, *self.trainable]:
-            self._check_name(self.name(node), node.location, own)
+            mistakes += _misnamed(self.name(node), node.location, own)
         for name, node in self.model.exports.items():
             taken = RESERVED - LOCAL | module | ({"loss"} if self.model.loss is not None else set())
-            self._check_name(name, node.location, taken)
+            mistakes += _misnamed(name, node.location, taken)
         for node in self.inputs:
             for size in node.type.shape if node.type is not None else ():
-                self._check_size(size, node.location, own)
+                mistakes += self._wrong_size(size, node.location, own)
+        for shape in given.values():
+            for size in shape:
+                mistakes += self._wrong_size(size, None, own)
+        if mistakes:
+            raise together(mistakes)
 
-    def _check_size(self, size: sp.Expr, location: Location | None, taken: frozenset[str]) -> None:
-        if isinstance(size, sp.Symbol) and not isinstance(size, Unknown):
-            self._check_name(size.name, location, taken)
-            if size.name in {self.name(node) for node in self.inputs}:
-                raise SymflowError(f"{size.name!r} is both a size and a placeholder", location)
-
-    @staticmethod
-    def _check_name(name: str, location: Location | None, taken: frozenset[str]) -> None:
-        if name in taken or name.startswith("_"):
-            raise SymflowError(
-                f"the name {name!r} has a meaning of its own in a generated module", location
-            )
-        if not is_identifier(name):
-            raise SymflowError(f"the name {name!r} cannot stand in a Python module", location)
+    def _wrong_size(
+        self, size: sp.Expr, location: Location | None, taken: frozenset[str]
+    ) -> list[SymflowError]:
+        if not isinstance(size, sp.Symbol) or isinstance(size, Unknown):
+            return []
+        if size.name in {self.name(node) for node in self.inputs}:
+            told = f"{size.name!r} is both a size and a placeholder"
+            return [SymflowError(told, location, hint="call one of them something else")]
+        return _misnamed(size.name, location, taken)
 
     def _by_identity(self, shapes: Mapping[str, Shape]) -> dict[int, Shape]:
         known = {self.name(node): node for node in self.inputs}
@@ -324,23 +311,17 @@ class Compilation:
         return program_text(self.stages[stage])
 
 
-def _trained(model: Model) -> set[int]:
-    """The Variables that a model trains, by identity."""
-    variables = model.graph.trainable_variables
-    return {id(node) for node in (model.training.variables if model.training else variables)}
-
-
-def _only(model: Model, names: Sequence[str]) -> Model:
-    """The model of some tensors alone: any that the model file names, exported or not."""
-    if not names:
-        return model
-    known = dict(model.exports)
-    for node in model.graph.nodes:
-        name = node.name or model.bound.get(id(node))
-        if name is not None and not isinstance(node, (Placeholder, Variable, Constant)):
-            known.setdefault(name, node)
-    for name in names:
-        if name not in known:
-            raise SymflowError(f"--only {name}: {model.source} has none; {nearest(name, known)}")
-    exports = {name: known[name] for name in names}
-    return replace(model, exports=exports, loss=None, training=None)
+def _misnamed(name: str, location: Location | None, taken: frozenset[str]) -> list[SymflowError]:
+    """What is wrong with a name of the user's in a module that uses these names itself."""
+    if name in taken or name.startswith("_"):
+        return [
+            SymflowError(
+                f"the name {name!r} has a meaning of its own in a generated module",
+                location,
+                hint="rename the variable, or give another name with name=...",
+            )
+        ]
+    if not is_identifier(name):
+        told = f"the name {name!r} cannot stand in a Python module"
+        return [SymflowError(told, location, hint="use ASCII letters, digits and _ only")]
+    return []

@@ -6,9 +6,8 @@ each Variable, by name.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symflow.errors import SymflowError
+from symflow.graph import Constant, Placeholder, Variable
+from symflow.guidance import nearest
+from symflow.model import Model
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,20 @@ def read_values(path: Path) -> Values:
         raise SymflowError(f"{path} is no .npz file of arrays") from None
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """What is known, the name nearest to a wrong one first: `did you mean b? known are: a, b`."""
-    names = list(known)
-    close = difflib.get_close_matches(name, names, 1)
-    listed = f"the tensors are: {', '.join(names) or 'none'}"
-    return f"did you mean {close[0]}? {listed}" if close else listed
+def only(model: Model, names: Sequence[str]) -> Model:
+    """The model of some tensors alone: any that the model file names, exported or not."""
+    if not names:
+        return model
+    known = dict(model.exports)
+    for node in model.graph.nodes:
+        name = node.name or model.bound.get(id(node))
+        if name is not None and not isinstance(node, (Placeholder, Variable, Constant)):
+            known.setdefault(name, node)
+    for name in names:
+        if name not in known:
+            told = f"--only {name}: {model.source} has no such tensor to compute"
+            near = nearest(name, known)
+            hint = f"did you mean {near}?" if near else f"it has {', '.join(known) or 'none'}"
+            raise SymflowError(told, hint=hint)
+    exports = {name: known[name] for name in names}
+    return replace(model, exports=exports, loss=None, training=None)
