@@ -5,8 +5,8 @@ A page is run from top to bottom in a folder of its own, its Python in one names
     ```python     is run; a block of ```text right after it is what it prints
     ```console    after `$ ` stands a command, which is run; below it, what it prints
 
-What is shown may leave something out: `...` stands for any text, also of several lines. Numbers
-with a decimal point agree if they differ by one in their last place.
+What is shown may leave something out: `...` stands for any text, and as a line for any number of
+lines. Numbers with a decimal point agree if they differ by one in their last place.
 
 A comment in the page, which no reader sees, says what else a block is, or what comes before it:
 
@@ -109,9 +109,9 @@ def difference(shown: str, real: str) -> str | None:
 def _pattern(shown: str) -> tuple[str, list[str]]:
     """What is shown as a regular expression with a group for every number, and the numbers."""
     pattern, numbers = "", []
-    for part in re.split(rf"(\.\.\.|{_NUMBER})", shown):
-        if part == "...":
-            pattern += ".*"
+    for part in re.split(rf"(^\.\.\.\n|\n\.\.\.$|\.\.\.|{_NUMBER})", shown, flags=re.MULTILINE):
+        if part.strip() == "...":
+            pattern += f"(?:{part.replace('...', '.*')})?"
         elif re.fullmatch(_NUMBER, part):
             pattern += f"({_NUMBER})"
             numbers.append(part)

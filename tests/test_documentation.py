@@ -61,7 +61,12 @@ def test_what_differs_is_found() -> None:
     assert difference("a 1.25 b", "a 1.26 b") is None
     assert difference("a 1.25 b", "a 1.27 b") is not None
     assert difference("a\n...\nd", "a\nb\nc\nd") is None
+    assert difference("a\n...\nd", "a\nd") is None
     assert difference("a\n...\nd", "a\nb\nc") is not None
+    assert difference("a\n...", "a") is None
+    assert difference("...\nb", "b") is None
+    assert difference("a ... d", "a b d") is None
+    assert difference("a ... d", "a d") is not None
     assert missing("a\n...\nc\n", "a\nb\nc\n") == ""
     assert missing("a\nc\n", "a\nb\nc\n") == "a\nc\n"
 

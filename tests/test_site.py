@@ -13,8 +13,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from conftest import ROOT
 
-pytest.importorskip("sphinx", minversion="8.1")
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
