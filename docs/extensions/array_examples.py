@@ -83,9 +83,7 @@ EXAMPLES: dict[str, dict[str, Example]] = {
         "tril": Example("sf.tril(x)", x="n, n"),
         "triu": Example("sf.triu(x)", x="n, n"),
         "matrix_solve": Example("sf.matrix_solve(a, b)", a="n, n", b="n, m"),
-        "matrix_triangular_solve": Example(
-            "sf.matrix_triangular_solve(a, b)", a="n, n", b="n, m"
-        ),
+        "matrix_triangular_solve": Example("sf.matrix_triangular_solve(a, b)", a="n, n", b="n, m"),
         "matrix_inverse": Example("sf.matrix_inverse(a)", a="n, n"),
         "matrix_determinant": Example("sf.matrix_determinant(a)", a="n, n"),
         "cholesky": Example("sf.cholesky(a)", a="n, n"),

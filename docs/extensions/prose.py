@@ -19,7 +19,9 @@ _SPECIAL = re.compile(r"([\\*_\[\]<>|#$~])")
 def escaped(text: str) -> str:
     """Text that Markdown shows as it stands; what stands in backticks is code."""
     parts = text.split("`")
-    return "`".join(part if at % 2 else _SPECIAL.sub(r"\\\1", part) for at, part in enumerate(parts))
+    return "`".join(
+        part if at % 2 else _SPECIAL.sub(r"\\\1", part) for at, part in enumerate(parts)
+    )
 
 
 def prose(docstring: str) -> str:
@@ -54,6 +56,4 @@ def _definitions(lines: Iterable[str]) -> str:
             entries.append([f"`{found[1]}`", found[2].strip()])
         else:
             entries[-1].append(line.strip())
-    return "\n\n".join(
-        f"{name}\n: {escaped(' '.join(meaning))}" for name, *meaning in entries
-    )
+    return "\n\n".join(f"{name}\n: {escaped(' '.join(meaning))}" for name, *meaning in entries)
