@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent / "extensions"), str(Path(__file__).parent.parent)]
-
 import symflow
+
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "symflow"
 author = "the symflow authors"

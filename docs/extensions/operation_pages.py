@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import sympy as sp
 from array_examples import EXAMPLES, Example
 from docutils import nodes
 from function_pages import signature, thing
@@ -24,7 +25,6 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 import symflow as sf
-import sympy as sp
 from symflow.elementwise import Elementwise, canonical, differentiated
 from symflow.files import compile_files
 from symflow.notation import expression_text
