@@ -1,0 +1,193 @@
+"""The picture of a program: forward from top to bottom, and beside it backward, upwards.
+
+A gradient stands where the tensor stands that it is the derivative by, as far as there is room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from symflow.program import Program
+from symflow.report.entries import Entry, gradient_of
+from symflow.report.graph import Node, Side, sides
+from symflow.report.layers import Drawing, Point, drawn
+from symflow.shapes import show
+
+CHARACTER = 7.25
+"""The width of one, in the picture's letters of 12 pixels."""
+
+LINE = 16.0
+LONGEST_NAME = 30
+BETWEEN = 70.0
+"""From the forward half to the backward one."""
+
+MARGIN = 16.0
+HEADING = 34.0
+
+
+@dataclass(frozen=True)
+class Link:
+    """`text` leads to the entry of a tensor."""
+
+    text: str
+    anchor: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of text in a box; with links, these stand behind it."""
+
+    text: str
+    y: str
+    role: str
+    links: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True)
+class Box:
+    """A node: a rectangle with a name, a shape, and what a gradient reads."""
+
+    anchor: str
+    kind: str
+    title: str
+    x: str
+    y: str
+    width: str
+    height: str
+    centre: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Heading:
+    text: str
+    x: str
+    y: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG, ready to be laid out; all numbers are texts."""
+
+    width: str
+    height: str
+    headings: tuple[Heading, ...]
+    edges: tuple[tuple[str, str], ...]
+    boxes: tuple[Box, ...]
+
+
+def picture(
+    program: Program, entries: Sequence[Entry], tooltip: Callable[[Entry], str]
+) -> Picture:
+    """The graph of a program; `tooltip` says what is shown where a pointer rests on a node."""
+    top = [one for one in entries if len(one.path) == 1]
+    partner: dict[int, int] = {}
+    for one in top:
+        gradient = None if one.backward else gradient_of(one, top)
+        if gradient is not None:
+            partner.setdefault(gradient.tensor, one.tensor)
+    ahead, back = sides(program, entries, partner)
+    left, right = _drawn(ahead), _drawn(back)
+    height = max(left.height, right.height) + HEADING
+    shift = left.width + BETWEEN if back.nodes else 0.0
+    boxes = [
+        _box(one, (x + MARGIN, y + MARGIN + HEADING), tooltip)
+        for one, (x, y) in zip(ahead.nodes, left.centres, strict=True)
+    ]
+    edges = [
+        ("forward", _curve([(x + MARGIN, y + MARGIN + HEADING) for x, y in path]))
+        for path in left.paths
+    ]
+    bottom = height + MARGIN
+    boxes += [
+        _box(one, (x + shift + MARGIN, bottom - y), tooltip)
+        for one, (x, y) in zip(back.nodes, right.centres, strict=True)
+    ]
+    edges += [
+        ("backward", _curve([(x + shift + MARGIN, bottom - y) for x, y in path]))
+        for path in right.paths
+    ]
+    headings = [Heading("forward ↓", _text(MARGIN), _text(MARGIN + 10))]
+    if back.nodes:
+        headings.append(Heading("backward ↑", _text(MARGIN + shift), _text(MARGIN + 10)))
+    width = shift + max(right.width, 0.0) if back.nodes else left.width
+    return Picture(
+        _text(max(width + 2 * MARGIN, 200.0)),
+        _text(height + 2 * MARGIN),
+        tuple(headings),
+        tuple(edges),
+        tuple(boxes),
+    )
+
+
+def _drawn(side: Side) -> Drawing:
+    return drawn([_size(one) for one in side.nodes], side.layers, side.edges)
+
+
+def _lines(node: Node) -> list[tuple[str, str, tuple[Link, ...]]]:
+    """The role and text of every line of a box."""
+    entry = node.entry
+    lines: list[tuple[str, str, tuple[Link, ...]]] = [("name", _short(entry.name), ())]
+    shape = entry.definition.type.shape
+    if not node.again:
+        lines.append(("shape", show(shape) if shape else "scalar", ()))
+    for at in range(0, len(node.reads), 2):
+        links = tuple(
+            Link(_short(one.entry.name), one.entry.anchor, f"reads {one.entry.name}")
+            for one in node.reads[at : at + 2]
+        )
+        lines.append(("reads", "← " if at == 0 else "  ", links))
+    return lines
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def _size(node: Node) -> tuple[float, float]:
+    lines = _lines(node)
+    widths = [len(text) + sum(len(one.text) + 2 for one in links) for _, text, links in lines]
+    return max(widths) * CHARACTER + 22.0, len(lines) * LINE + 12.0
+
+
+def _box(node: Node, centre: Point, tooltip: Callable[[Entry], str]) -> Box:
+    width, height = _size(node)
+    x, y = centre[0] - width / 2, centre[1] - height / 2
+    lines = tuple(
+        Line(text, _text(y + 6.0 + LINE * (at + 0.74)), role, links)
+        for at, (role, text, links) in enumerate(_lines(node))
+    )
+    kind = f"{node.entry.kind} again" if node.again else node.entry.kind
+    return Box(
+        node.entry.anchor,
+        kind,
+        tooltip(node.entry),
+        _text(x),
+        _text(y),
+        _text(width),
+        _text(height),
+        _text(centre[0]),
+        lines,
+    )
+
+
+def _curve(points: Sequence[Point]) -> str:
+    """A path through points, that leaves and enters each of them vertically."""
+    x, y = points[0]
+    parts = [f"M{_text(x)} {_text(y)}"]
+    for to_x, to_y in points[1:]:
+        if abs(to_x - x) < 0.05:
+            parts.append(f"V{_text(to_y)}")
+        else:
+            middle = (y + to_y) / 2
+            controls = f"{_text(x)} {_text(middle)} {_text(to_x)} {_text(middle)}"
+            parts.append(f"C{controls} {_text(to_x)} {_text(to_y)}")
+        x, y = to_x, to_y
+    return "".join(parts)
+
+
+def _text(number: float) -> str:
+    """A number with one decimal, the same on every machine."""
+    return f"{number:.1f}".removesuffix(".0").replace("-0.0", "0")

@@ -1,0 +1,226 @@
+"""What a report says of each tensor: formula, gradient, lines, neighbours, cost; linked all ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from symflow.compilation import Compilation
+from symflow.notation import at, body_text, definition_text, letters, subscripts, view_text
+from symflow.program import Constant, Input, Kernel, Program
+from symflow.report.computed import Computed, computed
+from symflow.report.costs import cost, count_text
+from symflow.report.entries import Entry, gradient_of
+from symflow.report.listing import SourceLine, excerpt, listing
+from symflow.report.picture import Link
+from symflow.shapes import show
+
+
+@dataclass(frozen=True)
+class Formula:
+    """In index notation, as text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class TensorView:
+    """One tensor, ready to be laid out.
+
+    inner     whether it is in the body of a loop
+    line      the model line that it comes from; `said` is its text
+    gradient  its derivative: the link to the tensor that it is, and its formula
+    folded    its derivative before simplification, where the program has no tensor for it
+    code      the generated lines that compute it, `within` if they compute another one with it
+    elsewhere the other places in the module that do
+    """
+
+    anchor: str
+    name: str
+    kind: str
+    inner: bool
+    shape: str
+    dtype: str
+    formula: Formula
+    line: Link | None
+    said: str
+    gradient: Link | None
+    gradient_formula: Formula | None
+    folded: Formula | None
+    code: tuple[SourceLine, ...]
+    within: bool
+    function: str
+    elsewhere: tuple[Link, ...]
+    reads: tuple[Link, ...]
+    read_by: tuple[Link, ...]
+    elements: str
+    operations: str
+    bytes: str
+
+
+class Tensors:
+    """The entries of a program, with the texts of the model and of the module in which they are."""
+
+    def __init__(
+        self, run: Compilation, entries: Sequence[Entry], model: str, module: str
+    ) -> None:
+        self.run = run
+        self.entries = entries
+        self.by_path = {one.path: one for one in entries}
+        self.model = model.split("\n")
+        self.module_lines = listing(module, "g", {})
+        self.computed = computed(module, entries)
+        self.precision = np.dtype(run.dtype).itemsize
+        self.readers: dict[tuple[int, ...], list[Entry]] = {one.path: [] for one in entries}
+        for one in entries:
+            for operand in self._operands(one):
+                self.readers[operand.path].append(one)
+
+    def _operands(self, one: Entry) -> list[Entry]:
+        operands = dict.fromkeys(one.definition.value.operands)
+        return [self.by_path[(*one.path[:-1], operand)] for operand in operands]
+
+    def views(self) -> list[TensorView]:
+        """Every tensor, in the order of the program."""
+        return [self._view(one) for one in self.entries]
+
+    def tooltip(self, one: Entry) -> str:
+        """What a tensor is, in a few lines."""
+        line = self._line(one)
+        parts = [self._formula(one).text]
+        if line is not None:
+            parts.append(f"{line.text}: {self._said(one).strip()}")
+        return "\n".join(parts)
+
+    def links_of_model(self) -> dict[int, list[Link]]:
+        """For lines of the model, the tensors that come from them."""
+        found: dict[int, list[Link]] = {}
+        for one in self.entries:
+            line = self._line_number(one)
+            if line is not None:
+                found.setdefault(line, []).append(Link(one.name, one.anchor, one.kind))
+        return found
+
+    def links_of_module(self) -> dict[int, list[Link]]:
+        """For lines of the module, the tensors that they compute."""
+        found: dict[int, list[Link]] = {}
+        for one in self.entries:
+            where = self.computed.get(one.path)
+            if where is None or where.within:
+                continue
+            for lines in where.lines:
+                found.setdefault(lines.first, []).append(Link(one.name, one.anchor, one.kind))
+        return found
+
+    # --- one tensor ---
+
+    def _view(self, one: Entry) -> TensorView:
+        type_ = one.definition.type
+        spent = cost(one, self.precision)
+        where = self.computed.get(one.path, Computed(()))
+        gradient = None if one.backward else gradient_of(one, self.entries)
+        first = where.lines[0] if where.lines else None
+        return TensorView(
+            anchor=one.anchor,
+            name=one.name,
+            kind=one.kind,
+            inner=len(one.path) > 1,
+            shape=show(type_.shape) if type_.shape else "scalar",
+            dtype="" if type_.dtype == "float" else type_.dtype,
+            formula=self._formula(one),
+            line=self._line(one),
+            said=self._said(one),
+            gradient=None if gradient is None else _link(gradient),
+            gradient_formula=None if gradient is None else self._formula(gradient),
+            folded=self._folded(one) if gradient is None else None,
+            code=excerpt(self.module_lines, first.first, first.last) if first else (),
+            within=where.within,
+            function=first.function if first else "",
+            elsewhere=tuple(
+                Link(f"{lines.function}, line {lines.first}", f"g{lines.first}")
+                for lines in where.lines[1:]
+            ),
+            reads=tuple(map(_link, self._operands(one))),
+            read_by=tuple(map(_link, self.readers[one.path])),
+            elements=count_text(spent.elements),
+            operations=count_text(spent.operations),
+            bytes=count_text(spent.bytes),
+        )
+
+    def _formula(self, one: Entry) -> Formula:
+        def called(operand: int) -> str:
+            return self.by_path[(*one.path[:-1], operand)].name
+
+        value = one.definition.value
+        if isinstance(value, Input):
+            return Formula(f"{one.name}  {show(one.definition.type.shape)}")
+        if isinstance(value, Constant):
+            return Formula(f"{one.name} = {_array_text(value)}")
+        if not isinstance(value, Kernel):
+            return Formula(f"{one.name} = {view_text(one.definition, called)}")
+        names = letters(len(value.sizes), [str(size) for size in value.sizes])
+
+        def read(number: int) -> str:
+            access = value.accesses[number]
+            return at(called(access.tensor), subscripts(access.indices, names))
+
+        left = at(one.name, subscripts(value.output, names))
+        return Formula(f"{left} = {body_text(value, read, names)}")
+
+    def _folded(self, one: Entry) -> Formula | None:
+        """The gradient of a tensor as it was before simplification, by its name."""
+        if one.backward or len(one.path) > 1 or one.definition.type.dtype != "float":
+            return None
+        program, wanted = self._differentiated
+        label = one.definition.label
+        found = wanted.get((label.of_gradient.name, one.definition.type.shape))
+        return None if found is None else Formula(definition_text(program, found))
+
+    @cached_property
+    def _differentiated(self) -> tuple[Program, Mapping[tuple[str, object], int]]:
+        program = self.run.stages["differentiate"]
+        named = {
+            (one.label.name, one.type.shape): at for at, one in enumerate(program.definitions)
+        }
+        return program, named
+
+    # --- the model ---
+
+    def _line_number(self, one: Entry) -> int | None:
+        origin = one.definition.origin
+        here = origin is not None and origin.file == self.run.model.source
+        return origin.line if origin is not None and here else None
+
+    def _line(self, one: Entry) -> Link | None:
+        origin, line = one.definition.origin, self._line_number(one)
+        return None if origin is None else Link(str(origin), "" if line is None else f"m{line}")
+
+    def _said(self, one: Entry) -> str:
+        line = self._line_number(one)
+        return "" if line is None or line > len(self.model) else self.model[line - 1].strip()
+
+
+def _link(one: Entry) -> Link:
+    return Link(one.name, one.anchor, one.kind)
+
+
+def _array_text(value: Constant) -> str:
+    """A constant, or the beginning of it."""
+    text = np.array2string(value.data, threshold=12, separator=", ")
+    return " ".join(text.split())
+
+
+def of_kind(views: Sequence[TensorView], *kinds: str) -> tuple[TensorView, ...]:
+    """Those of some kinds, outside of loops; bodies of loops stand behind their loops."""
+    found: list[TensorView] = []
+    taken = False
+    for one in views:
+        taken = one.kind in kinds if not one.inner else taken
+        if taken:
+            found.append(one)
+    return tuple(found)
+
+
