@@ -59,7 +59,7 @@ ORDER = (
     ("checking",),
     ("testing",),
     ("report", "report.layers", "report.entries", "report.buffers"),
-    ("report.computed", "report.costs", "report.graph"),
+    ("report.computed", "report.costs", "report.equations", "report.graph"),
     ("report.picture",),
     ("report.listing", "report.tables"),
     ("report.tensors",),

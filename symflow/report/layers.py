@@ -70,12 +70,15 @@ def longest_paths(
 
 
 def drawn(
-    sizes: Sequence[tuple[float, float]], layers: Sequence[int], edges: Sequence[Edge]
+    sizes: Sequence[tuple[float, float]],
+    layers: Sequence[int],
+    edges: Sequence[Edge],
+    heights: Sequence[float],
 ) -> Drawing:
-    """The nodes, of given widths and heights, in given layers; edges lead from lower numbers of
-    layers to higher.
+    """The nodes, of given widths and heights, in given layers, each of a height of its own; edges
+    lead from lower numbers of layers to higher.
     """
-    graph = _Layered(sizes, layers, edges)
+    graph = _Layered(sizes, layers, edges, heights)
     graph.order()
     graph.place()
     return graph.drawing()
@@ -85,12 +88,16 @@ class _Layered:
     """The graph with a bend, which is a node too, wherever an edge passes a layer."""
 
     def __init__(
-        self, sizes: Sequence[tuple[float, float]], layers: Sequence[int], edges: Sequence[Edge]
+        self,
+        sizes: Sequence[tuple[float, float]],
+        layers: Sequence[int],
+        edges: Sequence[Edge],
+        heights: Sequence[float],
     ) -> None:
-        used = {layer: at for at, layer in enumerate(sorted(set(layers)))}
         self.count = len(sizes)
         self.sizes = list(sizes)
-        self.layer = [used[layer] for layer in layers]
+        self.layer = list(layers)
+        self.heights = heights
         self.chains: list[list[int]] = []
         self.above: list[list[int]] = [[] for _ in sizes]
         self.below: list[list[int]] = [[] for _ in sizes]
@@ -104,7 +111,7 @@ class _Layered:
             for upper, lower in zip(chain, chain[1:], strict=False):
                 self.below[upper].append(lower)
                 self.above[lower].append(upper)
-        self.rows: list[list[int]] = [[] for _ in used]
+        self.rows: list[list[int]] = [[] for _ in heights]
         for node, layer in enumerate(self.layer):
             self.rows[layer].append(node)
         self.x = [0.0] * len(self.layer)
@@ -164,20 +171,27 @@ class _Layered:
     def place(self) -> None:
         """Every node as near to its neighbours as the order and the gaps allow."""
         for row in self.rows:
-            self._settle(row, [0.0] * len(row))
-        for sweep in range(2 * SWEEPS):
-            down = sweep % 2 == 0
-            both = sweep >= SWEEPS
+            self._settle(row, [0.0] * len(row), [1.0] * len(row))
+        for sweep in range(3 * SWEEPS):
+            down, both = sweep % 2 == 0, sweep >= SWEEPS
             for row in self.rows if down else self.rows[::-1]:
-                wanted = []
-                for node in row:
-                    near = [*self.above[node], *self.below[node]] if both else []
-                    near = near or (self.above[node] if down else self.below[node])
-                    centre = sum(self.x[one] for one in near) / len(near) if near else self.x[node]
-                    wanted.append(centre)
-                self._settle(row, wanted)
+                pulls = [self._pull(node, down, both) for node in row]
+                self._settle(row, *zip(*pulls, strict=True)) if row else None
 
-    def _settle(self, row: Sequence[int], wanted: Sequence[float]) -> None:
+    def _pull(self, node: int, down: bool, both: bool) -> tuple[float, float]:
+        """Where a node's neighbours want it, and how much; long edges want to be straight."""
+        near = [*self.above[node], *self.below[node]] if both else []
+        near = near or (self.above[node] if down else self.below[node])
+        if not near:
+            return self.x[node], 0.1
+        weights = [8.0 if node >= self.count and one >= self.count else 1.0 for one in near]
+        total = sum(weights)
+        places = (weight * self.x[one] for weight, one in zip(weights, near, strict=True))
+        return sum(places) / total, total
+
+    def _settle(
+        self, row: Sequence[int], wanted: Sequence[float], weights: Sequence[float]
+    ) -> None:
         """Places in this order, with gaps, that differ least from those wanted.
 
         With the gaps taken out, places must not fall from left to right: isotonic regression, by
@@ -187,23 +201,23 @@ class _Layered:
         for left, right in zip(row, row[1:], strict=False):
             apart = (self.sizes[left][0] + self.sizes[right][0]) / 2 + GAP_ACROSS
             offsets.append(offsets[-1] + apart)
-        pools: list[tuple[float, int]] = []  # sum and number
-        for place, offset in zip(wanted, offsets, strict=False):
-            total, number = place - offset, 1
-            while pools and pools[-1][0] / pools[-1][1] > total / number:
+        pools: list[tuple[float, float, int]] = []  # weighted sum, weight, number of nodes
+        for place, offset, weight in zip(wanted, offsets, weights, strict=False):
+            total, pooled, number = weight * (place - offset), weight, 1
+            while pools and pools[-1][0] / pools[-1][1] > total / pooled:
                 before = pools.pop()
-                total, number = total + before[0], number + before[1]
-            pools.append((total, number))
-        settled = (total / number for total, number in pools for _ in range(number))
+                total, pooled, number = total + before[0], pooled + before[1], number + before[2]
+            pools.append((total, pooled, number))
+        settled = (total / pooled for total, pooled, number in pools for _ in range(number))
         for node, place, offset in zip(row, settled, offsets, strict=False):
             self.x[node] = place + offset
 
     def drawing(self) -> Drawing:
         left = min((x - self.sizes[at][0] / 2 for at, x in enumerate(self.x)), default=0.0)
         right = max((x + self.sizes[at][0] / 2 for at, x in enumerate(self.x)), default=0.0)
-        heights = [max(self.sizes[node][1] for node in row) for row in self.rows]
-        tops = [sum(heights[:at]) + GAP_DOWN * at for at in range(len(heights))]
-        height = tops[-1] + heights[-1] if heights else 0.0
+        heights, tops = self.heights, [0.0]
+        for height in heights:
+            tops.append(tops[-1] + height + GAP_DOWN)
 
         def middle(node: int) -> float:
             return tops[self.layer[node]] + heights[self.layer[node]] / 2
@@ -223,5 +237,5 @@ class _Layered:
             tuple((self.x[node] - left, middle(node)) for node in range(self.count)),
             tuple(path(chain) for chain in self.chains),
             right - left,
-            height,
+            max(tops[-1] - GAP_DOWN, 0.0),
         )

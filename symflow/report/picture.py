@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from symflow.program import Program
 from symflow.report.entries import Entry, gradient_of
-from symflow.report.graph import Node, Side, sides
-from symflow.report.layers import Drawing, Point, drawn
+from symflow.report.graph import Node, sides
+from symflow.report.layers import Point, drawn
 from symflow.shapes import show
 
 CHARACTER = 7.25
@@ -89,41 +89,56 @@ def picture(
         if gradient is not None:
             partner.setdefault(gradient.tensor, one.tensor)
     ahead, back = sides(program, entries, partner)
-    left, right = _drawn(ahead), _drawn(back)
-    height = max(left.height, right.height) + HEADING
-    shift = left.width + BETWEEN if back.nodes else 0.0
-    boxes = [
-        _box(one, (x + MARGIN, y + MARGIN + HEADING), tooltip)
-        for one, (x, y) in zip(ahead.nodes, left.centres, strict=True)
+    rows = max((*ahead.layers, *back.layers), default=-1) + 1
+    # the backward half is drawn upside down: its layers count from the last row
+    down = ahead.layers if not back.layers else [at + rows - 1 - max(ahead.layers) for at in ahead.layers]
+    up = [rows - 1 - at for at in back.layers]
+    heights = [0.0] * rows
+    for node, row in zip([*ahead.nodes, *back.nodes], [*down, *up], strict=True):
+        heights[row] = max(heights[row], _size(node)[1])
+    left = drawn([_size(one) for one in ahead.nodes], down, ahead.edges, heights)
+    reversed_edges = [(second, first) for first, second in back.edges]
+    right = drawn([_size(one) for one in back.nodes], up, reversed_edges, heights)
+    shift = MARGIN + left.width + BETWEEN
+    parts = [
+        _Half("forward ↓", "forward", ahead.nodes, left.centres, left.paths, MARGIN),
+        _Half(
+            "backward ↑",
+            "backward",
+            back.nodes,
+            right.centres,
+            tuple(path[::-1] for path in right.paths),
+            shift,
+        ),
     ]
-    edges = [
-        ("forward", _curve([(x + MARGIN, y + MARGIN + HEADING) for x, y in path]))
-        for path in left.paths
-    ]
-    bottom = height + MARGIN
-    boxes += [
-        _box(one, (x + shift + MARGIN, bottom - y), tooltip)
-        for one, (x, y) in zip(back.nodes, right.centres, strict=True)
-    ]
-    edges += [
-        ("backward", _curve([(x + shift + MARGIN, bottom - y) for x, y in path]))
-        for path in right.paths
-    ]
-    headings = [Heading("forward ↓", _text(MARGIN), _text(MARGIN + 10))]
-    if back.nodes:
-        headings.append(Heading("backward ↑", _text(MARGIN + shift), _text(MARGIN + 10)))
-    width = shift + max(right.width, 0.0) if back.nodes else left.width
+    parts = [one for one in parts if one.nodes]
+    width = shift + right.width if back.nodes else MARGIN + left.width
     return Picture(
-        _text(max(width + 2 * MARGIN, 200.0)),
-        _text(height + 2 * MARGIN),
-        tuple(headings),
-        tuple(edges),
-        tuple(boxes),
+        _text(max(width + MARGIN, 200.0)),
+        _text(left.height + HEADING + 2 * MARGIN),
+        tuple(Heading(one.heading, _text(one.x), _text(MARGIN + 10)) for one in parts),
+        tuple((one.role, _curve(one.moved(path))) for one in parts for path in one.paths),
+        tuple(
+            _box(node, centre, tooltip)
+            for one in parts
+            for node, centre in zip(one.nodes, one.moved(one.centres), strict=True)
+        ),
     )
 
 
-def _drawn(side: Side) -> Drawing:
-    return drawn([_size(one) for one in side.nodes], side.layers, side.edges)
+@dataclass(frozen=True)
+class _Half:
+    """One half, and where it begins."""
+
+    heading: str
+    role: str
+    nodes: Sequence[Node]
+    centres: Sequence[Point]
+    paths: Sequence[Sequence[Point]]
+    x: float
+
+    def moved(self, points: Sequence[Point]) -> list[Point]:
+        return [(x + self.x, y + MARGIN + HEADING) for x, y in points]
 
 
 def _lines(node: Node) -> list[tuple[str, str, tuple[Link, ...]]]:

@@ -14,6 +14,7 @@ from symflow.errors import SymflowError
 from symflow.report.buffers import Workspace
 from symflow.report.costs import cost, count_text, counted, total
 from symflow.report.entries import Entry
+from symflow.report.listing import Span
 from symflow.report.picture import Link
 from symflow.results import cells
 from symflow.rules import RULES
@@ -42,7 +43,7 @@ class Rule:
 
     name: str
     equation: str
-    why: str
+    why: tuple[Span, ...]
     source: str
     applications: tuple[Application, ...]
 
@@ -56,8 +57,14 @@ def rules(run: Compilation, entries: Sequence[Entry]) -> tuple[Rule, ...]:
         mine = [one for one in applied if one.rule == rule.name]
         if mine:
             applications = tuple(_application(one, known, run.model.source) for one in mine)
-            found.append(Rule(rule.name, rule.equation, rule.why, rule.source, applications))
+            found.append(Rule(rule.name, rule.equation, prose(rule.why), rule.source, applications))
     return tuple(found)
+
+
+def prose(text: str) -> tuple[Span, ...]:
+    """A text with code between backticks, as runs of both."""
+    parts = text.split("`")
+    return tuple(Span(part, "code" if at % 2 else "") for at, part in enumerate(parts) if part)
 
 
 def _application(one: Rewrite, known: dict[str, Entry], source: str) -> Application:
@@ -217,7 +224,7 @@ def facts(entries: Sequence[Entry], costs: Budget, found: Check) -> tuple[Fact, 
     if costs.totals:
         result.append(Fact(costs.totals[0].operations, "operations forward", "cost"))
     if costs.ratio:
-        result.append(Fact(f"{costs.ratio} ×", "as many for the gradient", "cost"))
+        result.append(Fact(costs.ratio, "operations, backward : forward", "cost"))
     if costs.workspace:
         result.append(Fact(costs.workspace, "kept as buffers", "cost"))
     if found.rows:

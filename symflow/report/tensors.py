@@ -9,21 +9,15 @@ from functools import cached_property
 import numpy as np
 
 from symflow.compilation import Compilation
-from symflow.notation import at, body_text, definition_text, letters, subscripts, view_text
-from symflow.program import Constant, Input, Kernel, Program
+from symflow.program import Input, Program
+from symflow.recurrence import Scan
 from symflow.report.computed import Computed, computed
 from symflow.report.costs import cost, count_text
 from symflow.report.entries import Entry, gradient_of
+from symflow.report.equations import Equations, Formula, before_simplification
 from symflow.report.listing import SourceLine, excerpt, listing
 from symflow.report.picture import Link
 from symflow.shapes import show
-
-
-@dataclass(frozen=True)
-class Formula:
-    """In index notation, as text."""
-
-    text: str
 
 
 @dataclass(frozen=True)
@@ -31,6 +25,7 @@ class TensorView:
     """One tensor, ready to be laid out.
 
     inner     whether it is in the body of a loop
+    given     of an input of a loop's body: what it is at each step
     line      the model line that it comes from; `said` is its text
     gradient  its derivative: the link to the tensor that it is, and its formula
     folded    its derivative before simplification, where the program has no tensor for it
@@ -45,6 +40,8 @@ class TensorView:
     shape: str
     dtype: str
     formula: Formula
+    given: str
+    from_: Link | None
     line: Link | None
     said: str
     gradient: Link | None
@@ -73,6 +70,20 @@ class Tensors:
         self.model = model.split("\n")
         self.module_lines = listing(module, "g", {})
         self.computed = computed(module, entries)
+        self.gradient_of = {
+            one.path: found
+            for one in entries
+            if not one.backward and (found := gradient_of(one, entries)) is not None
+        }
+        trained = {run.name(node) for node in run.trainable}
+        self.equations = Equations(
+            entries,
+            {
+                self.gradient_of[one.path].path: one.name
+                for one in entries
+                if one.name in trained and one.kind == "parameter" and one.path in self.gradient_of
+            },
+        )
         self.precision = np.dtype(run.dtype).itemsize
         self.readers: dict[tuple[int, ...], list[Entry]] = {one.path: [] for one in entries}
         for one in entries:
@@ -90,7 +101,7 @@ class Tensors:
     def tooltip(self, one: Entry) -> str:
         """What a tensor is, in a few lines."""
         line = self._line(one)
-        parts = [self._formula(one).text]
+        parts = [self.equations.of(one).text]
         if line is not None:
             parts.append(f"{line.text}: {self._said(one).strip()}")
         return "\n".join(parts)
@@ -121,7 +132,7 @@ class Tensors:
         type_ = one.definition.type
         spent = cost(one, self.precision)
         where = self.computed.get(one.path, Computed(()))
-        gradient = None if one.backward else gradient_of(one, self.entries)
+        gradient = self.gradient_of.get(one.path)
         first = where.lines[0] if where.lines else None
         return TensorView(
             anchor=one.anchor,
@@ -130,11 +141,13 @@ class Tensors:
             inner=len(one.path) > 1,
             shape=show(type_.shape) if type_.shape else "scalar",
             dtype="" if type_.dtype == "float" else type_.dtype,
-            formula=self._formula(one),
+            formula=self.equations.of(one),
+            given=self._given(one)[0],
+            from_=self._given(one)[1],
             line=self._line(one),
             said=self._said(one),
             gradient=None if gradient is None else _link(gradient),
-            gradient_formula=None if gradient is None else self._formula(gradient),
+            gradient_formula=None if gradient is None else self.equations.of(gradient),
             folded=self._folded(one) if gradient is None else None,
             code=excerpt(self.module_lines, first.first, first.last) if first else (),
             within=where.within,
@@ -150,25 +163,20 @@ class Tensors:
             bytes=count_text(spent.bytes),
         )
 
-    def _formula(self, one: Entry) -> Formula:
-        def called(operand: int) -> str:
-            return self.by_path[(*one.path[:-1], operand)].name
-
-        value = one.definition.value
-        if isinstance(value, Input):
-            return Formula(f"{one.name}  {show(one.definition.type.shape)}")
-        if isinstance(value, Constant):
-            return Formula(f"{one.name} = {_array_text(value)}")
-        if not isinstance(value, Kernel):
-            return Formula(f"{one.name} = {view_text(one.definition, called)}")
-        names = letters(len(value.sizes), [str(size) for size in value.sizes])
-
-        def read(number: int) -> str:
-            access = value.accesses[number]
-            return at(called(access.tensor), subscripts(access.indices, names))
-
-        left = at(one.name, subscripts(value.output, names))
-        return Formula(f"{left} = {body_text(value, read, names)}")
+    def _given(self, one: Entry) -> tuple[str, Link | None]:
+        """What an input of a loop's body is, and of which tensor around the loop."""
+        if len(one.path) == 1 or not isinstance(one.definition.value, Input):
+            return "", None
+        scan = self.by_path[one.path[:-1]].definition.value
+        assert isinstance(scan, Scan)
+        at = one.program.inputs.index(one.tensor)
+        outer = self.by_path[(*one.path[:-2], scan.operands[at])]
+        carried, gone_through = len(scan.initial), len(scan.initial) + len(scan.sequences)
+        if at < carried:
+            return "carried from step to step, at first", _link(outer)
+        return ("at each step an entry of" if at < gone_through else "the same at each step:"), (
+            _link(outer)
+        )
 
     def _folded(self, one: Entry) -> Formula | None:
         """The gradient of a tensor as it was before simplification, by its name."""
@@ -177,7 +185,7 @@ class Tensors:
         program, wanted = self._differentiated
         label = one.definition.label
         found = wanted.get((label.of_gradient.name, one.definition.type.shape))
-        return None if found is None else Formula(definition_text(program, found))
+        return None if found is None else before_simplification(program, found)
 
     @cached_property
     def _differentiated(self) -> tuple[Program, Mapping[tuple[str, object], int]]:
@@ -205,12 +213,6 @@ class Tensors:
 
 def _link(one: Entry) -> Link:
     return Link(one.name, one.anchor, one.kind)
-
-
-def _array_text(value: Constant) -> str:
-    """A constant, or the beginning of it."""
-    text = np.array2string(value.data, threshold=12, separator=", ")
-    return " ".join(text.split())
 
 
 def of_kind(views: Sequence[TensorView], *kinds: str) -> tuple[TensorView, ...]:
