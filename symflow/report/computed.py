@@ -10,7 +10,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from symflow.program import Input
@@ -55,11 +55,12 @@ def computed(source: str, entries: Sequence[Entry]) -> Mapping[tuple[int, ...], 
     tree = ast.parse(source)
     consumers = _consumers(entries)
     by_name = _ByName(entries, consumers)
-    for lines in groups(source, tree):
+    said = list(groups(source, tree))
+    for lines in said:
         entry = by_name.found(lines)
         if entry is not None:
             own.setdefault(entry.path, []).append(lines)
-    for path, loops in _loops(tree, entries).items():
+    for path, loops in _loops(tree, entries, {one.function for one in said}).items():
         own.setdefault(path, []).extend(loops)
     found = {path: Computed(tuple(sorted(lines, key=_rank))) for path, lines in own.items()}
     for one in reversed(entries):
@@ -189,9 +190,12 @@ class _ByName:
     ) -> None:
         self.consumers = consumers
         self.named: dict[str, list[Entry]] = {}
+        self.at: dict[tuple[str, str], list[Entry]] = {}
         for one in sorted(entries, key=lambda one: (-one.definition.label.rank, one.path)):
             if not isinstance(one.definition.value, Input):
                 self.named.setdefault(one.definition.label.name, []).append(one)
+                place = str(one.definition.origin or ""), _shape(one)
+                self.at.setdefault(place, []).append(one)
 
     def found(self, lines: Lines) -> Entry | None:
         """The tensor that lines compute."""
@@ -203,7 +207,10 @@ class _ByName:
         number = re.search(r"_(\d+)$", lines.name)
         if found and number:
             return found[min(int(number[1]), len(found)) - 1]
-        return self._last(found) if found else None
+        if not found:  # such as the first value of what a loop carries
+            only = self.at.get((lines.origin, lines.shape), [])
+            return only[0] if len(only) == 1 and lines.origin else None
+        return self._last(found)
 
     def _fitting(self, name: str, lines: Lines) -> list[Entry]:
         found = [one for one in self.named.get(name, ()) if _is_at(one, lines)]
@@ -228,21 +235,21 @@ def _shape(one: Entry) -> str:
     return show(one.definition.type.shape) if one.definition.type.shape else "scalar"
 
 
-def _loops(tree: ast.Module, entries: Sequence[Entry]) -> dict[tuple[int, ...], list[Lines]]:
-    """The loops of each function, in the order of the program's."""
+def _loops(
+    tree: ast.Module, entries: Sequence[Entry], functions: Collection[str]
+) -> dict[tuple[int, ...], list[Lines]]:
+    """The loops of functions that compute tensors, in the order of the program's loops."""
     scans = [
         one for one in entries if isinstance(one.definition.value, Scan) and len(one.path) == 1
     ]
     found: dict[tuple[int, ...], list[Lines]] = {}
     for function in tree.body:
-        if not isinstance(function, ast.FunctionDef) or not scans:
+        if not isinstance(function, ast.FunctionDef) or function.name not in functions:
             continue
         loops = [one for one in function.body if isinstance(one, ast.For)]
-        if function.name not in MAIN and not any(one.backward for one in scans[: len(loops)]):
-            loops = loops if len(loops) < len(scans) else []
         for one, loop in zip(scans, loops, strict=False):
-            last = loop.body[0].lineno - 1
+            last = max(loop.body[0].lineno - 1, loop.lineno)
             name = one.definition.label.name
-            lines = Lines(function.name, name, "", "", loop.lineno, max(last, loop.lineno))
+            lines = Lines(function.name, name, "", "", loop.lineno, last)
             found.setdefault(one.path, []).append(lines)
     return found

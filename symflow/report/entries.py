@@ -9,8 +9,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from symflow.naming import is_identifier
-from symflow.program import Constant, Definition, Input, Program
+from symflow.program import Bundle, Constant, Definition, Input, Program
 from symflow.recurrence import Scan
+from symflow.shapes import show
 from symflow.statements import Names
 
 
@@ -44,12 +45,21 @@ class Entry:
     def kind(self) -> str:
         """In one word."""
         value = self.definition.value
-        if isinstance(value, Input):
-            outer = "parameter" if value.kind == "variable" else "input"
-            return outer if len(self.path) == 1 else "of the loop"
+        if isinstance(value, Input) and len(self.path) == 1:
+            return "parameter" if value.kind == "variable" else "input"
         if isinstance(value, Constant):
             return "constant"
         return "backward" if self.backward else "forward"
+
+
+def shape_text(one: Entry) -> str:
+    """The shape of a tensor; of a loop, its steps."""
+    type_, value = one.definition.type, one.definition.value
+    if isinstance(value, Scan):
+        return f"{value.steps} steps {'backwards' if value.reverse else ''}".rstrip()
+    if isinstance(type_, Bundle):
+        return " ".join(show(part.shape) for part in type_.parts)
+    return show(type_.shape) if type_.shape else "scalar"
 
 
 def entries(program: Program, gradients: Collection[str]) -> list[Entry]:

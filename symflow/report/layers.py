@@ -179,15 +179,25 @@ class _Layered:
                 self._settle(row, *zip(*pulls, strict=True)) if row else None
 
     def _pull(self, node: int, down: bool, both: bool) -> tuple[float, float]:
-        """Where a node's neighbours want it, and how much; long edges want to be straight."""
+        """Where a node's neighbours want it, and how much."""
         near = [*self.above[node], *self.below[node]] if both else []
         near = near or (self.above[node] if down else self.below[node])
         if not near:
-            return self.x[node], 0.1
-        weights = [8.0 if node >= self.count and one >= self.count else 1.0 for one in near]
+            return self.x[node], 0.001
+        weights = [self._weight(node, one) for one in near]
         total = sum(weights)
         places = (weight * self.x[one] for weight, one in zip(weights, near, strict=True))
         return sum(places) / total, total
+
+    def _weight(self, node: int, near: int) -> float:
+        """How much a neighbour pulls: long edges want to be straight, and so does a chain of nodes,
+        beside which long edges and nodes with no other neighbour find their places.
+        """
+        bends = (node >= self.count) + (near >= self.count)
+        if bends:
+            return 8.0 if bends == 2 else 0.05
+        leaves = (len(self.above[one]) + len(self.below[one]) == 1 for one in (node, near))
+        return 0.005 if any(leaves) else 1.0
 
     def _settle(
         self, row: Sequence[int], wanted: Sequence[float], weights: Sequence[float]

@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from symflow.program import Program
-from symflow.report.entries import Entry, gradient_of
+from symflow.report.entries import Entry, gradient_of, shape_text
 from symflow.report.graph import Node, sides
 from symflow.report.layers import Point, drawn
-from symflow.shapes import show
 
 CHARACTER = 7.25
 """The width of one, in the picture's letters of 12 pixels."""
@@ -145,9 +144,8 @@ def _lines(node: Node) -> list[tuple[str, str, tuple[Link, ...]]]:
     """The role and text of every line of a box."""
     entry = node.entry
     lines: list[tuple[str, str, tuple[Link, ...]]] = [("name", _short(entry.name), ())]
-    shape = entry.definition.type.shape
     if not node.again:
-        lines.append(("shape", show(shape) if shape else "scalar", ()))
+        lines.append(("shape", _short(shape_text(entry)), ()))
     for at in range(0, len(node.reads), 2):
         links = tuple(
             Link(_short(one.entry.name), one.entry.anchor, f"reads {one.entry.name}")

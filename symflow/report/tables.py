@@ -20,8 +20,11 @@ from symflow.results import cells
 from symflow.rules import RULES
 from symflow.stabilisation import Rewrite
 
-MOST = 40
-"""Entries that are tested of each parameter: a report must not take minutes."""
+MOST = 600
+"""Entries of all parameters that are tested, or a few more: a report must not take minutes."""
+
+LEAST = 5
+"""Entries of each parameter that are tested, however many parameters there are."""
 
 
 # --- rewrites --------------------------------------------------------------------------------
@@ -192,7 +195,7 @@ def check_table(run: Compilation) -> Check:
     if run.model.loss is None or not run.trainable:
         return Check((), (), (), "The model has no gradients: there is nothing to check.", True)
     try:
-        results = check(run, most=MOST)
+        results = check(run, most=max(LEAST, MOST // len(run.trainable)))
     except SymflowError as error:
         return Check((), (), (), str(error), False)
     head, *rows = cells(results)

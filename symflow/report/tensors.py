@@ -9,15 +9,15 @@ from functools import cached_property
 import numpy as np
 
 from symflow.compilation import Compilation
-from symflow.program import Input, Program
+from symflow.primitives import Part
+from symflow.program import Bundle, Input, Program
 from symflow.recurrence import Scan
 from symflow.report.computed import Computed, computed
 from symflow.report.costs import cost, count_text
-from symflow.report.entries import Entry, gradient_of
+from symflow.report.entries import Entry, gradient_of, shape_text
 from symflow.report.equations import Equations, Formula, before_simplification
 from symflow.report.listing import SourceLine, excerpt, listing
 from symflow.report.picture import Link
-from symflow.shapes import show
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,6 @@ class Tensors:
     # --- one tensor ---
 
     def _view(self, one: Entry) -> TensorView:
-        type_ = one.definition.type
         spent = cost(one, self.precision)
         where = self.computed.get(one.path, Computed(()))
         gradient = self.gradient_of.get(one.path)
@@ -139,8 +138,8 @@ class Tensors:
             name=one.name,
             kind=one.kind,
             inner=len(one.path) > 1,
-            shape=show(type_.shape) if type_.shape else "scalar",
-            dtype="" if type_.dtype == "float" else type_.dtype,
+            shape=shape_text(one),
+            dtype="" if one.definition.type.dtype == "float" else one.definition.type.dtype,
             formula=self.equations.of(one),
             given=self._given(one)[0],
             from_=self._given(one)[1],
@@ -180,12 +179,14 @@ class Tensors:
 
     def _folded(self, one: Entry) -> Formula | None:
         """The gradient of a tensor as it was before simplification, by its name."""
-        if one.backward or len(one.path) > 1 or one.definition.type.dtype != "float":
+        if one.backward or len(one.path) > 1 or isinstance(one.definition.type, Bundle):
             return None
         program, wanted = self._differentiated
         label = one.definition.label
         found = wanted.get((label.of_gradient.name, one.definition.type.shape))
-        return None if found is None else before_simplification(program, found)
+        if found is None or isinstance(program[found].value, Part):
+            return None  # one of several results of a loop
+        return before_simplification(program, found)
 
     @cached_property
     def _differentiated(self) -> tuple[Program, Mapping[tuple[str, object], int]]:
