@@ -58,7 +58,7 @@ ORDER = (
     ("diagnosis",),
     ("checking",),
     ("testing",),
-    ("report", "report.layers", "report.entries", "report.buffers"),
+    ("report", "report.layers", "report.entries", "report.buffers", "report.relabelling"),
     ("report.computed", "report.costs", "report.equations", "report.graph"),
     ("report.picture",),
     ("report.listing", "report.tables"),

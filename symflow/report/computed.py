@@ -72,6 +72,15 @@ def computed(source: str, entries: Sequence[Entry]) -> Mapping[tuple[int, ...], 
     return found
 
 
+def names_in_module(found: Mapping[tuple[int, ...], Computed]) -> dict[tuple[int, ...], str]:
+    """What the functions that compute loss and gradient call tensors."""
+    return {
+        path: where.lines[0].name
+        for path, where in found.items()
+        if not where.within and where.lines[0].function in MAIN and where.lines[0].origin
+    }
+
+
 def _of(found: Mapping[tuple[int, ...], Computed], path: tuple[int, ...]) -> Sequence[Lines]:
     return found[path].lines if path in found else ()
 

@@ -5,14 +5,19 @@ A tensor in the body of a loop has an entry too, behind the loop's.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from symflow.naming import is_identifier
 from symflow.program import Bundle, Constant, Definition, Input, Program
 from symflow.recurrence import Scan
-from symflow.shapes import show
+from symflow.shapes import Shape, show
 from symflow.statements import Names
+
+
+GIVEN = ("input", "parameter")
+"""Kinds of tensors whose names are the user's, or stand in the module's own arguments."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +25,14 @@ class Entry:
     """One tensor.
 
     path      its number in its program, behind those of the loops that it is in
+    label     a name that tells it and its gradient from others; see `relabelling.py`
     name      by which the report calls it; each is given once
     backward  whether only gradients need it
     """
 
     path: tuple[int, ...]
     program: Program
+    label: str
     name: str
     backward: bool
 
@@ -62,30 +69,43 @@ def shape_text(one: Entry) -> str:
     return show(type_.shape) if type_.shape else "scalar"
 
 
-def entries(program: Program, gradients: Collection[str]) -> list[Entry]:
-    """All tensors, in order; names as a generated module would give them, the user's own first.
+def entries(program: Program, twin: Program, gradients: Collection[str]) -> list[Entry]:
+    """All tensors, in order, called by their labels.
 
+    twin       the same program with labels that differ
     gradients  which outputs of the program are gradients
     """
-    found = _unnamed(program, (), _backward(program, gradients))
-    pool = Names(())
-    names: dict[tuple[int, ...], str] = {}
-    for one in sorted(found, key=lambda one: (len(one.path), -one.definition.label.rank, one.path)):
-        label = one.definition.label.name
-        names[one.path] = pool.give(label if is_identifier(label) else "tensor")
-    return [Entry(one.path, one.program, names[one.path], one.backward) for one in found]
+    return _entries(program, twin, (), _backward(program, gradients))
 
 
-def _unnamed(program: Program, within: tuple[int, ...], backward: Sequence[bool]) -> list[Entry]:
+def _entries(
+    program: Program, twin: Program, within: tuple[int, ...], backward: Sequence[bool]
+) -> list[Entry]:
     found: list[Entry] = []
-    for tensor, definition in enumerate(program.definitions):
-        one = Entry((*within, tensor), program, "", backward[tensor])
+    for tensor, (definition, other) in enumerate(
+        zip(program.definitions, twin.definitions, strict=True)
+    ):
+        name = definition.label.name
+        one = Entry((*within, tensor), program, other.label.name, name, backward[tensor])
         found.append(one)
-        if isinstance(definition.value, Scan):
+        if isinstance(definition.value, Scan) and isinstance(other.value, Scan):
             body = definition.value.body
             inside = [one.backward] * len(body.definitions)
-            found += _unnamed(body, one.path, inside)
+            found += _entries(body, other.value.body, one.path, inside)
     return found
+
+
+def named(found: Sequence[Entry], known: Mapping[tuple[int, ...], str]) -> list[Entry]:
+    """Entries with a name for each: what the module calls it, or else its label, told apart.
+
+    known  names in the module
+    """
+    pool = Names(())
+    names: dict[tuple[int, ...], str] = {}
+    for one in sorted(found, key=lambda one: (one.kind not in GIVEN, one.path not in known)):
+        wanted = known.get(one.path, one.definition.label.name)
+        names[one.path] = pool.give(wanted if is_identifier(wanted) else "tensor")
+    return [replace(one, name=names[one.path]) for one in found]
 
 
 def _backward(program: Program, gradients: Collection[str]) -> list[bool]:
@@ -95,18 +115,26 @@ def _backward(program: Program, gradients: Collection[str]) -> list[bool]:
     return [not one for one in needed]
 
 
-def gradient_of(one: Entry, among: Sequence[Entry]) -> Entry | None:
-    """The tensor that is the derivative of the loss by another, where the program has one."""
-    wanted, shape = one.definition.label.of_gradient.name, one.definition.type.shape
-    output = one.program.outputs.get(wanted) if len(one.path) == 1 else None
-    found = [
-        other
-        for other in among
-        if other.backward
-        and other.definition.label.name == wanted
-        and other.definition.type.shape == shape
-        and not isinstance(other.definition.value, Input)
-    ]
-    if output is not None:
-        found = [other for other in among if other.path == (output,)]
-    return found[-1] if found else None
+def gradients_of(found: Sequence[Entry]) -> dict[tuple[int, ...], Entry]:
+    """For paths of tensors, the derivative of the loss by them, where the program has it."""
+    ahead = Counter(_key(one, one.label) for one in found if not one.backward)
+    derivatives: dict[tuple[str, Shape], Entry] = {}
+    for one in found:
+        if one.backward and not isinstance(one.definition.value, Input):
+            derivatives[_key(one, one.label)] = one  # the last is all of it
+    result: dict[tuple[int, ...], Entry] = {}
+    for one in found:
+        key = _key(one, one.label)
+        derivative = derivatives.get(_key(one, f"d_{one.label}"))
+        output = one.program.outputs.get(f"d_{one.label}")
+        if one.backward or isinstance(one.definition.type, Bundle):
+            continue
+        if one.kind == "parameter" and output is not None:
+            result[one.path] = next(other for other in found if other.path == (output,))
+        elif derivative is not None and ahead[key] == 1:
+            result[one.path] = derivative
+    return result
+
+
+def _key(one: Entry, label: str) -> tuple[str, Shape]:
+    return label, one.definition.type.shape

@@ -67,20 +67,19 @@ class Equations:
     def _name(self, one: Entry) -> Tree:
         if one.path in self.gradients:
             return Partial("loss", self.gradients[one.path])
-        if one.backward and one.name.startswith("d_"):
-            return Quantity(one.name.removeprefix("d_"), bar=True)
-        return Quantity(one.name)
+        return _bar(one.name) if one.backward else Quantity(one.name)
 
 
-def before_simplification(program: Program, tensor: int) -> Formula:
-    """A definition of the program as it is before it is simplified, by its labels."""
-    labels = [one.label.name for one in program.definitions]
-    called: dict[int, Tree] = {
-        at: Quantity(name.removeprefix("d_"), bar=name.startswith("d_"))
-        for at, name in enumerate(labels)
-    }
-    plain = text.equation(Reader(program).equation(tensor))
-    return Formula(plain, mathml.equation(Reader(program, called).equation(tensor)))
+def before_simplification(program: Program, tensor: int, names: Sequence[str]) -> Formula:
+    """A definition of the program as it is before it is simplified, its tensors called so."""
+    plain: dict[int, Tree] = {at: Quantity(name) for at, name in enumerate(names)}
+    typeset: dict[int, Tree] = {at: _bar(name) for at, name in enumerate(names)}
+    written = text.equation(Reader(program, plain).equation(tensor))
+    return Formula(written, mathml.equation(Reader(program, typeset).equation(tensor)))
+
+
+def _bar(name: str) -> Quantity:
+    return Quantity(name.removeprefix("d_"), bar=name.startswith("d_"))
 
 
 class _Called:

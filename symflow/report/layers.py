@@ -78,10 +78,45 @@ def drawn(
     """The nodes, of given widths and heights, in given layers, each of a height of its own; edges
     lead from lower numbers of layers to higher.
     """
-    graph = _Layered(sizes, layers, edges, heights)
-    graph.order()
-    graph.place()
-    return graph.drawing()
+    centres: list[Point] = [(0.0, 0.0)] * len(sizes)
+    paths: list[tuple[Point, ...]] = [()] * len(edges)
+    right = [-GAP_ACROSS] * len(heights)  # of what is placed already, in every layer
+    for nodes in _components(len(sizes), edges):
+        place = {node: at for at, node in enumerate(nodes)}
+        mine = [at for at, (first, _) in enumerate(edges) if first in place]
+        part = _Layered(
+            [sizes[node] for node in nodes],
+            [layers[node] for node in nodes],
+            [(place[edges[at][0]], place[edges[at][1]]) for at in mine],
+            heights,
+        )
+        part.order()
+        part.place()
+        part.move_beside(right)
+        for node, centre in zip(nodes, part.centres(), strict=True):
+            centres[node] = centre
+        for at, path in zip(mine, part.paths(), strict=True):
+            paths[at] = path
+    height = sum(heights) + GAP_DOWN * max(len(heights) - 1, 0)
+    return Drawing(tuple(centres), tuple(paths), max(right, default=0.0), height)
+
+
+def _components(count: int, edges: Sequence[Edge]) -> list[list[int]]:
+    """The nodes that hang together, the largest parts first."""
+    head = list(range(count))
+
+    def found(node: int) -> int:
+        while head[node] != node:
+            head[node] = head[head[node]]
+            node = head[node]
+        return node
+
+    for first, second in edges:
+        head[found(first)] = found(second)
+    parts: dict[int, list[int]] = {}
+    for node in range(count):
+        parts.setdefault(found(node), []).append(node)
+    return sorted(parts.values(), key=lambda part: (-len(part), part))
 
 
 class _Layered:
@@ -98,6 +133,7 @@ class _Layered:
         self.sizes = list(sizes)
         self.layer = list(layers)
         self.heights = heights
+        self.tops = [sum(heights[:at]) + GAP_DOWN * at for at in range(len(heights))]
         self.chains: list[list[int]] = []
         self.above: list[list[int]] = [[] for _ in sizes]
         self.below: list[list[int]] = [[] for _ in sizes]
@@ -193,11 +229,19 @@ class _Layered:
         """How much a neighbour pulls: long edges want to be straight, and so does a chain of nodes,
         beside which long edges and nodes with no other neighbour find their places.
         """
-        bends = (node >= self.count) + (near >= self.count)
-        if bends:
-            return 8.0 if bends == 2 else 0.05
-        leaves = (len(self.above[one]) + len(self.below[one]) == 1 for one in (node, near))
-        return 0.005 if any(leaves) else 1.0
+        if node >= self.count and near >= self.count:
+            return 8.0
+        if self._is_leaf(node) or self._is_leaf(near):
+            return 0.005
+        if node < self.count and near < self.count:
+            return 1.0
+        bend, end = (node, near) if near < self.count else (near, node)
+        beside = self.below[end] if bend in self.below[end] else self.above[end]
+        in_chain = any(one < self.count and not self._is_leaf(one) for one in beside)
+        return 0.05 if in_chain else 1.0
+
+    def _is_leaf(self, node: int) -> bool:
+        return len(self.above[node]) + len(self.below[node]) == 1
 
     def _settle(
         self, row: Sequence[int], wanted: Sequence[float], weights: Sequence[float]
@@ -222,30 +266,35 @@ class _Layered:
         for node, place, offset in zip(row, settled, offsets, strict=False):
             self.x[node] = place + offset
 
-    def drawing(self) -> Drawing:
-        left = min((x - self.sizes[at][0] / 2 for at, x in enumerate(self.x)), default=0.0)
-        right = max((x + self.sizes[at][0] / 2 for at, x in enumerate(self.x)), default=0.0)
-        heights, tops = self.heights, [0.0]
-        for height in heights:
-            tops.append(tops[-1] + height + GAP_DOWN)
+    def move_beside(self, right: list[float]) -> None:
+        """To the right of what is placed already in the layers that it is in, and note where it
+        ends itself.
+        """
+        sides = [
+            (self.layer[node], self.x[node] - width / 2, self.x[node] + width / 2)
+            for node, (width, _) in enumerate(self.sizes)
+        ]
+        shift = max(right[layer] + GAP_ACROSS - left for layer, left, _ in sides)
+        self.x = [x + shift for x in self.x]
+        for layer, _, end in sides:
+            right[layer] = max(right[layer], end + shift)
 
-        def middle(node: int) -> float:
-            return tops[self.layer[node]] + heights[self.layer[node]] / 2
+    def centres(self) -> list[Point]:
+        return [(self.x[node], self._middle(node)) for node in range(self.count)]
 
-        def path(chain: Sequence[int]) -> tuple[Point, ...]:
-            points: list[Point] = []
-            for place, node in enumerate(chain):
-                x, layer = self.x[node] - left, self.layer[node]
-                if 0 < place < len(chain) - 1:
-                    points += [(x, tops[layer]), (x, tops[layer] + heights[layer])]
-                else:
-                    half = self.sizes[node][1] / 2
-                    points.append((x, middle(node) + (half if place == 0 else -half)))
-            return tuple(points)
+    def paths(self) -> list[tuple[Point, ...]]:
+        return [self._path(chain) for chain in self.chains]
 
-        return Drawing(
-            tuple((self.x[node] - left, middle(node)) for node in range(self.count)),
-            tuple(path(chain) for chain in self.chains),
-            right - left,
-            max(tops[-1] - GAP_DOWN, 0.0),
-        )
+    def _middle(self, node: int) -> float:
+        return self.tops[self.layer[node]] + self.heights[self.layer[node]] / 2
+
+    def _path(self, chain: Sequence[int]) -> tuple[Point, ...]:
+        points: list[Point] = []
+        for place, node in enumerate(chain):
+            x, top = self.x[node], self.tops[self.layer[node]]
+            if 0 < place < len(chain) - 1:
+                points += [(x, top), (x, top + self.heights[self.layer[node]])]
+            else:
+                half = self.sizes[node][1] / 2
+                points.append((x, self._middle(node) + (half if place == 0 else -half)))
+        return tuple(points)

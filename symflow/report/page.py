@@ -16,9 +16,11 @@ from symflow.emission import digest, emit
 from symflow.files import compilation, write
 from symflow.layout import environment
 from symflow.report.buffers import workspace
-from symflow.report.entries import entries
+from symflow.report.computed import computed, names_in_module
+from symflow.report.entries import entries, named
 from symflow.report.listing import SourceLine, listing
 from symflow.report.picture import Picture, picture
+from symflow.report.relabelling import relabelled
 from symflow.report.tables import Budget, Check, Fact, Rule, budget, check_table, facts, rules
 from symflow.report.tensors import Tensors, TensorView, of_kind
 from symflow.shapes import Shape
@@ -76,8 +78,11 @@ def report(run: Compilation, model: str) -> bytes:
 
 def _page(run: Compilation, model: str) -> Page:
     program, module = run.program(), emit(run).text
-    found = entries(program, run.request.derivatives)
-    tensors = Tensors(run, found, model, module)
+    twin = relabelled(run)
+    labelled = entries(program, twin["simplify"], run.request.derivatives)
+    where = computed(module, labelled)
+    found = named(labelled, names_in_module(where))
+    tensors = Tensors(run, found, twin["differentiate"], where, model, module)
     views = tensors.views()
     check = check_table(run)
     costs = budget(found, workspace(module), run.dtype)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from symflow.program import Program
-from symflow.report.entries import Entry, gradient_of, shape_text
+from symflow.report.entries import Entry, gradients_of, shape_text
 from symflow.report.graph import Node, sides
 from symflow.report.layers import Point, drawn
 
@@ -81,12 +81,10 @@ def picture(
     program: Program, entries: Sequence[Entry], tooltip: Callable[[Entry], str]
 ) -> Picture:
     """The graph of a program; `tooltip` says what is shown where a pointer rests on a node."""
-    top = [one for one in entries if len(one.path) == 1]
     partner: dict[int, int] = {}
-    for one in top:
-        gradient = None if one.backward else gradient_of(one, top)
-        if gradient is not None:
-            partner.setdefault(gradient.tensor, one.tensor)
+    for path, gradient in gradients_of(entries).items():
+        if len(path) == 1 and len(gradient.path) == 1:
+            partner.setdefault(gradient.tensor, path[0])
     ahead, back = sides(program, entries, partner)
     rows = max((*ahead.layers, *back.layers), default=-1) + 1
     # the backward half is drawn upside down: its layers count from the last row

@@ -12,12 +12,14 @@ from symflow.compilation import Compilation
 from symflow.primitives import Part
 from symflow.program import Bundle, Input, Program
 from symflow.recurrence import Scan
-from symflow.report.computed import Computed, computed
+from symflow.report.computed import Computed
 from symflow.report.costs import cost, count_text
-from symflow.report.entries import Entry, gradient_of, shape_text
+from symflow.report.entries import Entry, gradients_of, shape_text
 from symflow.report.equations import Equations, Formula, before_simplification
 from symflow.report.listing import SourceLine, excerpt, listing
 from symflow.report.picture import Link
+from symflow.shapes import Shape
+from symflow.statements import Names
 
 
 @dataclass(frozen=True)
@@ -62,19 +64,25 @@ class Tensors:
     """The entries of a program, with the texts of the model and of the module in which they are."""
 
     def __init__(
-        self, run: Compilation, entries: Sequence[Entry], model: str, module: str
+        self,
+        run: Compilation,
+        entries: Sequence[Entry],
+        differentiated: Program,
+        where: Mapping[tuple[int, ...], Computed],
+        model: str,
+        module: str,
     ) -> None:
+        """differentiated  the program before it is simplified, with labels that differ
+        where           the lines of the module that compute each entry
+        """
         self.run = run
+        self.differentiated = differentiated
         self.entries = entries
         self.by_path = {one.path: one for one in entries}
         self.model = model.split("\n")
         self.module_lines = listing(module, "g", {})
-        self.computed = computed(module, entries)
-        self.gradient_of = {
-            one.path: found
-            for one in entries
-            if not one.backward and (found := gradient_of(one, entries)) is not None
-        }
+        self.computed = where
+        self.gradient_of = gradients_of(entries)
         trained = {run.name(node) for node in run.trainable}
         self.equations = Equations(
             entries,
@@ -178,23 +186,33 @@ class Tensors:
         )
 
     def _folded(self, one: Entry) -> Formula | None:
-        """The gradient of a tensor as it was before simplification, by its name."""
+        """The gradient of a tensor as it was before simplification."""
         if one.backward or len(one.path) > 1 or isinstance(one.definition.type, Bundle):
             return None
-        program, wanted = self._differentiated
-        label = one.definition.label
-        found = wanted.get((label.of_gradient.name, one.definition.type.shape))
-        if found is None or isinstance(program[found].value, Part):
+        key = f"d_{one.label}", one.definition.type.shape
+        found = self._derivatives.get(key)
+        if found is None or isinstance(self.differentiated[found].value, Part):
             return None  # one of several results of a loop
-        return before_simplification(program, found)
+        return before_simplification(self.differentiated, found, self._names_before)
 
     @cached_property
-    def _differentiated(self) -> tuple[Program, Mapping[tuple[str, object], int]]:
-        program = self.run.stages["differentiate"]
-        named = {
-            (one.label.name, one.type.shape): at for at, one in enumerate(program.definitions)
-        }
-        return program, named
+    def _derivatives(self) -> Mapping[tuple[str, Shape], int]:
+        definitions = self.differentiated.definitions
+        return {(one.label.name, one.type.shape): at for at, one in enumerate(definitions)}
+
+    @cached_property
+    def _names_before(self) -> Sequence[str]:
+        """What tensors are called before simplification: as after it, those that stay."""
+        known = {(one.label, one.definition.type.shape): one.name for one in self.entries}
+        pool = Names(one.name for one in self.entries)
+        given: dict[tuple[str, Shape], str] = {}
+        for one in self.differentiated.definitions:
+            key = one.label.name, one.type.shape
+            if key not in given:
+                given[key] = known.get(key) or pool.give(one.label.name)
+        return [
+            given[(one.label.name, one.type.shape)] for one in self.differentiated.definitions
+        ]
 
     # --- the model ---
 
