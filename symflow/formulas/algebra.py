@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import sympy as sp
 
@@ -153,6 +153,8 @@ def is_condition(tree: Tree) -> bool:
 
 
 def _cases(condition: Tree, yes: Tree, no: Tree) -> Tree:
+    if yes == no:
+        return yes
     if isinstance(no, Cases):
         return Cases(((yes, condition), *no.branches), no.otherwise)
     return Cases(((yes, condition),), no)
@@ -230,6 +232,24 @@ def over(above: Tree, below: Tree) -> Tree:
     return times([above, Quotient(UNIT, below)]) if below != UNIT else above
 
 
+def summed(over: Sequence[Tree], body: Tree) -> Tree:
+    """Σ of a body, and in front of it what is the same in every term."""
+    if isinstance(body, Negative):
+        return minus(summed(over, body.inside))
+    above = _factors(body.above if isinstance(body, Quotient) else body)
+    below = _factors(body.below) if isinstance(body, Quotient) else ()
+    letters = {name for index in over for name in index_names(index)}
+
+    def varies(factor: Tree) -> bool:
+        return not letters.isdisjoint(names_in(factor))
+
+    inner = _fraction([one for one in above if varies(one)], [one for one in below if varies(one)])
+    outer = _fraction(
+        [one for one in above if not varies(one)], [one for one in below if not varies(one)]
+    )
+    return times([outer, Big("sum", tuple(over), truth(inner))])
+
+
 def _fraction(above: Sequence[Tree], below: Sequence[Tree]) -> Tree:
     """What is summed stands behind the fraction that it is multiplied by."""
     shared = [factor for factor in above if factor in below]
@@ -237,8 +257,8 @@ def _fraction(above: Sequence[Tree], below: Sequence[Tree]) -> Tree:
         if factor in below:
             above, below = _without(above, factor), _without(below, factor)
     bigs = [factor for factor in above if isinstance(factor, Big)]
-    if below and bigs:
-        rest = [factor for factor in above if not isinstance(factor, Big)]
+    rest = [factor for factor in above if not isinstance(factor, Big)]
+    if below and bigs and all(isinstance(factor, Number) for factor in rest):
         return Product((Quotient(_product(rest), _product(below)), *bigs))
     return Quotient(_product(above), _product(below)) if below else _product(above)
 
@@ -268,12 +288,24 @@ def _in_order(factors: Sequence[Tree]) -> list[Tree]:
 
 
 def _factor_order(factor: Tree) -> tuple[object, ...]:
-    rank = 0 if isinstance(factor, (Name, Partial)) else 1
-    if isinstance(factor, Fenced) and factor.kind == "indicator":
+    rank = 0 if isinstance(factor, Name) else 1
+    if isinstance(factor, Partial) or (
+        isinstance(factor, Entry) and isinstance(factor.base, Partial)
+    ):
         rank = 2
-    if isinstance(factor, Big):
+    if isinstance(factor, Fenced) and factor.kind == "indicator":
         rank = 3
+    if isinstance(factor, Big):
+        rank = 4
     return rank, min(_indices(factor), default="")
+
+
+def names_in(tree: Tree) -> Iterator[str]:
+    """All indices and sizes in a tree."""
+    if isinstance(tree, Name):
+        yield tree.name
+    for part in parts(tree):
+        yield from names_in(part)
 
 
 def _indices(tree: Tree) -> list[str]:

@@ -37,6 +37,7 @@ _FENCES = {
     "floor": (r"\lfloor ", r"\rfloor "),
     "ceil": (r"\lceil ", r"\rceil "),
     "indicator": ("[", "]"),
+    "norm": (r"\lVert ", r"\rVert "),
 }
 _BIG = {
     "sum": r"\sum",

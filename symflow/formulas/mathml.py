@@ -28,7 +28,13 @@ from symflow.formulas.tree import (
     Tree,
 )
 
-_FENCES = {"abs": ("|", "|"), "floor": ("⌊", "⌋"), "ceil": ("⌈", "⌉"), "indicator": ("[", "]")}
+_FENCES = {
+    "abs": ("|", "|"),
+    "floor": ("⌊", "⌋"),
+    "ceil": ("⌈", "⌉"),
+    "indicator": ("[", "]"),
+    "norm": ("‖", "‖"),
+}
 _BIG = {"sum": "∑", "product": "∏", "any": "∃", "all": "∀"}
 _FUNCTIONS = {
     **{f"a{name}": f"arc{name}" for name in ("sin", "cos", "tan")},
@@ -61,7 +67,7 @@ def _(tree: Number) -> str:
     mantissa, e, exponent = tree.text.partition("e")
     if not e:
         return f"<mn>{tree.text}</mn>"
-    sign = "<mo>-</mo>" if exponent.startswith("-") else ""
+    sign = "<mo>−</mo>" if exponent.startswith("-") else ""
     power = f"<msup><mn>10</mn>{_row(sign, f'<mn>{abs(int(exponent))}</mn>')}</msup>"
     return power if float(mantissa) == 1 else _row(f"<mn>{mantissa}</mn>", _operator("·"), power)
 
@@ -93,7 +99,7 @@ def _(tree: Entry) -> str:
 
 @mathml.register
 def _(tree: Negative) -> str:
-    return _row('<mo form="prefix">-</mo>', _factor(tree.inside))
+    return _row('<mo form="prefix">−</mo>', _factor(tree.inside))
 
 
 @mathml.register

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import sympy as sp
 
-from symflow.formulas.algebra import index_names, number, tree
+from symflow.formulas.algebra import index_names, number, summed, tree
 from symflow.formulas.moving import MOVES, made_of_whole
 from symflow.formulas.tree import (
+    ZERO,
     Big,
     Entry,
     Equation,
@@ -22,7 +23,8 @@ from symflow.formulas.tree import (
 )
 from symflow.notation import letters
 from symflow.primitives import Primitive
-from symflow.program import Constant, Full, Input, Iota, Kernel, Program, slot
+from symflow.program import Constant, Definition, Full, Input, Iota, Kernel, Program, slot
+from symflow.views import StopGradient
 
 
 class Reader:
@@ -49,6 +51,11 @@ class Reader:
         own = self._outer(tensor)
         left = _entry(self.called.get(tensor) or self._label(tensor), own)
         return Equation(left, self.definition(tensor, own))
+
+    def same(self, name: Tree, tensor: int) -> Equation:
+        """name[i, j] = tensor[i, j]."""
+        own = self._outer(tensor)
+        return Equation(_entry(name, own), self.read(tensor, own, own))
 
     def _outer(self, tensor: int) -> list[Tree]:
         """An index for every axis; the only entry of an axis of size one is 0."""
@@ -81,7 +88,10 @@ class Reader:
 
     def definition(self, tensor: int, indices: Sequence[Tree], scope: Sequence[Tree] = ()) -> Tree:
         """What computes an entry of a tensor."""
-        value = self.program[tensor].value
+        definition = self.program[tensor]
+        value = definition.value
+        if _makes_no_difference(definition):
+            return ZERO
         if isinstance(value, Kernel):
             return self._kernel(value, indices, (*scope, *indices))
         if isinstance(value, Iota):
@@ -108,7 +118,18 @@ class Reader:
             for at, access in enumerate(value.accesses)
         }
         body = tree(value.body, operands)
-        return Big(value.reduction, tuple(over), body) if over else body
+        if value.reduction == "sum":
+            return summed(over, body) if over else body
+        return Big(value.reduction, tuple(over), body)
+
+
+def _makes_no_difference(definition: Definition) -> bool:
+    """Whether it is what a softmax of ours shifts its exponents by; a user's own has no such
+    label.
+    """
+    label = definition.label
+    ours = label.name.endswith("_peak") or label.name == "peak"
+    return ours and not label.exact and isinstance(definition.value, StopGradient)
 
 
 def _entry(base: Tree, indices: Sequence[Tree]) -> Tree:

@@ -27,7 +27,13 @@ from symflow.formulas.tree import (
 )
 
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-_FENCES = {"abs": ("|", "|"), "floor": ("⌊", "⌋"), "ceil": ("⌈", "⌉"), "indicator": ("[", "]")}
+_FENCES = {
+    "abs": ("|", "|"),
+    "floor": ("⌊", "⌋"),
+    "ceil": ("⌈", "⌉"),
+    "indicator": ("[", "]"),
+    "norm": ("‖", "‖"),
+}
 _BIG = {"sum": "Σ", "product": "Π", "any": "∃", "all": "∀"}
 _ROOTS = {2: "√", 3: "∛", 4: "∜"}
 
@@ -52,7 +58,8 @@ def text(tree: Tree) -> str:
 
 @text.register
 def _(tree: Number) -> str:
-    return tree.text
+    mantissa, e, exponent = tree.text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else tree.text
 
 
 @text.register
@@ -150,7 +157,7 @@ def _(tree: Relation) -> str:
         f"({text(one)})" if isinstance(one, (Relation, Not)) else text(one)
         for one in (tree.left, tree.right)
     )
-    return f"{left} {tree.operator}{SPACE}{right}"
+    return f"{left}{SPACE}{tree.operator}{SPACE}{right}"
 
 
 @text.register

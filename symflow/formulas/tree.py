@@ -92,9 +92,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Fenced:
-    """|x|, ⌊x⌋, ⌈x⌉; and [condition], which is 1 where the condition holds and else 0."""
+    """|x|, ⌊x⌋, ⌈x⌉, ‖x‖; and [condition], which is 1 where the condition holds and else 0."""
 
-    kind: Literal["abs", "floor", "ceil", "indicator"]
+    kind: Literal["abs", "floor", "ceil", "norm", "indicator"]
     inside: Tree
 
 
