@@ -49,6 +49,7 @@ MODULE_NAMES = frozenset(
         "Path",
         "Sequence",
         "TrainingResult",
+        "TrainingState",
         "annotations",
         "math",
         "gradients",
@@ -76,8 +77,10 @@ LOCALS = frozenset(
         "losses",
         "moved",
         "on_step",
+        "reason",
         "result",
         "seed",
+        "state",
         "steps",
         "tolerance",
     }
