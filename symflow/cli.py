@@ -11,7 +11,7 @@ import click
 
 import symflow
 
-COMMANDS = ("compile", "check", "rules")
+COMMANDS = ("compile", "check", "train", "predict", "rules")
 """In the order of a first quarter of an hour; each is `commands/<name>.py`."""
 
 

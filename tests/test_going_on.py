@@ -143,7 +143,8 @@ def test_by_moments_too(compiled: Compile) -> None:
         HEAD + "x = sf.placeholder(sf.float64, ('n',))\ny = sf.placeholder(sf.float64, ('n',))\n"
         "w = sf.Variable(1.0)\nb = sf.Variable(0.0)\n"
         "loss = sf.reduce_mean(sf.square(w * x + b - y))\n"
-        "sf.train.GradientDescentOptimizer(sf.train.exponential_decay(0.1, 9, 0.5)).minimize(loss)\n"
+        "rate = sf.train.exponential_decay(0.1, 9, 0.5)\n"
+        "sf.train.GradientDescentOptimizer(rate).minimize(loss)\n"
     )
     assert hasattr(module, "_descended")
     x = np.random.default_rng(0).normal(size=50)
