@@ -415,11 +415,11 @@ def _line_search(
 
 def _batches(n: int, size: int, seed: int, step: int) -> Iterator[Any]:
     """Which rows each step uses from a step on, without end: every pass in an order of its own."""
+    per_pass = n // size
     while True:
-        number, at = divmod(step, n // size)
-        order = np.random.default_rng((seed, number)).permutation(n)
-        for start in range(at * size, n - size + 1, size):
-            yield order[start : start + size]
+        order = np.random.default_rng((seed, step // per_pass)).permutation(n)
+        for number in range(step % per_pass, per_pass):
+            yield order[number * size : (number + 1) * size]
             step += 1
 
 
