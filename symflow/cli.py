@@ -12,7 +12,7 @@ import click
 
 import symflow
 
-COMMANDS = ("compile", "check", "rules")
+COMMANDS = ("compile", "check", "explain", "train", "predict", "rules")
 """In the order of a first quarter of an hour; each is `commands/<name>.py`."""
 
 
@@ -82,4 +82,5 @@ def main() -> None:
     \b
     symflow compile model.py                writes generated/model.py
     symflow check generated/model.py        tests its gradients
+    symflow explain model.py                prints both as formulas
     """
