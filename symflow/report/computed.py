@@ -13,6 +13,7 @@ import tokenize
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from symflow.primitives import Part
 from symflow.program import Input
 from symflow.recurrence import Scan
 from symflow.report.entries import Entry
@@ -203,6 +204,8 @@ class _ByName:
         for one in sorted(entries, key=lambda one: (-one.definition.label.rank, one.path)):
             if not isinstance(one.definition.value, Input):
                 self.named.setdefault(one.definition.label.name, []).append(one)
+                if isinstance(one.definition.value, Part):
+                    continue
                 place = str(one.definition.origin or ""), _shape(one)
                 self.at.setdefault(place, []).append(one)
 
@@ -217,7 +220,8 @@ class _ByName:
         if found and number:
             return found[min(int(number[1]), len(found)) - 1]
         if not found:  # such as the first value of what a loop carries
-            only = self.at.get((lines.origin, lines.shape), [])
+            near = self.at.get((lines.origin, lines.shape), [])
+            only = [one for one in near if one.backward == lines.name.startswith("d_")] or near
             return only[0] if len(only) == 1 and lines.origin else None
         return self._last(found)
 

@@ -15,7 +15,6 @@ from symflow.recurrence import Scan
 from symflow.shapes import Shape, show
 from symflow.statements import Names
 
-
 GIVEN = ("input", "parameter")
 """Kinds of tensors whose names are the user's, or stand in the module's own arguments."""
 
