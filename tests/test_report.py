@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import html
 import html.parser
 import re
 from collections.abc import Iterator
@@ -117,7 +118,7 @@ def article(text: str, name: str) -> str:
     """What the page says of a tensor, without its markup."""
     for one in re.findall(r'<article class="tensor[^"]*" id="[^"]+">.*?</article>', text, re.S):
         if re.search(rf'<a class="name [a-z]+" href="#[^"]+">{name}</a>', one):
-            return " ".join(Links(one).said.split())
+            return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", one)).split())
     raise AssertionError(f"no tensor is called {name}")
 
 
@@ -204,13 +205,21 @@ def test_a_mistake_in_the_model_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "broken.html").exists()
 
 
+def test_the_model_is_never_overwritten(tmp_path: Path) -> None:
+    model = tmp_path / "model.py"
+    model.write_text(WITHOUT_LOSS, encoding="utf-8")
+    with pytest.raises(SymflowError, match="would take the place of the model"):
+        write_report(model, tmp_path / "." / "model.py", {})
+    assert model.read_text(encoding="utf-8") == WITHOUT_LOSS
+
+
 def test_the_command_writes_the_report(tmp_path: Path) -> None:
-    html = tmp_path / "report.html"
+    page = tmp_path / "report.html"
     model = ROOT / "examples" / "rosenbrock.py"
-    result = CliRunner().invoke(main, ["explain", str(model), "--html", str(html)])
+    result = CliRunner().invoke(main, ["explain", str(model), "--html", str(page)])
     assert result.exit_code == 0, result.output
-    assert result.output == f"wrote {html}\n"
-    assert html.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert result.output == f"wrote {page}\n"
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
 def test_one_form_at_a_time(tmp_path: Path) -> None:
@@ -244,6 +253,16 @@ def test_gradients_of_tensors_of_one_name_are_told_apart(tmp_path: Path) -> None
     known = [gradients[one.path].path for one in same if one.path in gradients]
     assert len(known) == len(set(known)) > 10
     assert known == sorted(known, reverse=True)  # the last layer's comes first
+
+
+def test_in_a_loop_a_carry_and_what_becomes_of_it_have_gradients_of_their_own(
+    pages: dict[str, Path],
+) -> None:
+    text = pages["lstm"].read_text(encoding="utf-8")
+    assert "carried from step to step, at first empty" in article(text, "c_2")
+    assert "gradient d_c " in article(text, "c_2")
+    assert "gradient d_c_t " in article(text, "c")
+    assert "of every step of states_scan: h " in article(text, "states")
 
 
 def test_operations_of_a_matrix_product() -> None:

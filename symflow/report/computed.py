@@ -73,13 +73,18 @@ def computed(source: str, entries: Sequence[Entry]) -> Mapping[tuple[int, ...], 
     return found
 
 
-def names_in_module(found: Mapping[tuple[int, ...], Computed]) -> dict[tuple[int, ...], str]:
-    """What the functions that compute loss and gradient call tensors."""
-    return {
-        path: where.lines[0].name
-        for path, where in found.items()
-        if not where.within and where.lines[0].function in MAIN and where.lines[0].origin
-    }
+def names_in_module(
+    found: Mapping[tuple[int, ...], Computed], entries: Sequence[Entry]
+) -> dict[tuple[int, ...], str]:
+    """What the functions that compute loss and gradient call tensors, after their labels."""
+    names: dict[tuple[int, ...], str] = {}
+    for one in entries:
+        where = found.get(one.path, Computed((), True))
+        if not where.within and where.lines[0].function in MAIN:
+            name, label = where.lines[0].name, one.definition.label.name
+            if name == label or name.startswith(f"{label}_"):
+                names[one.path] = name
+    return names
 
 
 def _of(found: Mapping[tuple[int, ...], Computed], path: tuple[int, ...]) -> Sequence[Lines]:
