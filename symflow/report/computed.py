@@ -173,6 +173,7 @@ def _said(
                 origin = part
     if not origin and not name:
         return None
+    target = target if target != "result" else ""  # of the function
     return Lines(function, name or target or function.lstrip("_"), shape, origin, first, last)
 
 
