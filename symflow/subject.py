@@ -18,8 +18,8 @@ from symflow.errors import SymflowError
 from symflow.files import compilation
 from symflow.functional import functional
 from symflow.graph import Tensor
-from symflow.loading import imported, in_memory, is_model, text_of, tree_of
 from symflow.model import Model
+from symflow.modules import Generated, imported, is_model, parsed, text_of
 from symflow.shapes import Shape
 from symflow.train import GradientDescentOptimizer, Training
 
@@ -97,12 +97,11 @@ def subject(
         if file is None:
             raise SymflowError(f"{of.__name__}: a module without gradients and without a file")
     path = Path(of if not isinstance(of, ModuleType) else of.__file__ or "")
-    text = text_of(path)
-    if is_model(tree_of(path, text)):
+    if is_model(parsed(path)):
         return _compiled(str(path), compilation(path, shapes or {}))
     if shapes:
         raise SymflowError("--shape is for models; the shapes of a module are fixed")
-    return _with_gradients(Subject(str(path), imported(path), text))
+    return _with_gradients(Subject(str(path), imported(path), text_of(path)))
 
 
 def _model(loss: Tensor) -> Model:
@@ -112,12 +111,12 @@ def _model(loss: Tensor) -> Model:
     if not variables:
         raise SymflowError("the loss depends on no Variable", loss.location)
     training = Training(GradientDescentOptimizer(1.0), loss, variables, None, None)
-    return Model("graph", "", loss.graph, {}, {}, loss, training)
+    return Model("graph", "", loss.graph, {}, {}, loss, training, variables)
 
 
 def _compiled(name: str, run: Compilation) -> Subject:
-    module, source = in_memory(run)
-    return _with_gradients(Subject(name, module, source, run))
+    source = Generated.compiled(run)
+    return _with_gradients(Subject(name, source.module, source.text, run))
 
 
 def _with_gradients(found: Subject) -> Subject:

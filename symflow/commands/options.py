@@ -19,6 +19,13 @@ shapes_option = click.option(
     help="Shape of a placeholder: numbers, or names of open sizes. Repeat for several.",
 )
 
+without_option = click.option(
+    "--without",
+    multiple=True,
+    metavar="RULE",
+    help="Leave a rule out; `symflow rules` lists them. Repeat for several.",
+)
+
 
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--data`, and `--map` for how its columns are called."""

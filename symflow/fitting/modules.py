@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from symflow.errors import SymflowError
 from symflow.files import compilation
 from symflow.fitting.matching import Declared
-from symflow.loading import imported, in_memory, is_model, text_of, tree_of
+from symflow.modules import Generated, imported, is_model, parsed
 from symflow.shapes import Shape
 
 _OWN = frozenset({"loss", "gradients", "loss_and_gradients", "train", "save_parameters"})
@@ -26,16 +26,17 @@ _OWN = frozenset({"loss", "gradients", "loss_and_gradients", "train", "save_para
 
 @dataclass(frozen=True)
 class Module:
-    """A generated module, and the text that it was read from."""
+    """A generated module, and the text and the arrays that it was made from."""
 
     path: Path
     module: ModuleType
-    source: str
+    source: Generated
 
     @cached_property
     def digest(self) -> str:
-        """Of the text: the same for a model as for the module that it compiles to."""
-        return hashlib.sha256(self.source.encode()).hexdigest()[:16]
+        """Of text and arrays: the same for a model as for the module that it compiles to."""
+        content = self.source.text.encode() + (self.source.archive or b"")
+        return hashlib.sha256(content).hexdigest()[:16]
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -84,15 +85,15 @@ class Module:
 
 def opened(path: Path, shapes: Mapping[str, Shape]) -> Module:
     """A generated module, or a model compiled in memory."""
-    text = text_of(path)
-    if is_model(tree_of(path, text)):
-        return Module(path, *in_memory(compilation(path, shapes)))
+    if is_model(parsed(path)):
+        made = Generated.compiled(compilation(path, shapes))
+        return Module(path, made.module, made)
     if shapes:
         raise SymflowError("--shape is for models; the shapes of a module are fixed")
     module = imported(path)
     if not hasattr(module, "Parameters"):
         raise SymflowError(f"{path}: neither a model nor a module with parameters")
-    return Module(path, module, text)
+    return Module(path, module, Generated.read(path))
 
 
 def trainable(path: Path, shapes: Mapping[str, Shape]) -> Module:
