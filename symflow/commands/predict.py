@@ -54,7 +54,7 @@ def command(
         maps_given = parsed(maps)
         source = table(data)
         matches = matched(source, inputs, maps_given, strict=False)
-        if any(match.guessed for match in matches):
+        if any(match.guess for match in matches):
             click.echo("\n".join([f"{source.path}:", *described(source, matches)]), err=True)
         given = arrays(source, matches, module.integers)
     elif data is not None:
