@@ -396,6 +396,24 @@ def test_a_loss_that_is_not_finite(here: Path) -> None:
     assert not os.path.exists("line.npz")
 
 
+def test_a_loss_that_grows_is_told(here: Path) -> None:
+    data = ["--data", DATA / "diabetes.csv", "--map", "x=bmi", "--map", "y_=target"]
+    result = run("train", LINE, *data, "--steps", 5)
+    assert result.stderr == (
+        "the loss has grown; hint: --learning-rate below 0.005, "
+        "or data of about the size of 1: y_ reaches 346\n"
+    )
+
+
+def test_where_nothing_can_be_written_is_told_before(here: Path) -> None:
+    Path("file").write_text("")
+    how = ["train", LINE, "--data", LINE_DATA]
+    for option in ("--save", "--plot"):
+        result = run(*how, option, "file/here.png")
+        assert result.exit_code == 1
+        assert result.output == "symflow: file/here.png: File exists\n"
+
+
 # --- predictions ---------------------------------------------------------------------------------
 
 
