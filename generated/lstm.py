@@ -375,7 +375,10 @@ def train(
         value, d = _evaluate(works, p, *batch, True)
         losses.append(value)
         if not math.isfinite(value):
-            raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
+            raise FloatingPointError(
+                f"step {step}: the loss is {value}; lower the learning rate "
+                "(symflow compile --trace-nan says where it began)"
+            )
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             reason = "tolerance"
             break
