@@ -453,6 +453,22 @@ def test_inputs_that_are_not_read_may_be_missing(here: Path) -> None:
     assert len(result.stdout.splitlines()) == 2
 
 
+def test_a_module_that_holds_its_parameters(here: Path) -> None:
+    run("train", "adam.py", "--data", "adam.npz", "--steps", 5, "--save", "a.npz")
+    made = run("compile", "adam.py", "--only", "prediction", "--parameters", "a.npz", "-o", "small")
+    assert made.exit_code == 0
+    how = ["--data", "adam.npz"]
+    wanted = run("predict", "adam.py", "--parameters", "a.npz", *how).stdout.splitlines()
+    found = run("predict", "small/adam.py", *how).stdout.splitlines()
+    assert found[0] == wanted[0] == "prediction"
+    np.testing.assert_allclose(np.array(found[1:], float), np.array(wanted[1:], float), rtol=1e-13)
+    assert failed("predict", "small/adam.py", *how, "--parameters", "a.npz") == (
+        "small/adam.py: --parameters: the module holds them already"
+    )
+    assert "--parameters is needed" in run("predict", "adam.py", *how).stderr
+    assert failed("train", "small/adam.py", *how).startswith("small/adam.py: no training")
+
+
 def test_several_functions(here: Path) -> None:
     text = ADAM.replace("prediction = sf.tanh(x @ w) @ v", "h = sf.tanh(x @ w)\nout = h @ v")
     Path("two.py").write_text(text.replace("prediction", "out"))

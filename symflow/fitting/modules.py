@@ -48,16 +48,23 @@ class Module:
         return frozenset(getattr(self.module, "INTEGERS", ()))
 
     @property
+    def has_parameters(self) -> bool:
+        """Whether parameters are given to it; of a module with values put in, they are not."""
+        return hasattr(self.module, "Parameters")
+
+    @property
     def functions(self) -> tuple[str, ...]:
-        """The tensors that the module computes: its functions of the parameters."""
-        return tuple(
-            name
-            for name, value in vars(self.module).items()
-            if inspect.isfunction(value)
-            and not name.startswith("_")
-            and name not in _OWN
-            and next(iter(inspect.signature(value).parameters), "") == "parameters"
-        )
+        """The tensors that the module computes: its functions of inputs, and of parameters."""
+        known = ["parameters", *getattr(self.module, "INPUTS", ())]
+        found: list[str] = []
+        for name, value in vars(self.module).items():
+            own = inspect.isfunction(value) and value.__module__ == self.module.__name__
+            if own and not name.startswith("_") and name not in _OWN:
+                taken = list(inspect.signature(value).parameters)
+                right = taken[:1] == ["parameters"] if self.has_parameters else bool(taken)
+                if right and all(one in known for one in taken):
+                    found.append(name)
+        return tuple(found)
 
     def inputs(self, function: str) -> dict[str, Declared]:
         """The inputs of a function, and their shapes."""
@@ -91,8 +98,8 @@ def opened(path: Path, shapes: Mapping[str, Shape]) -> Module:
     if shapes:
         raise SymflowError("--shape is for models; the shapes of a module are fixed")
     module = imported(path)
-    if not hasattr(module, "Parameters"):
-        raise SymflowError(f"{path}: neither a model nor a module with parameters")
+    if not hasattr(module, "Parameters") and not hasattr(module, "INPUTS"):
+        raise SymflowError(f"{path}: neither a model nor a module that symflow has generated")
     return Module(path, module, Generated.read(path))
 
 

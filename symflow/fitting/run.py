@@ -165,7 +165,7 @@ def _some(
             )
     except FloatingPointError as error:
         progress.close()
-        what = str(error).partition(";")[0]
+        what = str(error).partition("; lower the learning rate")[0]
         raise SymflowError(f"{module.path}: {what}; {smaller_steps(plan)}") from None
     except (ValueError, np.linalg.LinAlgError) as error:
         progress.close()
