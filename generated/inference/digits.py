@@ -85,7 +85,7 @@ def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
 
 # --- self-test -----------------------------------------------------------------------------------
 
-_DIGEST = "3c458fbb245480db"
+_DIGEST = "b189b3e6566e2e0d"
 _TOLERANCES = {"float32": 0.0001}
 _RIGHT_PROBABILITY = np.array(
     [
@@ -213,5 +213,6 @@ def selftest() -> bool:
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["--selftest"]:
-        sys.exit("usage: python digits.py --selftest")
+        print("usage: python digits.py --selftest", file=sys.stderr)
+        sys.exit(2)
     sys.exit(0 if selftest() else 1)
