@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from conftest import EXAMPLES, ROOT, imported
 from numpy.testing import assert_allclose
 
+import symflow as sf
 from symflow.cli import main
 from symflow.files import Files, compile_files, write
 from symflow.shipping import Shipping
@@ -91,11 +92,11 @@ def test_a_gradient_that_is_infinite_where_the_loss_is_not(
     p, x = module.Parameters(W), np.array([[1.0, 1.0], [3.0, 1.0]])
     assert np.isfinite(module.loss(p, x, Y[:2]))
     message = told(module.gradients, p, x, Y[:2])
-    assert message.startswith("model.py:6: d_scores is inf at [0] (d_scores[i] = ")
-    assert "root[0] = 0" in message
-    assert told(module.train, p, x, Y[:2], steps=3).startswith(
-        "step 0: model.py:6: d_scores is inf"
+    assert message == (
+        "model.py:5: d_w_2 is inf at [0] (d_w_2[i] = y[i] / root[i]); "
+        "its operands: y[0] = 1, root[0] = 0"
     )
+    assert told(module.train, p, x, Y[:2], steps=3) == f"step 0: {message}"
 
 
 def test_a_loss_that_diverges(traced: Callable[..., ModuleType]) -> None:
@@ -200,3 +201,25 @@ def test_without_the_option_the_error_names_it(tmp_path: Path) -> None:
         "(symflow compile --trace-nan says where it began)"
     )
     assert "_trace" not in (tmp_path / "out" / "model.py").read_text()
+
+
+# --- sessions ------------------------------------------------------------------------------------
+
+
+def test_a_session_that_traces() -> None:
+    x = sf.placeholder(shape=("n",), name="x")
+    w = sf.Variable(2.0, name="w")
+    root = sf.sqrt(x - w, name="root")
+    loss = sf.reduce_sum(root)
+    step = sf.train.GradientDescentOptimizer(0.1).minimize(loss)
+    line = f"test_trace_nan.py:{root.location.line}"
+    with sf.Session() as plain:
+        assert np.isnan(plain.run(loss, {x: [1.0, 3.0]}))
+    with sf.Session(trace_nan=True) as sess:
+        assert sess.run(loss, {x: [3.0, 6.0]}) == 3.0
+        for fetched in (root, loss, step):
+            message = told(sess.run, fetched, {x: [3.0, 1.0]})
+            assert message.startswith(f"{line}: root is nan at [1] (root[i] = √(")
+        assert told(sess.run, root, {x: [np.nan]}) == "x is nan at [0], as it was given"
+        assert "root (1,) from 0 to 0" in told(sess.run, step, {x: [2.0]})
+        assert sess.run(w) == 2.0
