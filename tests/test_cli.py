@@ -151,7 +151,6 @@ def test_shape_errors(
     result = run("compile", model(text), "-o", out, *options)
     assert result.exit_code == 1
     assert result.stderr.startswith(f"symflow: {message}")
-    assert result.stderr.count("\n") == 1
     assert not out.exists()
 
 
@@ -196,14 +195,15 @@ def test_what_is_wrong_with_several_models_is_told_together(
     paths = models(good=LINEAR, wrong=wrong, shapeless=SHAPELESS)
     result = run("compile", *paths, "-o", out)
     assert result.exit_code == 1
-    assert [line.split(": ")[1] for line in result.stderr.splitlines()] == [
-        "wrong.py:8",
+    assert re.findall(r"^symflow: (\S+:\d+|\d mistakes)", result.stderr, re.MULTILINE) == [
         "shapeless.py:3",
+        "wrong.py:8",
+        "2 mistakes",
     ]
     assert not out.exists()
     checked = run("compile", *paths, "-o", out, "--check")
     assert checked.exit_code == 1
-    assert checked.stderr == result.stderr + f"symflow: {out / 'good.py'} is missing\n"
+    assert checked.stderr == f"symflow: {out / 'good.py'} is missing\n" + result.stderr
 
 
 def test_two_models_of_one_name(models: Callable[..., list[Path]], out: Path) -> None:
@@ -214,13 +214,10 @@ def test_two_models_of_one_name(models: Callable[..., list[Path]], out: Path) ->
     assert f"{path} and {other} would both be written to {out / 'one.py'}" in result.stderr
 
 
-@pytest.mark.parametrize("options", [("--dump", "lower"), ("--explain",)])
-def test_what_is_printed_is_of_one_model(
-    models: Callable[..., list[Path]], options: tuple[str, ...]
-) -> None:
-    result = run("compile", *models(one=LINEAR, two=LINEAR), *options)
+def test_a_dump_is_of_one_model(models: Callable[..., list[Path]]) -> None:
+    result = run("compile", *models(one=LINEAR, two=LINEAR), "--dump", "lower")
     assert result.exit_code == 2
-    assert f"{options[0]} takes one MODEL, got 2" in result.stderr
+    assert "--dump takes one MODEL, got 2" in result.stderr
 
 
 def test_archive_comes_and_goes(model: Callable[[str], Path], out: Path) -> None:
@@ -307,7 +304,7 @@ BAD: dict[str, tuple[str, int | None, str]] = {
     "unreached": (HEAD + "b = sf.Variable(0.0)\nloss = sf.reduce_sum(x @ w)\n", 4, "b"),
     "unreached by minimize": (
         HEAD + f"b = sf.Variable(0.0, name='b')\n{MINIMIZE}(sf.reduce_sum(x @ w))\n",
-        5,
+        4,
         "b",
     ),
     "stopped": (HEAD + f"{MINIMIZE}(sf.reduce_sum(sf.stop_gradient(w)))\n", 4, ""),
@@ -370,7 +367,7 @@ def test_bad_model(case: str, model: Callable[[str], Path], out: Path) -> None:
     assert isinstance(result.exception, SystemExit)
     assert (result.exit_code, result.stdout) == (1, "")
     place = "[^\n]*model\\.py" if line is None else f"model\\.py:{line}: "
-    assert re.fullmatch(f"symflow: {place}[^\n]*\n", result.stderr), result.stderr
+    assert re.fullmatch(f"symflow: {place}[^\n]*\n( {{4}}[^\n]*\n)*", result.stderr), result.stderr
     assert message in result.stderr
 
 
@@ -390,7 +387,7 @@ def test_bad_file(tmp_path: Path, out: Path, name: str) -> None:
 def test_errors_reach_the_shell(model: Callable[[str], Path], out: Path) -> None:
     done = process("compile", model(HEAD + "import sys\nsys.exit(0)\n"), "-o", out)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "symflow: model.py:5: SystemExit: 0\n"
+    assert done.stderr == "symflow: model.py:5: SystemExit: 0\n    sys.exit(0)\n"
 
 
 def test_output_below_a_file(model: Callable[[str], Path], tmp_path: Path) -> None:

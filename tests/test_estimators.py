@@ -206,7 +206,7 @@ def test_several_inputs_take_columns_in_order(compiled: Callable[[str], ModuleTy
     assert_allclose(turned.parameters_["w"], fitted.parameters_["w"], atol=1e-3)
     with pytest.raises(ValueError, match="k: expected whole numbers"):
         fitted.fit(np.column_stack([k + 0.5, a]), y)
-    with pytest.raises(SymflowError, match="model has no train; hint: minimize"):
+    with pytest.raises(SymflowError, match="model has no train\n    hint: minimize"):
         Regressor(module).fit(np.column_stack([k, a]), y)
 
 
@@ -311,9 +311,12 @@ def no_target(n_features: int) -> sf.Tensor:
         (Regressor("gone.py"), "gone.py: No such file"),
         (Regressor(np), "numpy is no generated module with a loss"),
         (Regressor(no_tensor), r"test_estimators.py:\d+: no_tensor returns NoneType, no tensor"),
-        (Regressor(no_loss), r"test_estimators.py:\d+: no_loss minimizes nothing; hint: "),
-        (Regressor(no_target), "The loss reads x; prediction reads x; hint: "),
-        (Classifier(no_probability), r"probability gives no probabilities.*sf.softmax\(logits\)"),
+        (Regressor(no_loss), r"test_estimators.py:\d+: no_loss minimizes nothing\n    def no_loss"),
+        (Regressor(no_target), "The loss reads x; prediction reads x\n    hint: "),
+        (
+            Classifier(no_probability),
+            r"probability gives no probabilities.*\n    hint: sf.softmax\(logits\)",
+        ),
         (Regressor(linear, output="w"), "output: 'w' is none of prediction"),
         (Regressor(linear, features="z"), "the inputs of the loss are x, y; 'z' is none"),
         (Regressor(linear, target="z"), "the inputs of the loss are x, y; 'z' is none"),
@@ -351,7 +354,7 @@ def test_data_or_arguments_that_do_not_fit(estimator: Any, message: str) -> None
 def test_which_function_predicts_must_be_clear(compiled: Callable[[str], ModuleType]) -> None:
     module = compiled(TWO_INPUTS.replace("prediction", "told"))
     X, y = np.zeros((4, 3)), np.arange(4.0)
-    message = "level reads k; told reads k, a; hint: call .* prediction, or give output="
+    message = "level reads k; told reads k, a\n    hint: call .* prediction, or give output="
     with pytest.raises(SymflowError, match=message):
         Regressor(module, solver="lbfgs").fit(X, y)
     assert Regressor(module, solver="lbfgs", output="told").fit(X, y).roles_.target == "y"

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from symflow.commands.options import given_shapes, shapes_option
+from symflow.commands.options import given_shapes, shapes_option, without_option
 
 if TYPE_CHECKING:
     from symflow.compilation import Style
     from symflow.files import Files
-
 
 STAGES = ("lower", "stabilise", "differentiate", "simplify")
 
@@ -42,17 +41,7 @@ STAGES = ("lower", "stabilise", "differentiate", "simplify")
     help="Write nothing; exit 1 if the module is not current",
 )
 @click.option("--dump", type=click.Choice(STAGES), help="Print the program after a stage instead.")
-@click.option(
-    "--explain",
-    is_flag=True,
-    help="Print what was rewritten so that it keeps its digits, and write nothing.",
-)
-@click.option(
-    "--without",
-    multiple=True,
-    metavar="RULE",
-    help="Leave a rule out; `symflow rules` lists them. Repeat for several.",
-)
+@without_option
 @click.option(
     "--style",
     type=click.Choice(["fast", "plain"]),
@@ -67,7 +56,6 @@ def command(
     dtype: str | None,
     check_only: bool,
     dump: str | None,
-    explain: bool,
     without: tuple[str, ...],
     style: str,
 ) -> None:
@@ -78,39 +66,37 @@ def command(
     symflow compile model.py -o src/models --dtype float32
     symflow compile model.py --shape x=n,784 --shape y=n
     symflow compile models/*.py --check         in CI
-    symflow compile model.py --explain          what was rewritten, and why
 
     Where one of several models is wrong, nothing is written, and all that is wrong is told.
     """
-    from symflow.errors import SymflowError
+    from symflow.errors import SymflowError, together
     from symflow.files import compilation, compile_files, is_current, write
 
     given = given_shapes(shapes)
-    if dump is not None or explain:
+    if dump is not None:
         if len(models) > 1:
-            option = "--explain" if dump is None else "--dump"
-            raise click.UsageError(f"{option} takes one MODEL, got {len(models)}")
-        run = compilation(models[0], given, dtype, without)
-        click.echo(run.explain() if dump is None else run.dump(dump), nl=False)
+            raise click.UsageError(f"--dump takes one MODEL, got {len(models)}")
+        click.echo(compilation(models[0], given, dtype, without).dump(dump), nl=False)
         return
     _check_targets(models, output)
     chosen: Style = "plain" if style == "plain" else "fast"
     files: Files = {}
-    failed = False
+    mistakes: list[SymflowError] = []
     for model in dict.fromkeys(models):
         try:
             files.update(compile_files(model, output, given, dtype, without, chosen))
         except SymflowError as error:
-            click.echo(f"symflow: {error}", err=True)
-            failed = True
+            mistakes.append(error)
+    stale = [
+        path for path, content in files.items() if check_only and not is_current(path, content)
+    ]
+    for path in stale:
+        reason = "is not what the model compiles to" if path.exists() else "is missing"
+        click.echo(f"symflow: {path} {reason}", err=True)
+    if mistakes:
+        raise together(mistakes)
     if check_only:
-        stale = [path for path, content in files.items() if not is_current(path, content)]
-        for path in stale:
-            reason = "is not what the model compiles to" if path.exists() else "is missing"
-            click.echo(f"symflow: {path} {reason}", err=True)
-        sys.exit(1 if stale or failed else 0)
-    if failed:
-        sys.exit(1)
+        sys.exit(1 if stale else 0)
     write(files)
     for path, content in files.items():
         if content is not None:

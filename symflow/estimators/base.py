@@ -99,7 +99,8 @@ class ModuleEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
             found, losses, count = self._minimized(made.module, start, inputs)
         elif not hasattr(made.module, "train"):
             raise SymflowError(
-                f"{made.name} has no train; hint: minimize the loss in the model, or solver='lbfgs'"
+                f"{made.name} has no train",
+                hint="minimize the loss in the model, or use solver='lbfgs'",
             )
         else:
             result = made.module.train(start, **inputs, **self._training(made.module, seed))
