@@ -61,7 +61,7 @@ def load(path: str | Path) -> Model:
 def declared(
     stem: str,
     documented: str | None,
-    namespace: Mapping[str, Any],
+    namespace: dict[str, Any],
     graph: Graph,
     mistakes: Sequence[SymflowError] = (),
 ) -> Model:
