@@ -117,15 +117,35 @@ def test_the_random_state_decides_the_start_and_the_batches(rows: Any) -> None:
     assert not np.allclose(fitted(0), fitted(np.random.RandomState(0)))
 
 
-def test_a_warm_start_goes_on(rows: Any) -> None:
+@pytest.mark.parametrize("batch_size", [None, 7])
+@pytest.mark.parametrize("factory", [linear, perceptron])
+def test_a_warm_start_goes_on_as_if_it_had_not_ended(
+    rows: Any, factory: Callable[..., Any], batch_size: int | None
+) -> None:
     X, y = rows
-    whole = Regressor(linear, options={"rate": 0.1}, steps=20).fit(X, y)
-    halves = Regressor(linear, options={"rate": 0.1}, steps=10, warm_start=True).fit(X, y)
-    assert_allclose(halves.fit(X, y).parameters_["w"], whole.parameters_["w"], rtol=1e-12)
-    again = halves.set_params(warm_start=False).fit(X, y)
-    assert_allclose(again.losses_[0], whole.losses_[0])
+    whole = Regressor(factory, steps=20, batch_size=batch_size).fit(X, y)
+    part = Regressor(factory, steps=10, batch_size=batch_size, warm_start=True).fit(X, y)
+    parted = pickle.loads(pickle.dumps(part)).fit(X, y)
+    for name, value in whole.parameters_.items():
+        assert_array_equal(parted.parameters_[name], value)
+    assert part.losses_ + parted.losses_ == whole.losses_
+    again = parted.set_params(warm_start=False).fit(X, y)
+    assert again.losses_ == part.losses_
+
+
+def test_a_warm_start_after_another_solver(rows: Any) -> None:
+    X, y = rows
+    estimator = Regressor(perceptron, solver="lbfgs", steps=100, warm_start=True).fit(X, y)
+    value = estimator.losses_[-1]
+    estimator.set_params(solver="descent", learning_rate=1e-6, steps=1).fit(X, y)
+    assert estimator.losses_[0] == pytest.approx(value)
+
+
+def test_a_warm_start_with_other_data_is_an_error(rows: Any) -> None:
+    X, y = rows
+    estimator = Regressor(linear, steps=5, warm_start=True).fit(X, y)
     with pytest.raises(ValueError, match="other names or shapes than last time"):
-        halves.set_params(warm_start=True).fit(X, y[:, 0])
+        estimator.fit(X, y[:, 0])
     classes = Classifier(softmax, steps=5, warm_start=True).fit(X, y[:, 0] > 0)
     with pytest.raises(ValueError, match="the classes are others than last time"):
         classes.fit(X, np.where(y[:, 0] > 0, "a", "b"))
