@@ -74,7 +74,7 @@ def reduce_logsumexp(
     Where all entries are -∞ the value is -∞, and the gradient counts as 0.
     """
     x = convert(x)
-    peak = stop_gradient(reduce_max(x, axis, keepdims=True))
+    peak = _peak(x, axis)
     shift = where(less(abs(peak), np.inf), peak, 0.0).called("shift")
     total = reduce_sum(exp((x - shift).called("shifted")), axis, keepdims=keepdims).called("total")
     if not keepdims:
@@ -82,10 +82,17 @@ def reduce_logsumexp(
     return add(log(where(greater(total, 0.0), total, 1.0)), peak, name=name)
 
 
+def _peak(x: Tensor, axis: Axis) -> Tensor:
+    """The largest entry, by which exponents are shifted: the result is the same for any number,
+    and formulas for people leave it out; see `formulas/reading.py`.
+    """
+    return stop_gradient(reduce_max(x, axis, keepdims=True)).called("peak")
+
+
 def softmax(x: Any, axis: int = -1, name: str | None = None) -> Tensor:
     """eˣ / Σ eˣ along an axis."""
     x = convert(x)
-    shifted = (x - stop_gradient(reduce_max(x, axis, keepdims=True))).called("shifted")
+    shifted = (x - _peak(x, axis)).called("shifted")
     exponentials = exp(shifted)
     total = reduce_sum(exponentials, axis, keepdims=True).called("total")
     return divide(exponentials, total, name=name)
@@ -94,7 +101,7 @@ def softmax(x: Any, axis: int = -1, name: str | None = None) -> Tensor:
 def log_softmax(x: Any, axis: int = -1, name: str | None = None) -> Tensor:
     """x - log Σ eˣ along an axis."""
     x = convert(x)
-    shifted = (x - stop_gradient(reduce_max(x, axis, keepdims=True))).called("shifted")
+    shifted = (x - _peak(x, axis)).called("shifted")
     total = reduce_sum(exp(shifted), axis, keepdims=True).called("total")
     return subtract(shifted, log(total), name=name).called("log_softmax")
 

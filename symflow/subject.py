@@ -136,7 +136,7 @@ def _model(loss: Tensor) -> Model:
     if not variables:
         raise SymflowError("the loss depends on no Variable", loss.location)
     training = Training(GradientDescentOptimizer(1.0), loss, variables, None, None)
-    return Model("graph", "", loss.graph, {}, {}, loss, training)
+    return Model("graph", "", loss.graph, {}, {}, loss, training, variables)
 
 
 def _compiled(name: str, run: Compilation) -> Subject:

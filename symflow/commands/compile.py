@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from symflow.commands.options import given_shapes, shapes_option
+from symflow.commands.options import given_shapes, shapes_option, without_option
 
 STAGES = ("lower", "stabilise", "differentiate", "simplify")
 
@@ -33,17 +33,7 @@ STAGES = ("lower", "stabilise", "differentiate", "simplify")
     help="Write nothing; exit 1 if the module is not current",
 )
 @click.option("--dump", type=click.Choice(STAGES), help="Print the program after a stage instead.")
-@click.option(
-    "--explain",
-    is_flag=True,
-    help="Print what was rewritten so that it keeps its digits, and write nothing.",
-)
-@click.option(
-    "--without",
-    multiple=True,
-    metavar="RULE",
-    help="Leave a rule out; `symflow rules` lists them. Repeat for several.",
-)
+@without_option
 @click.option(
     "--style",
     type=click.Choice(["fast", "plain"]),
@@ -58,7 +48,6 @@ def command(
     dtype: str | None,
     check_only: bool,
     dump: str | None,
-    explain: bool,
     without: tuple[str, ...],
     style: str,
 ) -> None:
@@ -69,16 +58,12 @@ def command(
     symflow compile model.py -o src/models --dtype float32
     symflow compile model.py --shape x=n,784 --shape y=n
     symflow compile model.py --check            in CI
-    symflow compile model.py --explain          what was rewritten, and why
     """
     from symflow.files import compilation, compile_files, is_current, write
 
     given = given_shapes(shapes)
     if dump is not None:
         click.echo(compilation(model, given, dtype, without).dump(dump), nl=False)
-        return
-    if explain:
-        click.echo(compilation(model, given, dtype, without).explain(), nl=False)
         return
     files = compile_files(
         model, output, given, dtype, without, "plain" if style == "plain" else "fast"

@@ -17,6 +17,13 @@ shapes_option = click.option(
     help="Shape of a placeholder: numbers, or names of open sizes. Repeat for several.",
 )
 
+without_option = click.option(
+    "--without",
+    multiple=True,
+    metavar="RULE",
+    help="Leave a rule out; `symflow rules` lists them. Repeat for several.",
+)
+
 
 def given_shapes(shapes: tuple[str, ...]) -> dict[str, Shape]:
     """`x=n,784` as a name and a shape; a usage error where it is none."""

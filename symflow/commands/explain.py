@@ -1,0 +1,45 @@
+"""`symflow explain`: a model and its gradients as formulas."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from symflow.commands.options import given_shapes, shapes_option, without_option
+
+
+@click.command("explain")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--latex", "form", flag_value="latex", help="As LaTeX, to paste into a paper.")
+@click.option(
+    "--rewrites",
+    "form",
+    flag_value="rewrites",
+    help="What is rewritten so that it keeps its digits, or is done once: before and after.",
+)
+@shapes_option
+@without_option
+def command(
+    model: Path, form: str | None, shapes: tuple[str, ...], without: tuple[str, ...]
+) -> None:
+    """Print MODEL as formulas: what it computes, its gradients, and how it is trained.
+
+    \b
+    symflow explain model.py
+    symflow explain model.py --latex > model.tex
+    symflow explain model.py --rewrites         what was rewritten, and why
+    """
+    from symflow.explaining import content, paper, terminal
+    from symflow.files import compilation
+
+    compiled = compilation(model, given_shapes(shapes), without=without)
+    if form == "rewrites":
+        click.echo(compiled.explain(), nl=False)
+    elif form == "latex":
+        click.echo(paper.snippet(content.explained(compiled)), nl=False)
+    else:
+        columns = shutil.get_terminal_size((terminal.WIDTH, 24)).columns
+        width = min(columns, terminal.WIDTH)
+        click.echo(terminal.page(content.explained(compiled), width), nl=False)
