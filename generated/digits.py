@@ -419,7 +419,10 @@ def train(
         value, d = _evaluate(works, p, *batch, rate, fixed)
         losses.append(value)
         if not math.isfinite(value):
-            raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
+            raise FloatingPointError(
+                f"step {step}: the loss is {value}; lower the learning rate "
+                "(symflow compile --trace-nan says where it began)"
+            )
         enough = (tolerance * rate) ** 2  # as d is rate times the gradient
         if enough > 0.0 and _squared_norm(d) <= enough:
             return TrainingResult(p, losses, step, "tolerance")

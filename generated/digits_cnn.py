@@ -470,7 +470,10 @@ def train(
         value, d = _evaluate(works, p, *batch, True, fixed)
         losses.append(value)
         if not math.isfinite(value):
-            raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
+            raise FloatingPointError(
+                f"step {step}: the loss is {value}; lower the learning rate "
+                "(symflow compile --trace-nan says where it began)"
+            )
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             return TrainingResult(p, losses, step, "tolerance")
         if on_step is not None and on_step(step, value, p):

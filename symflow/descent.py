@@ -217,13 +217,18 @@ class _Loop:
             lines.append(f"{gradients[one]} = {start} = {value}")
             lines.append(f"{changes[one]} = {zero}")
         lines.append(f"low = RECENTRE * abs({loss})")
-        message = f'f"step {{step}}: the loss is {{{loss}}}; lower the learning rate"'
+        message = (
+            f'f"step {{step}}: the loss is {{{loss}}}; lower the learning rate "',
+            '"(symflow compile --trace-nan says where it began)"',
+        )
         return [
             f"if not abs({loss}) >= low:",
             *(f"    {line}" for line in lines),
             f"losses.append({loss if self.on_floats else f'float({loss})'})",
             f"if not math.isfinite({loss}):",
-            *(f"    {line}" for line in call("raise FloatingPointError", [message], "", 12)),
+            "    raise FloatingPointError(",
+            *(f"        {line}" for line in message),
+            "    )",
         ]
 
     def _ended(self, gradients: Mapping[str, str]) -> list[str]:

@@ -218,7 +218,6 @@ def test_dump(model: Callable[[str], Path], out: Path, stage: str) -> None:
         ("compile", "model.py", "--shape", "=3"),
         ("compile", "model.py", "--shape", "x=0"),
         ("compile", "model.py", "--shape", "x=a b"),
-        ("compile", "model.py", "other.py"),
         ("check", "model.py", "--most", "some"),
         ("check", "model.py", "--most", "0"),
         ("check", "model.py", "--dtype", "float32"),

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from symflow.commands.options import given_shapes, shapes_option, without_option
 
+if TYPE_CHECKING:
+    from symflow.compilation import Style
+    from symflow.files import Files
+
+
 STAGES = ("lower", "stabilise", "differentiate", "simplify")
 
 
 @click.command("compile")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument(
+    "models", metavar="MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option(
     "-o",
     "--output",
@@ -41,8 +50,30 @@ STAGES = ("lower", "stabilise", "differentiate", "simplify")
     show_default=True,
     help="Loss and gradients in blocks and in place, or as one would write them down.",
 )
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Functions of these tensors alone: no loss, no training. Repeat for several.",
+)
+@click.option(
+    "--parameters",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.npz",
+    help="Put these values in: for good with --only, else as the initial ones.",
+)
+@click.option(
+    "--with-selftest",
+    is_flag=True,
+    help="Let the module test itself: python OUTPUT/<model>.py --selftest.",
+)
+@click.option(
+    "--trace-nan",
+    is_flag=True,
+    help="Let the module say where what is NaN or infinite began.",
+)
 def command(
-    model: Path,
+    models: tuple[Path, ...],
     output: Path,
     shapes: tuple[str, ...],
     dtype: str | None,
@@ -50,31 +81,66 @@ def command(
     dump: str | None,
     without: tuple[str, ...],
     style: str,
+    only: tuple[str, ...],
+    parameters: Path | None,
+    with_selftest: bool,
+    trace_nan: bool,
 ) -> None:
-    """Compile MODEL, a Python file that builds a graph, into OUTPUT/<model>.py.
+    """Compile each MODEL, a Python file that builds a graph, into OUTPUT/<model>.py.
 
     \b
     symflow compile model.py
     symflow compile model.py -o src/models --dtype float32
     symflow compile model.py --shape x=n,784 --shape y=n
-    symflow compile model.py --check            in CI
-    """
-    from symflow.files import compilation, compile_files, is_current, write
+    symflow compile models/*.py --check         in CI
+    symflow compile model.py --only prediction --parameters trained.npz
 
+    Where one of several models is wrong, nothing is written, and all that is wrong is told.
+    """
+    from symflow.errors import SymflowError
+    from symflow.files import compilation, compile_files, is_current, write
+    from symflow.shipping import Shipping, read_values
+
+    for option, value in (("--dump", dump), ("--only", only), ("--parameters", parameters)):
+        if value and len(models) > 1:
+            raise click.UsageError(f"{option} takes one MODEL, got {len(models)}")
     given = given_shapes(shapes)
-    if dump is not None:
-        click.echo(compilation(model, given, dtype, without).dump(dump), nl=False)
-        return
-    files = compile_files(
-        model, output, given, dtype, without, "plain" if style == "plain" else "fast"
+    ships = Shipping(
+        only, None if parameters is None else read_values(parameters), with_selftest, trace_nan
     )
+    if dump is not None:
+        run = compilation(models[0], given, dtype, without, ships=ships)
+        click.echo(run.dump(dump), nl=False)
+        return
+    _check_targets(models, output)
+    chosen: Style = "plain" if style == "plain" else "fast"
+    files: Files = {}
+    failed = False
+    for model in dict.fromkeys(models):
+        try:
+            files.update(compile_files(model, output, given, dtype, without, chosen, ships))
+        except SymflowError as error:
+            click.echo(f"symflow: {error}", err=True)
+            failed = True
     if check_only:
         stale = [path for path, content in files.items() if not is_current(path, content)]
         for path in stale:
             reason = "is not what the model compiles to" if path.exists() else "is missing"
             click.echo(f"symflow: {path} {reason}", err=True)
-        sys.exit(1 if stale else 0)
+        sys.exit(1 if stale or failed else 0)
+    if failed:
+        sys.exit(1)
     write(files)
     for path, content in files.items():
         if content is not None:
             click.echo(f"wrote {path}")
+
+
+def _check_targets(models: Sequence[Path], output: Path) -> None:
+    """A usage error where two models would be written to one file."""
+    first: dict[str, Path] = {}
+    for model in models:
+        other = first.setdefault(model.stem, model)
+        if other != model:
+            target = output / f"{model.stem}.py"
+            raise click.UsageError(f"{other} and {model} would both be written to {target}")
