@@ -275,11 +275,15 @@ class Compilation:
         names = [self.name(node) for node in self.trainable]
         return with_rate(self.program(), names)
 
-    def explain(self) -> str:
-        """What the rules rewrote, grouped by rule, for a person who audits it."""
+    def rewrites(self) -> list[Rewrite]:
+        """What the rules rewrote, in the order in which it was done."""
         applied: list[Rewrite] = []
         compile_program(self.model.graph, self.request, Rules(frozenset(self.without), applied))
-        return explained([*applied, *self._hoisted()])
+        return [*applied, *self._hoisted()]
+
+    def explain(self) -> str:
+        """What the rules rewrote, grouped by rule, for a person who audits it."""
+        return explained(self.rewrites())
 
     def _hoisted(self) -> list[Rewrite]:
         """What training does once, and not at every step."""
