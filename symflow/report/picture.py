@@ -77,7 +77,9 @@ class Picture:
     boxes: tuple[Box, ...]
 
 
-def picture(program: Program, entries: Sequence[Entry], tooltip: Callable[[Entry], str]) -> Picture:
+def picture(
+    program: Program, entries: Sequence[Entry], tooltip: Callable[[Entry], str]
+) -> Picture:
     """The graph of a program; `tooltip` says what is shown where a pointer rests on a node."""
     partner: dict[int, int] = {}
     for path, gradient in gradients_of(entries).items():
@@ -86,11 +88,7 @@ def picture(program: Program, entries: Sequence[Entry], tooltip: Callable[[Entry
     ahead, back = sides(program, entries, partner)
     rows = max((*ahead.layers, *back.layers), default=-1) + 1
     # the backward half is drawn upside down: its layers count from the last row
-    down = (
-        ahead.layers
-        if not back.layers
-        else [at + rows - 1 - max(ahead.layers) for at in ahead.layers]
-    )
+    down = ahead.layers if not back.layers else [at + rows - 1 - max(ahead.layers) for at in ahead.layers]
     up = [rows - 1 - at for at in back.layers]
     heights = [0.0] * rows
     for node, row in zip([*ahead.nodes, *back.nodes], [*down, *up], strict=True):

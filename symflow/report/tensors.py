@@ -210,7 +210,9 @@ class Tensors:
             key = one.label.name, one.type.shape
             if key not in given:
                 given[key] = known.get(key) or pool.give(one.label.name)
-        return [given[(one.label.name, one.type.shape)] for one in self.differentiated.definitions]
+        return [
+            given[(one.label.name, one.type.shape)] for one in self.differentiated.definitions
+        ]
 
     # --- the model ---
 
@@ -241,3 +243,5 @@ def of_kind(views: Sequence[TensorView], *kinds: str) -> tuple[TensorView, ...]:
         if taken:
             found.append(one)
     return tuple(found)
+
+
