@@ -50,6 +50,7 @@ MODULE_NAMES = frozenset(
         "Path",
         "Sequence",
         "TrainingResult",
+        "TrainingState",
         "annotations",
         "math",
         "gradients",
@@ -80,8 +81,10 @@ LOCALS = frozenset(
         "losses",
         "moved",
         "on_step",
+        "reason",
         "result",
         "seed",
+        "state",
         "steps",
         "tolerance",
     }
