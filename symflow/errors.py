@@ -107,6 +107,12 @@ class SymflowError(Exception):
         """This mistake and the others, in the order in which they are told."""
         return (self, *self.others)
 
+    @property
+    def printed(self) -> str:
+        """What a command says of it on stderr."""
+        told = [f"symflow: {one.alone}" for one in self.every]
+        return "\n".join([*told, *([f"symflow: {len(told)} mistakes"] if self.others else [])])
+
     def __str__(self) -> str:
         told = [one.alone for one in self.every]
         return "\n".join([*told, *([f"{len(told)} mistakes"] if self.others else [])])

@@ -120,7 +120,7 @@ def command(
         try:
             files.update(compile_files(model, output, given, dtype, without, chosen, ships))
         except SymflowError as error:
-            click.echo(f"symflow: {error}", err=True)
+            click.echo(error.printed, err=True)
             failed = True
     if check_only:
         stale = [path for path, content in files.items() if not is_current(path, content)]
