@@ -6,17 +6,20 @@ computed. What holds the equations is written out in `formulas`, as text, LaTeX 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import sympy as sp
 
 from symflow.compilation import Compilation
 from symflow.errors import Location
 from symflow.explaining.training import Told, told
-from symflow.formulas.reading import Reader
+from symflow.formulas.algebra import names_in
+from symflow.formulas.reading import Names, Reader, Steps
 from symflow.formulas.selection import named, recognised
 from symflow.formulas.text import text
-from symflow.formulas.tree import Equation, Partial, Quantity, Tree
-from symflow.program import Bundle, Constant, Definition, Derivative, Dtype, Input, Program
+from symflow.formulas.tree import Entry, Equation, Partial, Quantity, Tree, renamed
+from symflow.program import Constant, Definition, Derivative, Dtype, Input, Program
 from symflow.shapes import Shape
 
 
@@ -32,11 +35,15 @@ class Given:
 
 @dataclass(frozen=True)
 class Line:
-    """One tensor: its formula, its shape, and the model line it comes from."""
+    """One tensor: its formula, its shape, and the model line it comes from.
+
+    by_user  whether the user named it
+    """
 
     equation: Equation
     shape: Shape
     origin: Location | None
+    by_user: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,25 +77,27 @@ def explained(compilation: Compilation) -> Explanation:
     loss = "" if model.loss is None else compilation.name(model.loss)
     trained = [compilation.name(node) for node in compilation.trainable]
     written = compilation.stages["lower"]
-    called = _forward(written)
-    parameters = _given(written, called, "variable")
+    reader = Reader(written, _forward(written))
+    called = reader.names.called
+    parameters = _given(written, "variable")
+    lines = list(_lines(reader))
     return Explanation(
         model.source,
         model.summary,
         loss,
-        _given(written, called, "placeholder"),
+        _given(written, "placeholder"),
         parameters,
         _constants(written, called),
-        list(_lines(written, called, Reader(written, called))),
-        _gradients(compilation.program(), called.values(), trained),
+        lines,
+        _gradients(compilation.program(), lines, trained),
         [one for one in parameters if text(one.name) in trained],
         None if model.training is None else told(model.training.optimizer, loss),
     )
 
 
-def _given(program: Program, called: Mapping[int, Tree], kind: str) -> list[Given]:
+def _given(program: Program, kind: str) -> list[Given]:
     return [
-        Given(called[tensor], one.type.shape, one.type.dtype, one.origin)
+        Given(Quantity(one.label.name), one.type.shape, one.type.dtype, one.origin)
         for tensor in program.inputs
         if isinstance((one := program[tensor]).value, Input) and one.value.kind == kind
     ]
@@ -102,38 +111,54 @@ def _constants(program: Program, called: Mapping[int, Tree]) -> list[Given]:
     ]
 
 
-def _forward(program: Program) -> dict[int, Tree]:
-    """The names of the tensors that the model is told with."""
+def _forward(program: Program) -> Names:
+    """The names that the model is told with."""
     roots: dict[int, Tree] = {
         tensor: Quantity(program[tensor].label.name)
         for tensor in program.outputs.values()
-        if not isinstance(program[tensor].value, Derivative)
+        if not isinstance(program[tensor].value, (Derivative, Input))
     }
     inputs: dict[int, Tree] = {at: Quantity(program[at].label.name) for at in program.inputs}
     return named(program, roots, inputs)
 
 
-def _lines(program: Program, called: Iterable[int], reader: Reader) -> Iterable[Line]:
-    """An equation for each tensor that is computed."""
-    for tensor in called:
-        one = program[tensor]
-        if not isinstance(one.value, (Input, Constant)) and not isinstance(one.type, Bundle):
-            yield Line(reader.equation(tensor), one.type.shape, one.origin)
+def _lines(reader: Reader, known: Container[int] = ()) -> Iterator[Line]:
+    """An equation for each tensor that is computed; a scan is told by its steps."""
+    sizes = tuple(_sizes(reader))
+    for tensor in sorted({*reader.names.called, *reader.names.loops}):
+        one = reader.program[tensor]
+        if tensor in reader.names.loops:
+            steps = reader.steps(tensor)
+            for equation, shape in steps.started():
+                yield Line(equation, (*sizes, *shape), one.origin)
+            yield from _lines(steps)
+            for equation, shape in steps.passed():
+                yield Line(equation, (*sizes, steps.scan.steps, *shape), one.origin)
+        elif tensor not in known and not isinstance(one.value, (Input, Constant)):
+            equation, shape = reader.equation(tensor), (*sizes, *one.type.shape)
+            yield Line(equation, shape, one.origin, one.label.exact)
 
 
-def _gradients(program: Program, written: Iterable[Tree], parameters: Sequence[str]) -> list[Line]:
+def _sizes(reader: Reader) -> Iterator[sp.Expr]:
+    """How many steps there are around a tensor, in loops within loops."""
+    if isinstance(reader, Steps):
+        yield from _sizes(reader.outside)
+        yield reader.scan.steps
+
+
+def _gradients(program: Program, told: Sequence[Line], parameters: Sequence[str]) -> list[Line]:
     """The equations of the gradients, and of what they read that the model did not name."""
     if not parameters:
         return []
     program = recognised(program)
-    names = {text(name): name for name in written}
     results = {f"d_{parameter}" for parameter in parameters}
-    known: dict[int, Tree] = {}
     forward = program.live(at for name, at in program.outputs.items() if name not in results)
+    known: dict[int, Tree] = {}
     for tensor, one in enumerate(program.definitions):
-        given = isinstance(one.value, (Input, Constant))
-        if given or (one.label.exact and forward[tensor]):
-            known[tensor] = names.get(one.label.name) or Quantity(one.label.name)
+        named_by_user = one.label.exact and forward[tensor]
+        array = isinstance(one.value, Constant) and one.value.data.ndim > 0
+        if named_by_user or array or isinstance(one.value, Input):
+            known[tensor] = Quantity(one.label.name)
     loss = program[program.outputs["loss"]].label.name
     roots: dict[int, Tree] = {}
     again: list[tuple[Tree, int]] = []
@@ -144,13 +169,36 @@ def _gradients(program: Program, written: Iterable[Tree], parameters: Sequence[s
             again.append((gradient, tensor))
         else:
             roots[tensor] = gradient
-    called = named(program, roots, known, _name_of_adjoint)
-    reader = Reader(program, {**known, **called})
-    lines = list(_lines(program, [at for at in called if at not in known], reader))
+    reader = Reader(program, named(program, roots, known, _name_of_adjoint))
+    lines = _not_told(_lines(reader, known), told)
     for gradient, tensor in again:
         one = program[tensor]
         lines.append(Line(reader.same(gradient, tensor), one.type.shape, one.origin))
     return lines
+
+
+def _not_told(lines: Iterable[Line], told: Sequence[Line]) -> list[Line]:
+    """The lines that say something new: not again what the user has named."""
+    before = {_form(line.equation) for line in told}
+    names = {_base(line) for line in told if line.by_user}
+    return [
+        line
+        for line in lines
+        if _form(line.equation) not in before and not (line.by_user and _base(line) in names)
+    ]
+
+
+def _base(line: Line) -> Tree:
+    """What a line defines, without indices."""
+    left = line.equation.left
+    return left.base if isinstance(left, Entry) else left
+
+
+def _form(equation: Equation) -> Equation:
+    """An equation with indices of its own, to see whether two say the same."""
+    found = dict.fromkeys([*names_in(equation.left), *names_in(equation.right)])
+    names = {name: f"_{at}" for at, name in enumerate(found)}
+    return Equation(renamed(equation.left, names), renamed(equation.right, names))
 
 
 def _name_of_adjoint(definition: Definition) -> Tree:

@@ -138,6 +138,7 @@ class _Reader:
 
 
 def number(value: sp.Expr) -> Tree:
+    value = sp.Integer(value) if value == sp.floor(value) else value
     return _signed(bool(value < 0), Number(number_text(abs(value))))
 
 
@@ -177,12 +178,28 @@ def plus(terms: Sequence[Tree]) -> Tree:
     flat: list[Tree] = []
     for term in map(truth, terms):
         flat.extend(term.terms if isinstance(term, Sum) else [term])
-    flat = [term for term in flat if term != ZERO]
+    flat = _numbers_as_one([term for term in flat if term != ZERO])
     if not flat:
         return ZERO
     if len(flat) == 1:
         return flat[0]
     return Sum(tuple(sorted(flat, key=_term_order)))
+
+
+def _numbers_as_one(terms: Sequence[Tree]) -> list[Tree]:
+    rest = [term for term in terms if _value(term) is None]
+    values = [value for term in terms if (value := _value(term)) is not None]
+    if len(values) < 2:
+        return list(terms)
+    total = sp.Add(*values)
+    return [*rest, number(total)] if total != 0 else rest
+
+
+def _value(term: Tree) -> sp.Rational | None:
+    if isinstance(term, Negative):
+        value = _value(term.inside)
+        return None if value is None else -value
+    return sp.Rational(term.text) if isinstance(term, Number) else None
 
 
 def _term_order(term: Tree) -> tuple[object, ...]:

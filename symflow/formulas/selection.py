@@ -6,15 +6,15 @@ All else is written where it is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 import sympy as sp
 
 from symflow.formulas.moving import MOVES
-from symflow.formulas.reading import Reader
+from symflow.formulas.reading import Loop, Names, Reader, Steps, step_index
 from symflow.formulas.text import text
-from symflow.formulas.tree import Partial, Quantity, Tree
-from symflow.primitives import Primitive
+from symflow.formulas.tree import Quantity, Tree
+from symflow.primitives import Part, Primitive
 from symflow.program import (
     Access,
     Constant,
@@ -25,6 +25,7 @@ from symflow.program import (
     kernel,
     slot,
 )
+from symflow.recurrence import Scan
 
 LONGEST = 72
 """Characters of a formula beyond which it is not written into another."""
@@ -33,36 +34,104 @@ LONGEST_REPEATED = 26
 """The same where it would stand in several places."""
 
 
+NameOf = Callable[[Definition], Tree]
+
+
+def by_label(definition: Definition) -> Tree:
+    return Quantity(definition.label.name)
+
+
 def named(
     program: Program,
     roots: Mapping[int, Tree],
     known: Mapping[int, Tree],
-    name: Callable[[Definition], Tree] | None = None,
-) -> dict[int, Tree]:
-    """Every tensor that is called by a name where `roots` are written out, with it, in order.
+    name: NameOf = by_label,
+    taken: Iterable[Tree] = (),
+) -> Names:
+    """What every tensor is called where `roots` are written out; in order, with what is known.
 
     roots  have a name and a line in any case
     known  have a name, and are explained elsewhere
-    name   of a tensor that gets a line, if it is not its label
+    name   of a tensor that gets a line
+    taken  names that stand for something else
     """
-    live = _needed(program, roots, known)
-    reads = _reads(program, live)
-    whole = _read_whole(program, live)
-    called: dict[int, Tree] = {**known, **roots}
-    taken = {text(one) for one in called.values()}
-    for tensor, definition in enumerate(program.definitions):
-        if not live[tensor] or tensor in called:
-            continue
-        wanted = tensor in whole or _wants_name(definition)
-        if not wanted:
-            reader = Reader(program, called)
-            length = len(text(reader.equation(tensor).right))
-            wanted = length > (LONGEST if reads[tensor] <= 1 else LONGEST_REPEATED)
-        if wanted:
-            found = Quantity(definition.label.name) if name is None else name(definition)
-            called[tensor] = _distinct(found, taken)
-            taken.add(text(called[tensor]))
-    return {tensor: called[tensor] for tensor in sorted(called) if live[tensor]}
+    used = {text(one) for one in (*taken, *known.values(), *roots.values())}
+
+    def reading(names: Names) -> Reader:
+        return Reader(program, names)
+
+    return _Selection(name, used).names(program, roots, known, reading)
+
+
+class _Selection:
+    def __init__(self, name: NameOf, taken: set[str]) -> None:
+        self.name = name
+        self.taken = taken
+
+    def names(
+        self,
+        program: Program,
+        roots: Mapping[int, Tree],
+        known: Mapping[int, Tree],
+        reading: Callable[[Names], Reader],
+    ) -> Names:
+        """The names of a program, or of a scan's body, of which `reading` makes a reader."""
+        live = _needed(program, roots, known)
+        reads = _reads(program, live)
+        whole = _read_whole(program, live)
+        called: dict[int, Tree] = {**known, **roots}
+        loops: dict[int, Loop] = {}
+        for tensor, definition in enumerate(program.definitions):
+            if not live[tensor] or tensor in called or isinstance(definition.value, Input):
+                continue
+            reader = reading(Names(called, loops))
+            if isinstance(definition.value, Scan):
+                loops[tensor] = self._loop(reader, tensor, definition.value, live)
+                continue
+            longest = LONGEST if reads[tensor] <= 1 else LONGEST_REPEATED
+            if (
+                (tensor in whole and reader.sequence(tensor) is None)
+                or _wants_name(definition)
+                or len(text(reader.equation(tensor).right)) > longest
+            ):
+                called[tensor] = self._distinct(self.name(definition))
+        return Names({one: called[one] for one in sorted(called) if live[one]}, loops)
+
+    def _loop(self, reader: Reader, tensor: int, scan: Scan, live: Sequence[bool]) -> Loop:
+        """How a scan is told: its carries have names, and so has what is stacked and read."""
+        parts = {
+            one.value.index: None
+            for at, one in enumerate(reader.program.definitions)
+            if live[at] and isinstance(one.value, Part) and one.value.source == tensor
+        }
+        results = list(scan.body.outputs.values())
+        first = len(scan.initial)
+        roots: dict[int, Tree] = {}
+        carried: list[Tree] = []
+        for old, new in zip(scan.body.inputs, results[:first], strict=False):
+            passed = new in roots or new in scan.body.inputs
+            carried.append(self._distinct(self.name(scan.body[old if passed else new])))
+            if not passed:
+                roots[new] = carried[-1]
+        for result in (results[index] for index in sorted(parts)):
+            if result not in roots and result not in scan.body.inputs:
+                roots[result] = self._distinct(self.name(scan.body[result]))
+        step = step_index(reader, scan)
+
+        def reading(names: Names) -> Reader:
+            return Steps(reader, scan, Loop(names, carried, step), step)
+
+        return Loop(self.names(scan.body, roots, {}, reading), carried, step)
+
+    def _distinct(self, name: Tree) -> Tree:
+        """The name, or the name with a number if it is taken."""
+        found, count = name, 1
+        while text(found) in self.taken:
+            assert isinstance(name, Quantity)
+            count += 1
+            found = Quantity(f"{name.name}_{count}", name.bar)
+        self.taken.add(text(found))
+        return found
 
 
 def _needed(program: Program, roots: Mapping[int, Tree], known: Container[int]) -> list[bool]:
@@ -81,7 +150,7 @@ def _wants_name(definition: Definition) -> bool:
     value = definition.value
     if isinstance(value, Constant):
         return value.data.ndim > 0
-    return isinstance(value, Input) or definition.label.exact
+    return definition.label.exact
 
 
 def _reads(program: Program, live: Sequence[bool]) -> list[int]:
@@ -99,20 +168,9 @@ def _read_whole(program: Program, live: Sequence[bool]) -> set[int]:
         operand
         for tensor, definition in enumerate(program.definitions)
         if live[tensor] and isinstance(definition.value, Primitive)
-        if type(definition.value) not in MOVES
+        if type(definition.value) not in MOVES and not isinstance(definition.value, (Scan, Part))
         for operand in definition.value.operands
     }
-
-
-def _distinct(name: Tree, taken: set[str]) -> Tree:
-    """The name, or the name with a number if it is taken."""
-    if text(name) not in taken or not isinstance(name, (Quantity, Partial)):
-        return name
-    assert isinstance(name, Quantity)
-    count = 2
-    while text(Quantity(f"{name.name}_{count}", name.bar)) in taken:
-        count += 1
-    return Quantity(f"{name.name}_{count}", name.bar)
 
 
 # --- what the user named is seen again in formulas of the compiler ------------------------------

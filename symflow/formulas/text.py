@@ -109,7 +109,7 @@ def _(tree: Product) -> str:
 @text.register
 def _(tree: Quotient) -> str:
     above, below = _factor(tree.above), tree.below
-    return f"{above} /{SPACE}{_power_base(below)}"
+    return f"{above}{SPACE}/{SPACE}{_power_base(below)}"
 
 
 @text.register

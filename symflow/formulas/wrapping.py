@@ -37,8 +37,8 @@ def _best(formula: str, room: int) -> int | None:
 
 
 def _places(formula: str) -> Iterator[tuple[int, int]]:
-    """The places where a line may end, each with how badly: behind a factor is a bit worse, and
-    where `SPACE` stands is better than a line that is too long.
+    """The places where a line may end, each with how badly: behind a factor and
+    before / is a bit worse, and where `SPACE` stands is better than a line that is too long.
     """
     depth = 0
     for at, sign in enumerate(formula):
@@ -51,4 +51,5 @@ def _places(formula: str) -> Iterator[tuple[int, int]]:
         elif sign == "·":
             yield at + 1, depth + 1
         elif sign == SPACE:
-            yield at + 1, depth + LAST_RESORT
+            fraction = formula.startswith(f"{SPACE}/", at)
+            yield (at, depth + 2) if fraction else (at + 1, depth + LAST_RESORT)
