@@ -30,6 +30,7 @@ ORDER = (
     ("formulas.moving", "formulas.wrapping"),
     ("formulas.reading",),
     ("formulas.selection",),
+    ("formulas.lines",),
     ("rules", "polynomials"),
     ("substitution", "invariants"),
     ("structures", "products"),

@@ -6,20 +6,19 @@ computed. What holds the equations is written out in `formulas`, as text, LaTeX 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-import sympy as sp
 
 from symflow.compilation import Compilation
 from symflow.errors import Location
 from symflow.explaining.training import Told, told
 from symflow.formulas.algebra import names_in
-from symflow.formulas.reading import Names, Reader, Steps
+from symflow.formulas.lines import Line, lines, model_names
+from symflow.formulas.reading import Reader
 from symflow.formulas.selection import named, recognised
 from symflow.formulas.text import text
 from symflow.formulas.tree import Entry, Equation, Partial, Quantity, Tree, renamed
-from symflow.program import Constant, Definition, Derivative, Dtype, Input, Program
+from symflow.program import Constant, Definition, Dtype, Input, Program
 from symflow.shapes import Shape
 
 
@@ -31,19 +30,6 @@ class Given:
     shape: Shape
     dtype: Dtype
     origin: Location | None
-
-
-@dataclass(frozen=True)
-class Line:
-    """One tensor: its formula, its shape, and the model line it comes from.
-
-    by_user  whether the user named it
-    """
-
-    equation: Equation
-    shape: Shape
-    origin: Location | None
-    by_user: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,10 +63,10 @@ def explained(compilation: Compilation) -> Explanation:
     loss = "" if model.loss is None else compilation.name(model.loss)
     trained = [compilation.name(node) for node in compilation.trainable]
     written = compilation.stages["lower"]
-    reader = Reader(written, _forward(written))
+    reader = Reader(written, model_names(written))
     called = reader.names.called
     parameters = _given(written, "variable")
-    lines = list(_lines(reader))
+    told_lines = list(lines(reader))
     return Explanation(
         model.source,
         model.summary,
@@ -88,8 +74,8 @@ def explained(compilation: Compilation) -> Explanation:
         _given(written, "placeholder"),
         parameters,
         _constants(written, called),
-        lines,
-        _gradients(compilation.program(), lines, trained),
+        told_lines,
+        _gradients(compilation.program(), told_lines, trained),
         [one for one in parameters if text(one.name) in trained],
         None if model.training is None else told(model.training.optimizer, loss),
     )
@@ -109,41 +95,6 @@ def _constants(program: Program, called: Mapping[int, Tree]) -> list[Given]:
         for tensor, name in called.items()
         if isinstance((one := program[tensor]).value, Constant)
     ]
-
-
-def _forward(program: Program) -> Names:
-    """The names that the model is told with."""
-    roots: dict[int, Tree] = {
-        tensor: Quantity(program[tensor].label.name)
-        for tensor in program.outputs.values()
-        if not isinstance(program[tensor].value, (Derivative, Input))
-    }
-    inputs: dict[int, Tree] = {at: Quantity(program[at].label.name) for at in program.inputs}
-    return named(program, roots, inputs)
-
-
-def _lines(reader: Reader, known: Container[int] = ()) -> Iterator[Line]:
-    """An equation for each tensor that is computed; a scan is told by its steps."""
-    sizes = tuple(_sizes(reader))
-    for tensor in sorted({*reader.names.called, *reader.names.loops}):
-        one = reader.program[tensor]
-        if tensor in reader.names.loops:
-            steps = reader.steps(tensor)
-            for equation, shape in steps.started():
-                yield Line(equation, (*sizes, *shape), one.origin)
-            yield from _lines(steps)
-            for equation, shape in steps.passed():
-                yield Line(equation, (*sizes, steps.scan.steps, *shape), one.origin)
-        elif tensor not in known and not isinstance(one.value, (Input, Constant)):
-            equation, shape = reader.equation(tensor), (*sizes, *one.type.shape)
-            yield Line(equation, shape, one.origin, one.label.exact)
-
-
-def _sizes(reader: Reader) -> Iterator[sp.Expr]:
-    """How many steps there are around a tensor, in loops within loops."""
-    if isinstance(reader, Steps):
-        yield from _sizes(reader.outside)
-        yield reader.scan.steps
 
 
 def _gradients(program: Program, told: Sequence[Line], parameters: Sequence[str]) -> list[Line]:
@@ -170,20 +121,20 @@ def _gradients(program: Program, told: Sequence[Line], parameters: Sequence[str]
         else:
             roots[tensor] = gradient
     reader = Reader(program, named(program, roots, known, _name_of_adjoint))
-    lines = _not_told(_lines(reader, known), told)
+    found = _not_told(lines(reader, known), told)
     for gradient, tensor in again:
         one = program[tensor]
-        lines.append(Line(reader.same(gradient, tensor), one.type.shape, one.origin))
-    return lines
+        found.append(Line(reader.same(gradient, tensor), one.type.shape, one.origin))
+    return found
 
 
-def _not_told(lines: Iterable[Line], told: Sequence[Line]) -> list[Line]:
+def _not_told(found: Iterable[Line], told: Sequence[Line]) -> list[Line]:
     """The lines that say something new: not again what the user has named."""
     before = {_form(line.equation) for line in told}
     names = {_base(line) for line in told if line.by_user}
     return [
         line
-        for line in lines
+        for line in found
         if _form(line.equation) not in before and not (line.by_user and _base(line) in names)
     ]
 

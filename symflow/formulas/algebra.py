@@ -138,8 +138,12 @@ class _Reader:
 
 
 def number(value: sp.Expr) -> Tree:
-    value = sp.Integer(value) if value == sp.floor(value) else value
-    return _signed(bool(value < 0), Number(number_text(abs(value))))
+    """A number as people write it: 1 for 1.0."""
+    size = abs(value)
+    if size == sp.oo:
+        return _signed(bool(value < 0), Name("∞"))
+    whole = float(size).is_integer() and size < 2**53
+    return _signed(bool(value < 0), Number(number_text(sp.Integer(size) if whole else size)))
 
 
 def truth(tree: Tree) -> Tree:
@@ -154,11 +158,17 @@ def is_condition(tree: Tree) -> bool:
 
 
 def _cases(condition: Tree, yes: Tree, no: Tree) -> Tree:
-    if yes == no:
+    if yes == no or (condition == Relation(yes, ">", ZERO) and _is_positive(yes)):
         return yes
     if isinstance(no, Cases):
         return Cases(((yes, condition), *no.branches), no.otherwise)
     return Cases(((yes, condition),), no)
+
+
+def _is_positive(tree: Tree) -> bool:
+    """Whether it is a sum of exponentials, which is 0 in rounding only."""
+    body = tree.body if isinstance(tree, Big) and tree.kind == "sum" else tree
+    return isinstance(body, Call) and body.function == "exp"
 
 
 def _signed(negative: bool, tree: Tree) -> Tree:
@@ -250,15 +260,14 @@ def over(above: Tree, below: Tree) -> Tree:
 
 
 def summed(over: Sequence[Tree], body: Tree) -> Tree:
-    """Σ of a body, and in front of it what is the same in every term."""
+    """Σ of a body, and in front of it the numbers and sizes by which every term is multiplied."""
     if isinstance(body, Negative):
         return minus(summed(over, body.inside))
     above = _factors(body.above if isinstance(body, Quotient) else body)
     below = _factors(body.below) if isinstance(body, Quotient) else ()
-    letters = {name for index in over for name in index_names(index)}
 
     def varies(factor: Tree) -> bool:
-        return not letters.isdisjoint(names_in(factor))
+        return not isinstance(factor, (Number, Name)) or factor in over
 
     inner = _fraction([one for one in above if varies(one)], [one for one in below if varies(one)])
     outer = _fraction(
