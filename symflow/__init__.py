@@ -18,10 +18,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     from importlib import import_module
 
-    api = import_module("symflow.api")
-    if not hasattr(api, name):
-        raise AttributeError(f"symflow has no {name!r}")
-    return getattr(api, name)
+    return getattr(import_module("symflow.api"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,7 @@
 """Everything that `import symflow as sf` offers. `symflow/__init__.py` loads it on first use."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 import numpy as _np
 
 import symflow.linalg as linalg
@@ -128,6 +130,7 @@ from symflow.graph import (
     reset_default_graph,
     set_random_seed,
 )
+from symflow.guidance import unknown as _unknown
 from symflow.initializers import (
     glorot_uniform,
     ones,
@@ -382,3 +385,6 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+if not _TYPE_CHECKING:
+    __getattr__ = _unknown("sf", __all__)

@@ -21,7 +21,10 @@ def axes_of(operand: Type, axis: int | Sequence[int] | None) -> list[int]:
         raise SymflowError(f"axis {axis!r} is no whole number") from None
     for one in wanted:
         if not -rank <= one < rank:
-            raise SymflowError(f"axis {one} is out of range for shape {show(operand.shape)}")
+            hint = f"axes of {{0}} go from {-rank} to {rank - 1}" if rank else "{0} has no axes"
+            raise SymflowError(
+                f"axis {one} is out of range for shape {show(operand.shape)}", hint=hint
+            )
     axes = [one % rank for one in wanted]
     if len(set(axes)) != len(axes):
         raise SymflowError(f"axis {tuple(wanted)} names an axis twice")

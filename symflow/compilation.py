@@ -11,8 +11,7 @@ import sympy as sp
 
 from symflow.batching import batched
 from symflow.compiler import compile_program, compile_stages
-from symflow.derivatives import dependencies, unreached
-from symflow.errors import Location, SymflowError
+from symflow.errors import Location, SymflowError, together
 from symflow.graph import Placeholder, Tensor, Variable
 from symflow.initial import initial_values
 from symflow.invariants import data_only
@@ -110,15 +109,12 @@ class Compilation:
         self.without = known_rules(without)
         self.dtype = dtype or np.dtype(model.graph.dtype).name
         roots = [*model.exports.values(), *([model.loss] if model.loss is not None else [])]
-        self.trainable = self._trainable()
+        self.trainable = list(model.trainable)
         self.nodes = needed([*roots, *self.trainable])
         self.labels = label_nodes(self.nodes, self._bound())
         self.inputs = [node for node in self.nodes if isinstance(node, Placeholder)]
-        self._check_names()
         given = dict(shapes or {})
-        for shape in given.values():
-            for size in shape:
-                self._check_size(size, None, RESERVED | MODULE_NAMES | LOCALS)
+        self._check_names(given)
         self.command = f"symflow compile {model.source}" + "".join(
             f" --shape {name}={','.join(map(str, shape))}" for name, shape in given.items()
         )
@@ -128,21 +124,6 @@ class Compilation:
         if style == "plain":
             self.command += " --style plain"
         self.request = self._request(self._by_identity(given))
-
-    def _trainable(self) -> list[Variable]:
-        """The Variables to train: those of `minimize`, or all where there is only a loss."""
-        loss, training = self.model.loss, self.model.training
-        if loss is None:
-            return []
-        if training is not None:
-            return sorted(training.variables, key=lambda one: one.number)
-        variables = self.model.graph.trainable_variables
-        reached = dependencies(loss)
-        for variable in variables:
-            if variable not in reached:
-                name = variable.name or self.model.bound.get(id(variable))
-                raise SymflowError(unreached(loss, variable, name), variable.location)
-        return variables
 
     def _bound(self) -> dict[int, str]:
         bound = dict(self.model.bound)
@@ -154,31 +135,32 @@ class Compilation:
     def name(self, node: Tensor) -> str:
         return self.labels[id(node)].name
 
-    def _check_names(self) -> None:
+    def _check_names(self, given: Mapping[str, Shape]) -> None:
         own = RESERVED | MODULE_NAMES | LOCALS
+        mistakes: list[SymflowError] = []
         for node in [*self.inputs, *self.trainable]:
-            self._check_name(self.name(node), node.location, own)
+            mistakes += _misnamed(self.name(node), node.location, own)
         for name, node in self.model.exports.items():
             taken = RESERVED - LOCAL | MODULE_NAMES | {"loss"}
-            self._check_name(name, node.location, taken)
+            mistakes += _misnamed(name, node.location, taken)
         for node in self.inputs:
             for size in node.type.shape if node.type is not None else ():
-                self._check_size(size, node.location, own)
+                mistakes += self._wrong_size(size, node.location, own)
+        for shape in given.values():
+            for size in shape:
+                mistakes += self._wrong_size(size, None, own)
+        if mistakes:
+            raise together(mistakes)
 
-    def _check_size(self, size: sp.Expr, location: Location | None, taken: frozenset[str]) -> None:
-        if isinstance(size, sp.Symbol) and not isinstance(size, Unknown):
-            self._check_name(size.name, location, taken)
-            if size.name in {self.name(node) for node in self.inputs}:
-                raise SymflowError(f"{size.name!r} is both a size and a placeholder", location)
-
-    @staticmethod
-    def _check_name(name: str, location: Location | None, taken: frozenset[str]) -> None:
-        if name in taken or name.startswith("_"):
-            raise SymflowError(
-                f"the name {name!r} has a meaning of its own in a generated module", location
-            )
-        if not is_identifier(name):
-            raise SymflowError(f"the name {name!r} cannot stand in a Python module", location)
+    def _wrong_size(
+        self, size: sp.Expr, location: Location | None, taken: frozenset[str]
+    ) -> list[SymflowError]:
+        if not isinstance(size, sp.Symbol) or isinstance(size, Unknown):
+            return []
+        if size.name in {self.name(node) for node in self.inputs}:
+            told = f"{size.name!r} is both a size and a placeholder"
+            return [SymflowError(told, location, hint="call one of them something else")]
+        return _misnamed(size.name, location, taken)
 
     def _by_identity(self, shapes: Mapping[str, Shape]) -> dict[int, Shape]:
         known = {self.name(node): node for node in self.inputs}
@@ -277,3 +259,19 @@ class Compilation:
     def dump(self, stage: str) -> str:
         """The program after a stage, as text."""
         return program_text(self.stages[stage])
+
+
+def _misnamed(name: str, location: Location | None, taken: frozenset[str]) -> list[SymflowError]:
+    """What is wrong with a name of the user's in a module that uses these names itself."""
+    if name in taken or name.startswith("_"):
+        return [
+            SymflowError(
+                f"the name {name!r} has a meaning of its own in a generated module",
+                location,
+                hint="rename the variable, or give another name with name=...",
+            )
+        ]
+    if not is_identifier(name):
+        told = f"the name {name!r} cannot stand in a Python module"
+        return [SymflowError(told, location, hint="use ASCII letters, digits and _ only")]
+    return []

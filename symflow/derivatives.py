@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import symflow.operations as operations
-from symflow.errors import SymflowError, calling_location
-from symflow.graph import Tensor, apply, called_by_user, convert
+from symflow.errors import Location, SymflowError
+from symflow.graph import Tensor, Variable, apply, called_by_user, convert
 from symflow.program import Bundle
+from symflow.shapes import Shape, show
 
 
 def gradients(ys: Any, xs: Any, name: str = "gradients") -> list[Tensor]:
@@ -23,7 +24,7 @@ def gradients(ys: Any, xs: Any, name: str = "gradients") -> list[Tensor]:
     for x in by:
         reached = [y for y in of if x in dependencies(y)]
         if not reached:
-            raise SymflowError(unreached(of[0], x), calling_location())
+            raise unreached(of[0], x)
         parts = [apply(operations.TABLE["gradient"], [y, x]) for y in reached]
         total = parts[0]
         for part in parts[1:]:
@@ -86,32 +87,69 @@ def differentiable(node: Tensor) -> bool:
     return node.type is None or node.type.dtype == "float"
 
 
-def unreached(y: Tensor, x: Tensor, name: str | None = None) -> str:
+def not_scalar(loss: Tensor, shape: Shape, location: Location | None) -> SymflowError:
+    """Why a tensor that is no single number cannot be made small."""
+    called = called_by_user(loss)
+    return SymflowError(
+        f"the loss is a scalar, but {called} is {show(shape)}",
+        location,
+        operands=[(called, loss.location)] if loss.location not in (None, location) else [],
+        hint="sf.reduce_mean or sf.reduce_sum makes one number of it",
+    )
+
+
+def unreached(y: Tensor, x: Tensor, name: str | None = None) -> SymflowError:
     """Why y has no derivative by x: the node at which the path between them breaks."""
     called = name or called_by_user(x)
-    target = f"{y.name!r}" if y.name else "the loss"
-    at = f" ({x.location})" if x.location else ""
+    target = called_by_user(y) if y.name else "the loss"
     if x.type is not None and not differentiable(x):
         held = "booleans" if x.type.dtype == "bool" else "whole numbers"
-        return f"{called}{at} holds {held}, by which there is no derivative"
-    pending, seen, broken = [y], {id(y)}, None
-    while pending:
-        node = pending.pop()
-        for source in node.inputs:
-            if id(source) in seen:
-                continue
-            seen.add(id(source))
-            pending.append(source)
-        is_stop = node.operation is operations.TABLE["stop_gradient"]
-        at_break = is_stop or not differentiable(node)
-        if at_break and node is not x and _depends(node, x):
-            broken = node
-    if broken is not None and broken.operation is not None:
-        return (
-            f"{called}{at} reaches {target} only through {broken.operation.name}"
-            f" ({broken.location}), which has no derivative"
+        return SymflowError(
+            f"{called} holds {held}, by which there is no derivative", x.location or y.location
         )
-    return f"{target} does not depend on {called}{at}: no operation connects them"
+    breaks = [node for node in _nodes_of(y) if _ends(node) and node is not x and _depends(node, x)]
+    if breaks:
+        last = min(breaks, key=lambda node: node.number)
+        what = last.operation.name if last.operation is not None else "a constant"
+        return SymflowError(
+            f"{what}: {called} reaches {target} only through this, and it has no derivative",
+            last.location,
+            operands=[(called, x.location)] if x.location not in (None, last.location) else [],
+            hint=_around(what),
+        )
+    readers = [node for node in y.graph.nodes if any(one is x for one in node.inputs)]
+    told = "nothing reads it" if not readers else f"{called_by_user(readers[-1])} reads it, "
+    if readers:
+        told += f"at {readers[-1].location}, but {target} does not depend on that"
+    return SymflowError(
+        f"{target} does not depend on {called}: {told}",
+        x.location,
+        hint=f"use {called} in {target}, remove it, or declare it with trainable=False"
+        if isinstance(x, Variable)
+        else f"{called} is to be a part of what {target} is computed from",
+    )
+
+
+def _ends(node: Tensor) -> bool:
+    """Whether no derivative passes through a node."""
+    return node.operation is operations.TABLE["stop_gradient"] or not differentiable(node)
+
+
+def _around(operation: str) -> str:
+    if operation == "stop_gradient":
+        return "leave stop_gradient out, or declare the Variable with trainable=False"
+    return f"{operation} moves in steps: take a smooth function in its place"
+
+
+def _nodes_of(y: Tensor) -> list[Tensor]:
+    """All that y is computed from, and y."""
+    found, pending = {id(y): y}, [y]
+    while pending:
+        for source in pending.pop().inputs:
+            if id(source) not in found:
+                found[id(source)] = source
+                pending.append(source)
+    return list(found.values())
 
 
 def _depends(y: Tensor, x: Tensor) -> bool:

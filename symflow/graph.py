@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 import symflow.initializers as initializers
 import symflow.operations as operations
 from symflow.errors import Location, SymflowError, calling_location, is_own
+from symflow.guidance import unknown_of_tensor
 from symflow.program import Dtype, Type, dimension
 from symflow.rows import ROWS
 from symflow.shapes import Shape, Sizes, Unknown, show, unknown
@@ -112,6 +113,7 @@ class Tensor:
         self.location: Location | None = calling_location()
         self.graph = graph or get_default_graph()
         self.part: str | None = None  # what it is in the composition that made it
+        self.broken: bool = any(one.broken for one in inputs)  # what it is made of was a mistake
         self._type = type_
         self.number = len(self.graph.nodes)
         self.graph.nodes.append(self)
@@ -236,9 +238,41 @@ class Tensor:
     __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
-        raise SymflowError(
-            "a tensor has no truth value while the graph is built; use sf.where", calling_location()
+        raise self._no_number(
+            "truth value",
+            "choose by value with sf.where(condition, a, b); for and, or, not write &, |, ~, "
+            "and for max and min sf.maximum and sf.minimum",
         )
+
+    def __float__(self) -> float:
+        raise self._no_number("value for float()", "leave float() out: operations take tensors")
+
+    def __int__(self) -> int:
+        raise self._no_number("value for int()", "sf.to_int(t) makes whole numbers of a tensor")
+
+    def __index__(self) -> int:
+        raise self._no_number(
+            "value to count with",
+            "sizes and indices that Python counts with are in .shape, or numbers of your own",
+        )
+
+    def __array__(self, *options: Any, **named: Any) -> NDArray[Any]:
+        raise self._no_number(
+            "numbers for NumPy", "use symflow's function of that name, as sf.exp for np.exp"
+        )
+
+    def _no_number(self, what: str, hint: str) -> SymflowError:
+        return SymflowError(
+            f"{called_by_user(self)} has no {what} while the graph is built",
+            calling_location(),
+            hint=hint,
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        kind = "a Variable" if isinstance(self, Variable) else "a tensor"
+        raise unknown_of_tensor(kind, name, (*ROWS, *operations.TABLE))
 
     def __iter__(self) -> Iterator[Tensor]:
         size = self.shape[0] if self.shape else None
@@ -249,13 +283,19 @@ class Tensor:
         return (self[number] for number in range(size))
 
     def __len__(self) -> int:
-        raise SymflowError("a tensor has no len(); its sizes are in .shape", calling_location())
+        raise SymflowError(
+            "a tensor has no len()", calling_location(), hint="its sizes are in .shape"
+        )
 
     def __getitem__(self, key: Any) -> Tensor:
         return _indexed(self, key if isinstance(key, tuple) else (key,))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise SymflowError("a tensor cannot be changed; build a new one", calling_location())
+        raise SymflowError(
+            f"{called_by_user(self)} cannot be changed in place: a tensor is a formula",
+            calling_location(),
+            hint="make a new tensor, as with sf.where(condition, new, old) or sf.concat",
+        )
 
 
 class Placeholder(Tensor):
@@ -403,6 +443,8 @@ def apply(
             f"{operation.name}: the operands belong to different graphs", calling_location()
         )
     graph = next(iter(graphs.values()), get_default_graph())
+    if any(node.broken for node in inputs):
+        return Tensor(operation, inputs, attributes, name, None, graph)
     types = [node.type for node in inputs]
     inferred = None
     known = [type_ for type_ in types if type_ is not None]
@@ -424,19 +466,47 @@ def described(
     types: Sequence[Type],
     location: Location | None,
 ) -> SymflowError:
-    """The error with the operation, its operands as the user calls them, and the line."""
+    """The error with the operation, its operands as the user calls them, and the line.
+
+    An error without a message is a clash of the operands' shapes. In its hint {0}, {1}, ... stand
+    for what the user calls the operands.
+    """
     if error.location is not None:  # of an operation inside this one
         return error
-    told = " and ".join(
-        f"{called_by_user(node)} is {show(type_.shape)}"
-        for node, type_ in zip(inputs, types, strict=True)
+    names = [called_by_user(node) for node in inputs]
+    shapes = [
+        f"{name} is {show(type_.shape)}"
+        for node, name, type_ in zip(inputs, names, types, strict=True)
         if not isinstance(node, Constant) or len(inputs) < 3
+    ]
+    told = (" and " if error.message else " but ").join(shapes)
+    parts = [operation.name, told, error.message]
+    return SymflowError(
+        ": ".join(part for part in parts if part),
+        location,
+        operands=_definitions(inputs, names, location),
+        hint=None if error.hint is None else error.hint.format(*names),
     )
-    return SymflowError(f"{operation.name}: {told}: {error.message}", location)
 
 
-def called_by_user(node: Tensor) -> str:
-    """What the user calls a node: its name, or the variable it is bound to, or what it is."""
+def _definitions(
+    nodes: Sequence[Tensor], names: Sequence[str], location: Location | None
+) -> list[tuple[str, Location]]:
+    """Where operands are defined, as far as the line at fault and its message do not show it."""
+    found: dict[str, Location] = {}
+    for node, name in zip(nodes, names, strict=True):
+        known = node.location is None or node.location == location or str(node.location) in name
+        literal = isinstance(node, Constant) and not name.isidentifier()
+        if not known and not literal and node.location is not None:
+            found.setdefault(name, node.location)
+    return list(found.items())
+
+
+def called_by_user(node: Tensor, inside: bool = True) -> str:
+    """What the user calls a node: its name, or the variable it is bound to, or what it is.
+
+    inside  whether to write an operation with its operands, where those have names
+    """
     if node.name:
         return node.name
     frame: Any = sys._getframe(1)
@@ -451,8 +521,13 @@ def called_by_user(node: Tensor) -> str:
         return str(node.value)
     if isinstance(node, StepInput) and node.part is not None:
         return node.part
+    if node.operation is not None and inside:
+        operands = [called_by_user(one, inside=False) for one in node.inputs]
+        if all(one[:4] not in ("the ", "a ") for one in operands) and len(operands) < 4:
+            return f"{node.operation.name}({', '.join(operands)})"
     kind = type(node).__name__ if node.operation is None else node.operation.name
-    return f"the {kind} of line {node.location.line}" if node.location else f"a {kind}"
+    kind = kind if isinstance(node, Variable) else kind.lower()
+    return f"the {kind} at {node.location}" if node.location else f"a {kind}"
 
 
 def _indexed(tensor: Tensor, key: tuple[Any, ...]) -> Tensor:

@@ -7,13 +7,14 @@ or to invert, and for a matrix to factor that is not positive definite.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import symflow.operations as operations
 from symflow.arrays import expand_dims, reduce_sum, squeeze
 from symflow.errors import SymflowError
 from symflow.functions import log, multiply, to_float
 from symflow.graph import Tensor, apply, convert
+from symflow.guidance import unknown
 from symflow.matrix_parts import matrix_diag_part, tril, triu
 from symflow.program import Type
 from symflow.shapes import Shape, broadcast
@@ -166,3 +167,7 @@ def _repeated(tensor: Tensor, shape: Shape) -> Tensor:
     if tensor.type is not None and tensor.type.shape == shape:
         return tensor
     return apply(operations.TABLE["broadcast_to"], [tensor], shape=shape)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = unknown("sf.linalg", __all__)

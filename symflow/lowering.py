@@ -129,6 +129,7 @@ def _check_sizes(program: Program) -> None:
                     f"the size {called} of {show(definition.type.shape)} is of no placeholder that "
                     "is read here, and cannot be found out",
                     definition.origin,
+                    hint="sizes with a name are those of placeholders; write numbers for others",
                 )
 
 
@@ -189,7 +190,11 @@ def _derivative(
 ) -> int:
     shape = builder[tensors[id(y)]].type.shape
     if shape != ():
-        raise SymflowError(f"the loss is a scalar, but this one is {show(shape)}", y.location)
+        raise SymflowError(
+            f"the loss is a scalar, but this one is {show(shape)}",
+            y.location,
+            hint="sf.reduce_mean or sf.reduce_sum makes one number of it",
+        )
     derivative = Derivative(tensors[id(y)], tensors[id(x)])
     return builder.add(derivative, Label(name, 2), x.location)
 
@@ -270,17 +275,17 @@ def _leaf(node: Tensor, label: Label, request: Request, sizes: Sizes) -> Input |
         return Input(label.name, node.type, "variable")
     if isinstance(node, StepInput):
         raise SymflowError(
-            f"a value of one step of the scan at {node.location} is used outside of it; "
-            "what a step computes leaves the scan as a part of what its function returns",
+            f"a value of one step of the scan at {node.location} is used outside of it",
             node.location,
+            hint="what a step computes leaves the scan as a part of what its function returns",
         )
     assert isinstance(node, Placeholder)
     shape = request.shapes.get(id(node), node.type.shape if node.type else None)
     if shape is None:
         raise SymflowError(
-            f"the placeholder {label.name} has no shape: give it one, or compile with "
-            f"--shape {label.name}=...",
+            f"the placeholder {label.name} has no shape",
             node.location,
+            hint=f'declare it with shape=("n", 784), or compile with --shape {label.name}=n,784',
         )
     return Input(label.name, Type(sizes.resolved(shape), node.kind), "placeholder")
 

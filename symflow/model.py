@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-import os
-import sys
-import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from symflow.errors import Location, SymflowError
+from symflow.derivatives import dependencies, not_scalar, unreached
+from symflow.errors import SymflowError, together
+from symflow.execution import run
 from symflow.graph import Constant, Graph, Placeholder, Tensor, Variable
 from symflow.naming import is_identifier
 from symflow.train import Training
@@ -27,6 +26,7 @@ class Model:
     exports   tensors to make functions of, by name, in the order of `__all__` or of the file
     loss      what training makes small, if there is such a thing
     training  how, if the model says
+    trainable the Variables to train: those of `minimize`, or all where there is only a loss
     """
 
     stem: str
@@ -36,6 +36,7 @@ class Model:
     exports: Mapping[str, Tensor]
     loss: Tensor | None
     training: Training | None
+    trainable: Sequence[Variable]
 
     @property
     def source(self) -> str:
@@ -43,7 +44,7 @@ class Model:
 
 
 def load(path: str | Path) -> Model:
-    """Run a model file. What it raises becomes one line that names the model's line."""
+    """Run a model file. All mistakes in it that can be found are told together."""
     path = Path(path)
     try:
         source = path.read_text(encoding="utf-8")
@@ -52,80 +53,88 @@ def load(path: str | Path) -> Model:
     except UnicodeDecodeError:
         raise SymflowError(f"{path}: not a text file in UTF-8") from None
     graph = Graph()
-    namespace = _run(path, source, graph)
-    _check_names(graph)
+    namespace, mistakes = run(path, source, graph)
+    mistakes += _misnamed(graph)
     bound = {
         id(value): name
         for name, value in reversed(namespace.items())
         if isinstance(value, Tensor) and value.graph is graph and not name.startswith("_")
     }
-    if len(graph.training) > 1:
-        first, second = graph.training[:2]
-        raise SymflowError(
-            f"a second minimize; there is one already at {first.location}", second.location
+    mistakes += [
+        SymflowError(
+            "a second minimize: a module has one loss to train",
+            again.location,
+            operands=[("the first one", graph.training[0].location)],
+            hint="minimize the sum of both losses, or write two models",
         )
+        for again in graph.training[1:]
+    ]
     training = graph.training[0] if graph.training else None
     loss = namespace.get("loss") if training is None else training.loss
     if not isinstance(loss, Tensor) or loss.graph is not graph:
         loss = None
+    trainable = [] if loss is None else graph.trainable_variables
+    if training is not None:
+        trainable = sorted(training.variables, key=lambda one: one.number)
+    elif loss is not None:
+        mistakes += _unreached(loss, trainable, bound)
+    if loss is not None and loss.type is not None and loss.type.shape != ():
+        mistakes.append(not_scalar(loss, loss.type.shape, loss.location))
+    if mistakes:
+        raise together(mistakes)
     exports = _exports(namespace, graph, loss, path)
     if not exports and loss is None:
-        raise SymflowError(f"{path.name} declares no tensor to compute")
+        raise SymflowError(
+            f"{path.name} declares no tensor to compute",
+            hint="bind what is to be computed to a name: loss = sf.reduce_mean(...)",
+        )
     summary = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0].strip()
-    return Model(path.stem, summary, graph, bound, exports, loss, training)
+    return Model(path.stem, summary, graph, bound, exports, loss, training, tuple(trainable))
 
 
-def _run(path: Path, source: str, graph: Graph) -> dict[str, Any]:
-    namespace: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)
-    try:
-        with graph.as_default():
-            exec(compile(source, str(path), "exec"), namespace)
-    except SymflowError:
-        raise
-    except SyntaxError as error:
-        line = Location(os.path.basename(error.filename or path.name), error.lineno or 1)
-        raise SymflowError(f"SyntaxError: {error.msg}", line) from None
-    except (Exception, SystemExit) as error:
-        raise SymflowError(_told(error), _line(error, path)) from None
-    finally:
-        sys.path.remove(folder)
-    return namespace
+def _unreached(
+    loss: Tensor, variables: Sequence[Variable], bound: Mapping[int, str]
+) -> list[SymflowError]:
+    """Variables that a loss does not depend on, if its own formula is no mistake."""
+    if loss.broken:
+        return []
+    reached = dependencies(loss)
+    return [
+        unreached(loss, one, one.name or bound.get(id(one)))
+        for one in variables
+        if one not in reached
+    ]
 
 
-def _told(error: BaseException) -> str:
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # an exception that cannot even say what it is
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _line(error: BaseException, path: Path) -> Location:
-    """The last line of the model file itself on the way to the error."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
-    return Location(path.name, (lines[-1] if lines else 1) or 1)
-
-
-def _check_names(graph: Graph) -> None:
+def _misnamed(graph: Graph) -> list[SymflowError]:
     """Names that the user gives must be able to stand in Python source, each for one node."""
     given: dict[str, Tensor] = {}
+    mistakes: list[SymflowError] = []
     for node in graph.nodes:
         if node.name is None:
             continue
         if not is_identifier(node.name):
-            raise SymflowError(
-                f"the name {node.name!r} is no Python identifier, and cannot stand in the module",
-                node.location,
+            mistakes.append(
+                SymflowError(
+                    f"the name {node.name!r} is no Python identifier, and cannot stand in the "
+                    "module",
+                    node.location,
+                    hint="use letters, digits and _ only, and no word of Python's own",
+                )
             )
-        if node.name in given:
-            raise SymflowError(
-                f"the name {node.name!r} is taken by the node at {given[node.name].location}",
-                node.location,
+        elif node.name in given:
+            first = given[node.name].location
+            mistakes.append(
+                SymflowError(
+                    f"the name {node.name!r} is taken",
+                    node.location,
+                    operands=[] if first is None else [(f"the first {node.name}", first)],
+                    hint="give each tensor a name of its own",
+                )
             )
-        given[node.name] = node
+        else:
+            given[node.name] = node
+    return mistakes
 
 
 def _exports(

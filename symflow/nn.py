@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from symflow.arrays import l2_loss, log_softmax, reduce_sum, softmax
 from symflow.convolution import (
@@ -31,6 +31,7 @@ from symflow.functions import (
 )
 from symflow.functions import gelu as _gelu
 from symflow.graph import Tensor, convert
+from symflow.guidance import unknown
 from symflow.normalization import batch_normalization, l2_normalize, layer_norm, moments
 from symflow.pooling import avg_pool, avg_pool1d, avg_pool3d, max_pool, max_pool1d, max_pool3d
 from symflow.selection import embedding_lookup, top_k
@@ -100,3 +101,7 @@ def gelu(features: Any, approximate: bool = True, name: str | None = None) -> Te
 def bias_add(value: Any, bias: Any, name: str | None = None) -> Tensor:
     """value + bias, the bias along the last axis."""
     return add(value, bias, name=name)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = unknown("sf.nn", __all__)

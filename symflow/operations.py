@@ -35,7 +35,7 @@ from symflow.program import (
 )
 from symflow.program import number as exactly
 from symflow.rows import to_float
-from symflow.shapes import Shape, Sizes, broadcast, show
+from symflow.shapes import FITS, Shape, Sizes, broadcast, show
 from symflow.solvers import (
     Cholesky,
     Determinant,
@@ -85,7 +85,9 @@ def _reduction(operation: Reduction, mean: bool = False) -> Callable[..., Value]
         (operand,) = operands
         axes = axes_of(operand, axis)
         if operation in ("any", "all") and operand.dtype != "bool":
-            raise SymflowError(f"booleans are wanted, not {operand.dtype}s; compare first: x > 0")
+            raise SymflowError(
+                f"booleans are wanted, not {operand.dtype}s", hint="compare first: {0} > 0"
+            )
         indices, extents = indices_of(operand.shape)
         output = [
             None if number in axes else index
@@ -115,15 +117,15 @@ def _matmul(operands: Sequence[Type], sizes: Sizes) -> Value:
     """NumPy's matmul: a 1-D operand is a row on the left, a column on the right."""
     left, right = (operand.shape for operand in operands)
     if not left or not right:
-        raise SymflowError(f"a scalar has no rows or columns: {show(left)} @ {show(right)}")
+        raise SymflowError(
+            "a scalar has no rows or columns", hint="multiply by a number with *, not with @"
+        )
     rows = left[-2:-1]
     columns = right[-1:] if len(right) > 1 else ()
     inner = sizes.agree(left[-1], right[-2] if len(right) > 1 else right[-1])
     if inner is None:
-        raise SymflowError(
-            f"the last dimension of {show(left)} is not the "
-            f"{'first' if len(right) < 3 else 'second to last'} of {show(right)}"
-        )
+        meets = "first" if len(right) < 3 else "second to last"
+        raise SymflowError("", hint=f"the last dimension of {{0}} must equal the {meets} of {{1}}")
     batch = broadcast([left[:-2], right[:-2]], sizes)
     output, extents = indices_of((*batch, *rows, *columns))
     at = len(batch)
@@ -158,7 +160,10 @@ def _einsum(operands: Sequence[Type], sizes: Sizes, inputs: Sequence[str], outpu
     known: dict[str, sp.Expr] = {}
     for subscripts, operand in zip(inputs, operands, strict=True):
         if len(subscripts) != len(operand.shape):
-            raise SymflowError(f"'{subscripts}' does not fit the shape {show(operand.shape)}")
+            raise SymflowError(
+                f"'{subscripts}' does not fit the shape {show(operand.shape)}",
+                hint="one letter per axis",
+            )
         for letter, size in zip(subscripts, operand.shape, strict=True):
             agreed = sizes.agree(known.get(letter, size), size)
             if agreed is None:
@@ -220,7 +225,10 @@ def _transpose(operands: Sequence[Type], sizes: Sizes, perm: Sequence[int] | Non
 def _transpose_matrix(operands: Sequence[Type], sizes: Sizes) -> Value:
     rank = len(operands[0].shape)
     if rank < 2:
-        raise SymflowError(f"{show(operands[0].shape)} is no matrix to transpose")
+        raise SymflowError(
+            f"{show(operands[0].shape)} is no matrix to transpose",
+            hint="{0}[:, None] makes a column of a vector",
+        )
     return _transpose(operands, sizes, (*range(rank - 2), rank - 1, rank - 2))
 
 
@@ -228,7 +236,10 @@ def _expand_dims(operands: Sequence[Type], sizes: Sizes, axis: int) -> Value:
     (operand,) = operands
     rank = len(operand.shape) + 1
     if not -rank <= axis < rank:
-        raise SymflowError(f"axis {axis} is out of range for shape {show(operand.shape)}")
+        raise SymflowError(
+            f"axis {axis} is out of range for shape {show(operand.shape)}",
+            hint=f"a new axis goes from {-rank} to {rank - 1}",
+        )
     indices, extents = indices_of(operand.shape)
     output = list(indices)
     output.insert(axis % rank, None)
@@ -254,7 +265,7 @@ def _squeeze(
 def _broadcast_to(operands: Sequence[Type], sizes: Sizes, shape: Shape) -> Value:
     (operand,) = operands
     if broadcast([operand.shape, shape], sizes) != sizes.resolved(shape):
-        raise SymflowError(f"{show(operand.shape)} does not broadcast to {show(shape)}")
+        raise SymflowError(f"{show(operand.shape)} does not broadcast to {show(shape)}", hint=FITS)
     output, extents = indices_of(shape)
     return kernel(output, extents, slot(0), [Access(0, align(operand, output))])
 
@@ -270,7 +281,10 @@ def _reshape(operands: Sequence[Type], sizes: Sizes, shape: Sequence[sp.Expr]) -
     whole = not rest.is_Rational or rest.is_Integer
     if not whole or sp.expand(sp.Mul(*result) - total) != 0:
         wanted = "(" + ", ".join(map(str, shape)) + ")"
-        raise SymflowError(f"{show(operand.shape)} cannot be reshaped to {wanted}")
+        raise SymflowError(
+            f"{show(operand.shape)} cannot be reshaped to {wanted}",
+            hint=f"{{0}} has {total} entries, and -1 stands for one size that follows from them",
+        )
     return Reshape(0, result)
 
 
@@ -293,12 +307,17 @@ def _slice(operands: Sequence[Type], sizes: Sizes, key: Sequence[int | Step]) ->
     (operand,) = operands
     shape = operand.shape
     if len(key) > len(shape):
-        raise SymflowError(f"{len(key)} indices for shape {show(shape)}")
+        raise SymflowError(
+            f"{len(key)} indices for shape {show(shape)}", hint="at most one index per axis"
+        )
     full = (*key, *[WHOLE] * (len(shape) - len(key)))
     for size, part in zip(shape, full, strict=True):
         if isinstance(part, int):
             if size.is_Integer and not -size <= part < size:
-                raise SymflowError(f"index {part} is out of range for shape {show(shape)}")
+                raise SymflowError(
+                    f"index {part} is out of range for shape {show(shape)}",
+                    hint=f"along this axis it goes from {-size} to {size - 1}",
+                )
         elif part[2] < 0 and not size.is_Integer and part[:2] != (None, None):
             raise SymflowError(f"a backward slice of {size} entries takes them all, as [::-1]")
         elif sliced(size, part) == 0:

@@ -18,8 +18,15 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from symflow.compiler import compile_program
-from symflow.errors import SymflowError, calling_location
-from symflow.graph import Graph, Placeholder, Tensor, Variable, get_default_graph
+from symflow.errors import Location, SymflowError, calling_location
+from symflow.graph import (
+    Graph,
+    Placeholder,
+    Tensor,
+    Variable,
+    called_by_user,
+    get_default_graph,
+)
 from symflow.initial import initial_values
 from symflow.lowering import Request, Update, needed
 from symflow.memory import executable, session_source
@@ -71,6 +78,19 @@ def _alike(fetches: Any, values: list[Any]) -> Any:
     return kind(*values) if hasattr(kind, "_fields") else kind(values)
 
 
+def _definition(node: Placeholder, called: str) -> list[tuple[str, Location]]:
+    return [] if node.location is None else [(called, node.location)]
+
+
+def _fitting(declared: Shape, given: Sequence[int]) -> str:
+    """What to do with an array that has not the declared shape."""
+    if len(declared) > len(given):
+        return f"it has {len(given)} axes, not {len(declared)}: values[:, None] adds one"
+    if len(declared) < len(given):
+        return f"it has {len(given)} axes, not {len(declared)}: values.reshape(...) changes that"
+    return "sizes of the same name are equal in one run"
+
+
 class Session:
     """Runs operations of one graph, and holds the values of its Variables.
 
@@ -120,7 +140,11 @@ class Session:
         tensors = [(at, one) for at, one in enumerate(fetches) if isinstance(one, Tensor)]
         for one in fetches:
             if not isinstance(one, (Tensor, Training, _Initialize)):
-                raise SymflowError(f"{one!r} cannot be fetched", calling_location())
+                raise SymflowError(
+                    f"{one!r} cannot be fetched",
+                    calling_location(),
+                    hint="fetch tensors, and what minimize returns",
+                )
             if isinstance(one, Tensor) and one.graph is not self.graph:
                 raise SymflowError(
                     f"{one!r} belongs to another graph than this session", calling_location()
@@ -142,7 +166,11 @@ class Session:
         fed: dict[int, NDArray[Any]] = {}
         for node, value in feed_dict.items():
             if not isinstance(node, Placeholder):
-                raise SymflowError(f"feed_dict: {node!r} is no placeholder", calling_location())
+                raise SymflowError(
+                    f"feed_dict: {node!r} is no placeholder",
+                    calling_location(),
+                    hint="its keys are what sf.placeholder returned, not names",
+                )
             if node.graph is not self.graph:
                 raise SymflowError(
                     f"feed_dict: {node!r} belongs to another graph", calling_location()
@@ -159,6 +187,7 @@ class Session:
                 raise SymflowError(
                     f"feed_dict: {node!r} wants whole numbers, not {array.dtype}",
                     calling_location(),
+                    hint="feed values.astype(int), or declare the placeholder as sf.float32",
                 )
             fed[id(node)] = array
         return fed
@@ -176,8 +205,13 @@ class Session:
             )
             if not fits:
                 known = tuple(sp.sympify(sizes.get(size, size)) for size in declared)
-                called = node.name or "a placeholder"
-                raise SymflowError(f"{called}: expected {show(known)}, got {given}", node.location)
+                called = called_by_user(node)
+                raise SymflowError(
+                    f"{called}: expected {show(known)}, got {given}",
+                    calling_location(),
+                    operands=_definition(node, called),
+                    hint=_fitting(declared, given),
+                )
 
     # --- compiling ---
 
@@ -195,8 +229,13 @@ class Session:
         inputs = [node for node in nodes if isinstance(node, Placeholder)]
         for node in inputs:
             if id(node) not in fed:
-                called = f"the placeholder {node.name!r}" if node.name else "a placeholder"
-                raise SymflowError(f"{called} is not fed", node.location or calling_location())
+                called = called_by_user(node)
+                raise SymflowError(
+                    f"the placeholder {called} is not fed",
+                    calling_location(),
+                    operands=_definition(node, called),
+                    hint=f"give its value: feed_dict={{{called}: ...}}",
+                )
         self._check_sizes(inputs, fed)
         shapes: dict[int, Shape] = {
             id(node): tuple(map(sp.Integer, fed[id(node)].shape))

@@ -11,6 +11,9 @@ from symflow.errors import SymflowError
 
 Shape = tuple[sp.Expr, ...]
 
+FITS = "from the last axis on, sizes must be equal or one of them 1; x[:, None] adds an axis"
+"""What shapes must be to broadcast."""
+
 
 class Unknown(sp.Dummy):  # type: ignore[misc]
     """The size of an axis declared as `None`: equal to whatever it first has to agree with."""
@@ -74,7 +77,7 @@ def broadcast(shapes: Sequence[Shape], sizes: Sizes) -> Shape:
                 continue
             agreed = shape[axis] if size == 1 else sizes.agree(size, shape[axis])
             if agreed is None:
-                raise SymflowError(" and ".join(map(show, shapes)) + " do not broadcast")
+                raise SymflowError("they do not broadcast", hint=FITS)
             size = agreed
         result.append(size)
     return tuple(result)

@@ -22,13 +22,17 @@ every pass.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import sympy as sp
+from numpy.typing import NDArray
 
 from symflow.affine import distributed
+from symflow.bodies import Body
 from symflow.contraction import called, sum_of_products
 from symflow.elementwise import canonical
 from symflow.motion import hoisted, last_entries, sunk, tidied
@@ -56,10 +60,14 @@ from symflow.scaling import scaled
 from symflow.solving import solve_for_products
 from symflow.stabilisation import ALL_RULES, Rewrite, Rules, Stabiliser
 from symflow.substitution import composed, substituted
+from symflow.text import Text
 from symflow.views import StopGradient
 
 LARGEST_BODY = 16
 """Operations in one body beyond which nothing more is inlined: SymPy walks trees, not graphs."""
+
+_NO_NUMBERS = (sp.zoo, sp.nan, sp.oo, sp.S.NegativeInfinity, sp.I)
+"""What SymPy makes of a function outside of its domain."""
 
 Rebuild = Callable[[Builder, Definition], "int | None"]
 
@@ -155,12 +163,37 @@ def _folded(program: Builder, definition: Definition) -> int | None:
         if written is not None and not program.kept(access.tensor):
             replacements[slot(position)] = written
         accesses.append(access)
-    body = canonical(value.body.xreplace(replacements) if replacements else value.body)
+    body = _put_in(value.body, replacements) if replacements else canonical(value.body)
+    if body is value.body and value.elementwise and len(replacements) == len(accesses) > 0:
+        result = _outside(value, [*replacements.values()])
+        if result is not None and definition.type.dtype == "float":
+            found = program.add(Literal.of(result), definition.label, definition.origin)
+            everywhere = kernel(value.output, value.sizes, slot(0), [Access(found, ())])
+            return program.add(everywhere, definition.label) if value.output else found
     unchanged = body is value.body and tuple(accesses) == value.accesses
     folded = value if unchanged else kernel(value.output, value.sizes, body, accesses)
     if folded.is_index_map and _unchanged(program, folded):
         return folded.accesses[0].tensor
     return None if unchanged else program.add(folded, definition.label, definition.origin)
+
+
+def _put_in(body: sp.Expr, numbers: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
+    """The body with numbers in place of slots, or as it is where SymPy has no number for that:
+    of log(0), NumPy says -inf."""
+    try:
+        found = canonical(body.xreplace(numbers))
+    except TypeError:  # a comparison with what is no number
+        return body
+    return body if found.has(*_NO_NUMBERS) else found
+
+
+def _outside(value: Kernel, numbers: Sequence[sp.Expr]) -> NDArray[Any] | None:
+    """What NumPy says of a function of numbers that are outside of its domain, if it knows it."""
+    texts = [Text(f"np.float64({float(one)!r})") for one in numbers]
+    source = Body(value, texts, value.output).text(value.body).source
+    with np.errstate(all="ignore"), suppress(NameError, ZeroDivisionError):
+        return np.array(eval(source, {"np": np}), float)
+    return None
 
 
 def _written_out(value: Value) -> sp.Expr | None:

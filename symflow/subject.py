@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,12 +14,12 @@ from numpy.typing import NDArray
 
 from symflow.compilation import Compilation
 from symflow.derivatives import dependencies
-from symflow.emission import emit
 from symflow.errors import SymflowError
-from symflow.files import compilation, write
+from symflow.files import compilation
 from symflow.functional import functional
 from symflow.graph import Tensor
 from symflow.model import Model
+from symflow.modules import Generated, imported, is_model, parsed, text_of
 from symflow.shapes import Shape
 from symflow.train import GradientDescentOptimizer, Training
 
@@ -95,38 +93,15 @@ def subject(
     if isinstance(of, ModuleType):
         file = getattr(of, "__file__", None)
         if hasattr(of, "initial_parameters") and file is not None and not shapes:
-            return _with_gradients(Subject(of.__name__, of, _text(Path(file))))
+            return _with_gradients(Subject(of.__name__, of, text_of(Path(file))))
         if file is None:
             raise SymflowError(f"{of.__name__}: a module without gradients and without a file")
     path = Path(of if not isinstance(of, ModuleType) else of.__file__ or "")
-    text = _text(path)
-    try:
-        tree = ast.parse(text)
-    except SyntaxError as error:
-        raise SymflowError(f"{path}: {error}") from None
-    if _is_model(tree):
+    if is_model(parsed(path)):
         return _compiled(str(path), compilation(path, shapes or {}))
     if shapes:
         raise SymflowError("--shape is for models; the shapes of a module are fixed")
-    return _with_gradients(Subject(str(path), _imported(path), text))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SymflowError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise SymflowError(f"{path}: {error}") from None
-
-
-def _is_model(tree: ast.Module) -> bool:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import) and any(one.name == "symflow" for one in node.names):
-            return True
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "symflow":
-            return True
-    return False
+    return _with_gradients(Subject(str(path), imported(path), text_of(path)))
 
 
 def _model(loss: Tensor) -> Model:
@@ -136,29 +111,12 @@ def _model(loss: Tensor) -> Model:
     if not variables:
         raise SymflowError("the loss depends on no Variable", loss.location)
     training = Training(GradientDescentOptimizer(1.0), loss, variables, None, None)
-    return Model("graph", "", loss.graph, {}, {}, loss, training)
+    return Model("graph", "", loss.graph, {}, {}, loss, training, variables)
 
 
 def _compiled(name: str, run: Compilation) -> Subject:
-    source = emit(run)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / run.model.source
-        write({path.with_suffix(".npz"): source.archive(), path: source.text.encode()})
-        module = _imported(path)
-    return _with_gradients(Subject(name, module, source.text, run))
-
-
-def _imported(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise SymflowError(f"{path}: no Python module")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        hint = "; hint: pip install scipy" if getattr(error, "name", None) == "scipy" else ""
-        raise SymflowError(f"{path}: {type(error).__name__}: {error}{hint}") from None
-    return module
+    source = Generated.compiled(run)
+    return _with_gradients(Subject(name, source.module, source.text, run))
 
 
 def _with_gradients(found: Subject) -> Subject:

@@ -14,19 +14,19 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
-from symflow.derivatives import dependencies, unreached
+from symflow.derivatives import dependencies, not_scalar, unreached
 from symflow.elementwise import canonical
-from symflow.errors import Location, SymflowError, calling_location
+from symflow.errors import Location, SymflowError, calling_location, together
 from symflow.graph import Tensor, Variable, convert
+from symflow.guidance import unknown
 from symflow.lowering import Adjustment
 from symflow.naming import is_identifier
 from symflow.program import number, slot
 from symflow.rows import ROWS
-from symflow.shapes import show
 
 
 @dataclass(frozen=True)
@@ -266,16 +266,21 @@ class Optimizer:
         loss = convert(loss)
         location = calling_location()
         if loss.type is not None and loss.type.shape != ():
-            raise SymflowError(
-                f"the loss is a scalar, but this one is {show(loss.type.shape)}", location
-            )
+            raise not_scalar(loss, loss.type.shape, location)
         variables = loss.graph.trainable_variables if var_list is None else list(var_list)
-        if not variables:
-            raise SymflowError("there is no trainable Variable to train", location)
-        reached = dependencies(loss)
         for variable in variables:
-            if variable not in reached:
-                raise SymflowError(unreached(loss, variable), location)
+            if not isinstance(variable, Variable):
+                raise SymflowError(f"minimize: {variable!r} in var_list is no Variable", location)
+        if not variables and not loss.broken:
+            raise SymflowError(
+                "there is no trainable Variable to train",
+                location,
+                hint="what training changes is an sf.Variable(initial_value)",
+            )
+        reached = dependencies(loss)
+        missing = [one for one in variables if one not in reached and not loss.broken]
+        if missing:
+            raise together(unreached(loss, one) for one in missing)
         training = Training(self, loss, tuple(variables), name, location)
         loss.graph.training.append(training)
         return training
@@ -510,3 +515,9 @@ def _within(name: str, value: Any, most: float = math.inf) -> None:
     if not known or not 0 <= value <= min(most, 1e300):
         bounds = "a number from 0" if most == math.inf else f"a number from 0 to {most:g}"
         raise SymflowError(f"{name} is {value!r}, not {bounds}", calling_location())
+
+
+if not TYPE_CHECKING:
+    _PUBLIC = ("backtracking_line_search", "exponential_decay", "kept", "LineSearch", "Schedule")
+    _OPTIMIZERS = [name for name in globals() if name.endswith("Optimizer")]
+    __getattr__ = unknown("sf.train", [*_PUBLIC, *_OPTIMIZERS])

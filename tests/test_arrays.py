@@ -842,7 +842,7 @@ def test_coordinates_from_a_placeholder() -> None:
 def test_what_has_no_derivative_is_named(part: Callable[[Any], Any], name: str) -> None:
     w = sf.Variable([1.0, 2.0], name="w")
     loss = sf.cast(part(w), sf.float64)
-    with pytest.raises(sf.SymflowError, match=rf"w .*only through {name} \("):
+    with pytest.raises(sf.SymflowError, match=rf"{name}: w .*only through this"):
         sf.gradients(loss, w)
 
 

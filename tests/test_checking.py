@@ -129,12 +129,12 @@ def test_nothing_is_written(
     ],
     ids=["no loss", "no model", "syntax", "raises", "no shape", "nowhere finite"],
 )
-def test_what_cannot_be_checked_is_one_line(
+def test_what_cannot_be_checked_is_told(
     model: Callable[[str], Path], text: str, message: str
 ) -> None:
     result = run("check", model(text))
     assert (result.exit_code, result.stdout) == (1, "")
-    assert re.fullmatch(r"symflow: [^\n]*model\.py[^\n]*\n", result.stderr)
+    assert re.match(r"symflow: [^\n]*model\.py[^\n]*\n", result.stderr)
     assert message in result.stderr
 
 

@@ -150,7 +150,6 @@ def test_shape_errors(
     result = run("compile", model(text), "-o", out, *options)
     assert result.exit_code == 1
     assert result.stderr.startswith(f"symflow: {message}")
-    assert result.stderr.count("\n") == 1
     assert not out.exists()
 
 
@@ -219,7 +218,6 @@ def test_dump(model: Callable[[str], Path], out: Path, stage: str) -> None:
         ("compile", "model.py", "--shape", "=3"),
         ("compile", "model.py", "--shape", "x=0"),
         ("compile", "model.py", "--shape", "x=a b"),
-        ("compile", "model.py", "other.py"),
         ("check", "model.py", "--most", "some"),
         ("check", "model.py", "--most", "0"),
         ("check", "model.py", "--dtype", "float32"),
@@ -254,7 +252,7 @@ BAD: dict[str, tuple[str, int | None, str]] = {
     "unreached": (HEAD + "b = sf.Variable(0.0)\nloss = sf.reduce_sum(x @ w)\n", 4, "b"),
     "unreached by minimize": (
         HEAD + f"b = sf.Variable(0.0, name='b')\n{MINIMIZE}(sf.reduce_sum(x @ w))\n",
-        5,
+        4,
         "b",
     ),
     "stopped": (HEAD + f"{MINIMIZE}(sf.reduce_sum(sf.stop_gradient(w)))\n", 4, ""),
@@ -317,7 +315,7 @@ def test_bad_model(case: str, model: Callable[[str], Path], out: Path) -> None:
     assert isinstance(result.exception, SystemExit)
     assert (result.exit_code, result.stdout) == (1, "")
     place = "[^\n]*model\\.py" if line is None else f"model\\.py:{line}: "
-    assert re.fullmatch(f"symflow: {place}[^\n]*\n", result.stderr), result.stderr
+    assert re.fullmatch(f"symflow: {place}[^\n]*\n( {{4}}[^\n]*\n)*", result.stderr), result.stderr
     assert message in result.stderr
 
 
@@ -337,7 +335,7 @@ def test_bad_file(tmp_path: Path, out: Path, name: str) -> None:
 def test_errors_reach_the_shell(model: Callable[[str], Path], out: Path) -> None:
     done = process("compile", model(HEAD + "import sys\nsys.exit(0)\n"), "-o", out)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "symflow: model.py:5: SystemExit: 0\n"
+    assert done.stderr == "symflow: model.py:5: SystemExit: 0\n    sys.exit(0)\n"
 
 
 def test_output_below_a_file(model: Callable[[str], Path], tmp_path: Path) -> None:

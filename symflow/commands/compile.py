@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from symflow.commands.options import given_shapes, shapes_option, without_option
 
+if TYPE_CHECKING:
+    from symflow.compilation import Style
+    from symflow.files import Files
+
+
 STAGES = ("lower", "stabilise", "differentiate", "simplify")
 
 
 @click.command("compile")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument(
+    "models", metavar="MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option(
     "-o",
     "--output",
@@ -42,7 +51,7 @@ STAGES = ("lower", "stabilise", "differentiate", "simplify")
     help="Loss and gradients in blocks and in place, or as one would write them down.",
 )
 def command(
-    model: Path,
+    models: tuple[Path, ...],
     output: Path,
     shapes: tuple[str, ...],
     dtype: str | None,
@@ -51,30 +60,54 @@ def command(
     without: tuple[str, ...],
     style: str,
 ) -> None:
-    """Compile MODEL, a Python file that builds a graph, into OUTPUT/<model>.py.
+    """Compile each MODEL, a Python file that builds a graph, into OUTPUT/<model>.py.
 
     \b
     symflow compile model.py
     symflow compile model.py -o src/models --dtype float32
     symflow compile model.py --shape x=n,784 --shape y=n
-    symflow compile model.py --check            in CI
+    symflow compile models/*.py --check         in CI
+
+    Where one of several models is wrong, nothing is written, and all that is wrong is told.
     """
+    from symflow.errors import SymflowError
     from symflow.files import compilation, compile_files, is_current, write
 
     given = given_shapes(shapes)
     if dump is not None:
-        click.echo(compilation(model, given, dtype, without).dump(dump), nl=False)
+        if len(models) > 1:
+            raise click.UsageError(f"--dump takes one MODEL, got {len(models)}")
+        click.echo(compilation(models[0], given, dtype, without).dump(dump), nl=False)
         return
-    files = compile_files(
-        model, output, given, dtype, without, "plain" if style == "plain" else "fast"
-    )
+    _check_targets(models, output)
+    chosen: Style = "plain" if style == "plain" else "fast"
+    files: Files = {}
+    failed = False
+    for model in dict.fromkeys(models):
+        try:
+            files.update(compile_files(model, output, given, dtype, without, chosen))
+        except SymflowError as error:
+            click.echo(f"symflow: {error}", err=True)
+            failed = True
     if check_only:
         stale = [path for path, content in files.items() if not is_current(path, content)]
         for path in stale:
             reason = "is not what the model compiles to" if path.exists() else "is missing"
             click.echo(f"symflow: {path} {reason}", err=True)
-        sys.exit(1 if stale else 0)
+        sys.exit(1 if stale or failed else 0)
+    if failed:
+        sys.exit(1)
     write(files)
     for path, content in files.items():
         if content is not None:
             click.echo(f"wrote {path}")
+
+
+def _check_targets(models: Sequence[Path], output: Path) -> None:
+    """A usage error where two models would be written to one file."""
+    first: dict[str, Path] = {}
+    for model in models:
+        other = first.setdefault(model.stem, model)
+        if other != model:
+            target = output / f"{model.stem}.py"
+            raise click.UsageError(f"{other} and {model} would both be written to {target}")

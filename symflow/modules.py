@@ -1,0 +1,98 @@
+"""Generated modules in memory: as text that is imported when it is needed, and from files."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import tempfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from symflow.compilation import Compilation
+from symflow.emission import emit
+from symflow.errors import SymflowError
+from symflow.files import write
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A generated module as text, and the arrays that stand beside it. It can be pickled.
+
+    archive  the .npz file beside the module, None where there is none
+    """
+
+    name: str
+    text: str = field(repr=False)
+    archive: bytes | None = field(default=None, repr=False)
+
+    @staticmethod
+    def compiled(run: Compilation) -> Generated:
+        """The module that a run of the compiler makes."""
+        source = emit(run)
+        return Generated(run.model.stem, source.text, source.archive())
+
+    @staticmethod
+    def read(path: Path, name: str | None = None) -> Generated:
+        """A module from its file, and from the one beside it."""
+        beside = path.with_suffix(".npz")
+        archive = beside.read_bytes() if beside.is_file() else None
+        return Generated(name or path.stem, text_of(path), archive)
+
+    @cached_property
+    def module(self) -> ModuleType:
+        """The module, imported when it is first asked for."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{self.name.rpartition('.')[2]}.py"
+            write({path.with_suffix(".npz"): self.archive, path: self.text.encode()})
+            return imported(path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "module"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+
+def text_of(path: Path) -> str:
+    """The text of a Python file."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SymflowError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise SymflowError(f"{path}: {error}") from None
+
+
+def parsed(path: Path) -> ast.Module:
+    """A Python file as Python reads it."""
+    try:
+        return ast.parse(text_of(path))
+    except SyntaxError as error:
+        raise SymflowError(f"{path}: {error}") from None
+
+
+def is_model(tree: ast.Module) -> bool:
+    """Whether a file is a model, and no generated module: whether it imports symflow."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and any(one.name == "symflow" for one in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "symflow":
+            return True
+    return False
+
+
+def imported(path: Path) -> ModuleType:
+    """A module from its file, under no name that others could import."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise SymflowError(f"{path}: no Python module")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        hint = "; hint: pip install scipy" if getattr(error, "name", None) == "scipy" else ""
+        raise SymflowError(f"{path}: {type(error).__name__}: {error}{hint}") from None
+    return module
