@@ -13,7 +13,7 @@ import symflow
 PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
-    ("errors", "continuation", "elimination", "functional", "machine"),
+    ("errors", "showing", "continuation", "elimination", "functional", "machine"),
     ("flat",),
     ("guidance", "shapes", "initializers"),
     ("program",),
@@ -66,6 +66,7 @@ ORDER = (
     ("diagnosis",),
     ("checking",),
     ("testing",),
+    ("notebook",),
     ("api",),
     ("estimators.building", "estimators.roles"),
     ("estimators.base",),

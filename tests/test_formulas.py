@@ -141,7 +141,7 @@ def balanced(formula: str) -> bool:
 def test_mathml(tmp_path: Path) -> None:
     (one,) = equations(tmp_path, "z = sf.sqrt(y) / q")
     assert mathml.equation(one, display=False) == (
-        "<math><mrow><msub><mi>z</mi><mrow><mi>i</mi></mrow></msub><mo>=</mo>"
+        '<math displaystyle="true"><mrow><msub><mi>z</mi><mrow><mi>i</mi></mrow></msub><mo>=</mo>'
         "<mfrac><msqrt><msub><mi>y</mi><mrow><mi>i</mi></mrow></msub></msqrt>"
         "<msub><mi>q</mi><mrow><mi>i</mi></mrow></msub></mfrac></mrow></math>"
     )
