@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from abstract_models import Leaf, Model, names
+from abstract_models import text as model_text
+from batch_graphs import batch_model, trainable
 from click.testing import CliRunner, Result
+from formula_values import Unsupported, Values
+from graph_comparison import built
+from random_graphs import random_model
+from test_formulas import balanced
 
+import symflow as sf
 from symflow.cli import main
-from tests.test_formulas import balanced
+from symflow.explaining import content
+from symflow.files import compilation
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = [path.stem for path in sorted((ROOT / "examples").glob("*.py")) if path.stem != "demo"]
@@ -197,3 +208,77 @@ def test_a_mistake_is_one_line(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert result.output.startswith("symflow: ")
     assert result.output.count("\n") == 1
+
+
+# --- the equations say what is computed --------------------------------------------------------
+
+
+def agrees(model: Model, seed: int, tmp_path: Path) -> None:
+    """Gradients by the equations, entry by entry, and by symflow."""
+    rng = np.random.default_rng(seed)
+    called = [
+        name if isinstance(node, Leaf) or rng.random() < 0.4 else f"_{name}"
+        for name, node in zip(names(model), model.nodes, strict=True)
+    ]
+    path = tmp_path / "model.py"
+    path.write_text(model_text(model, called))
+    told = content.explained(compilation(path, {}))
+    leaves = {at: one for at, one in enumerate(model.nodes) if isinstance(one, Leaf)}
+    given = {called[at]: one.values[0] for at, one in leaves.items()}
+    values = Values([*told.model, *told.gradients], given, {"n": model.sizes[0]})
+    graph = built(model)
+    fed = {
+        graph.tensors[at]: one.values[0] for at, one in leaves.items() if one.kind == "placeholder"
+    }
+    by = [at for at, one in leaves.items() if one.kind == "Variable"]
+    with graph.session.graph.as_default():
+        slopes = sf.gradients(graph.loss, [graph.tensors[at] for at in by])
+    close = 1e-9 if model.dtype == "float64" else 1e-3
+    for at, wanted in zip(by, graph.session.run(slopes, fed), strict=True):
+        found = values.array(f"∂{told.loss}/∂{called[at]}")
+        np.testing.assert_allclose(found, wanted, rtol=close, atol=close)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_equations_say_what_is_computed(seed: int, tmp_path: Path) -> None:
+    try:
+        agrees(batch_model(seed), seed, tmp_path)
+    except Unsupported:
+        pytest.skip("a function of whole tensors")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_recurrences_say_what_loops_compute(seed: int, tmp_path: Path) -> None:
+    model = random_model(seed, order=1, wanted=["scan"])
+    if not trainable(model):
+        pytest.skip("a Variable that the loss does not reach")
+    try:
+        agrees(model, seed, tmp_path)
+    except Unsupported:
+        pytest.skip("a function of whole tensors")
+
+
+def test_two_loops_of_one_cell(tmp_path: Path) -> None:
+    """Their states have different names, and the same ones in the gradients."""
+    path = tmp_path / "model.py"
+    path.write_text(
+        """import symflow as sf
+x = sf.placeholder(shape=("t", 2))
+w = sf.Variable([[0.5, -0.25], [0.75, 1.0]])
+def cell(h, row):
+    h = sf.tanh(row + h @ w)
+    return h
+first = sf.scan(cell, x, sf.zeros(2))
+second = sf.scan(cell, first, sf.zeros(2))
+loss = sf.reduce_sum(sf.square(second))
+"""
+    )
+    told = content.explained(compilation(path, {}))
+    x, w = np.array([[1.0, -1.0], [0.5, 0.25], [0.0, 2.0]]), np.array([[0.5, -0.25], [0.75, 1.0]])
+    found = Values([*told.model, *told.gradients], {"x": x, "w": w}, {"t": 3}).array("∂loss/∂w")
+    namespace: dict[str, Any] = {}
+    with sf.Graph().as_default() as graph:
+        exec(path.read_text(), namespace)
+        slope = sf.gradients(namespace["loss"], [namespace["w"]])
+        wanted = sf.Session(graph).run(slope, {namespace["x"]: x})[0]
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)

@@ -6,7 +6,7 @@ computed. What holds the equations is written out in `formulas`, as text, LaTeX 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from symflow.compilation import Compilation
@@ -14,7 +14,7 @@ from symflow.errors import Location
 from symflow.explaining.training import Told, told
 from symflow.formulas.algebra import names_in
 from symflow.formulas.lines import Line, lines, model_names
-from symflow.formulas.reading import Reader
+from symflow.formulas.reading import Reader, is_one_number
 from symflow.formulas.selection import named, recognised
 from symflow.formulas.text import text
 from symflow.formulas.tree import Entry, Equation, Partial, Quantity, Tree, renamed
@@ -75,7 +75,7 @@ def explained(compilation: Compilation) -> Explanation:
         parameters,
         _constants(written, called),
         told_lines,
-        _gradients(compilation.program(), told_lines, trained),
+        _gradients(compilation.program(), reader, told_lines, loss, trained),
         [one for one in parameters if text(one.name) in trained],
         None if model.training is None else told(model.training.optimizer, loss),
     )
@@ -97,20 +97,14 @@ def _constants(program: Program, called: Mapping[int, Tree]) -> list[Given]:
     ]
 
 
-def _gradients(program: Program, told: Sequence[Line], parameters: Sequence[str]) -> list[Line]:
+def _gradients(
+    program: Program, model: Reader, told: Sequence[Line], loss: str, parameters: Sequence[str]
+) -> list[Line]:
     """The equations of the gradients, and of what they read that the model did not name."""
     if not parameters:
         return []
     program = recognised(program)
-    results = {f"d_{parameter}" for parameter in parameters}
-    forward = program.live(at for name, at in program.outputs.items() if name not in results)
-    known: dict[int, Tree] = {}
-    for tensor, one in enumerate(program.definitions):
-        named_by_user = one.label.exact and forward[tensor]
-        array = isinstance(one.value, Constant) and one.value.data.ndim > 0
-        if named_by_user or array or isinstance(one.value, Input):
-            known[tensor] = Quantity(one.label.name)
-    loss = program[program.outputs["loss"]].label.name
+    known = _known(program, model, {f"d_{parameter}" for parameter in parameters})
     roots: dict[int, Tree] = {}
     again: list[tuple[Tree, int]] = []
     for parameter in parameters:
@@ -120,12 +114,33 @@ def _gradients(program: Program, told: Sequence[Line], parameters: Sequence[str]
             again.append((gradient, tensor))
         else:
             roots[tensor] = gradient
-    reader = Reader(program, named(program, roots, known, _name_of_adjoint))
+    reader = Reader(program, named(program, roots, known, _name_of_adjoint, model.names))
     found = _not_told(lines(reader, known), told)
     for gradient, tensor in again:
         one = program[tensor]
         found.append(Line(reader.same(gradient, tensor), one.type.shape, one.origin))
     return found
+
+
+def _known(program: Program, model: Reader, results: Container[str]) -> dict[int, Tree]:
+    """The tensors that the model is told with: what is given, and what the user named."""
+    forward = program.live(at for name, at in program.outputs.items() if name not in results)
+    by_label: dict[str, Tree] = {}
+    by_digest: dict[str, Tree] = {}
+    for tensor, name in model.names.called.items():
+        one = model.program[tensor]
+        if isinstance(one.value, Input) or one.label.exact:
+            by_label[one.label.name] = name
+        if isinstance(one.value, Constant):
+            by_digest[one.value.digest] = name
+    known: dict[int, Tree] = {}
+    for tensor, one in enumerate(program.definitions):
+        if isinstance(one.value, Constant):
+            if not is_one_number(one.value):
+                known[tensor] = by_digest.get(one.value.digest, Quantity(one.label.name))
+        elif isinstance(one.value, Input) or (one.label.exact and forward[tensor]):
+            known[tensor] = by_label.get(one.label.name, Quantity(one.label.name))
+    return known
 
 
 def _not_told(found: Iterable[Line], told: Sequence[Line]) -> list[Line]:

@@ -107,9 +107,7 @@ class _Reader:
     def _operation(self, expression: Opaque) -> Tree:
         name = type(expression).row.name
         if name in _AS_DEFINED:
-            symbols = sp.symbols(f"x:{len(expression.args)}", real=True)
-            inner = dict(zip(symbols, map(self.tree, expression.args), strict=True))
-            return tree(ROWS[name].maths(*symbols), inner)
+            return self._as_defined(name, expression.args)
         arguments = [self.tree(one) for one in expression.args]
         if name == "where":
             return _cases(*arguments)
@@ -122,6 +120,15 @@ class _Reader:
         if name in ("abs", "floor", "ceil"):
             return Fenced(name, arguments[0])  # type: ignore[arg-type]
         return Call(_FUNCTIONS.get(name, name), tuple(arguments))
+
+    def _as_defined(self, name: str, arguments: Sequence[sp.Expr]) -> Tree:
+        inner: dict[sp.Symbol, Tree] = {}
+        operands: list[sp.Expr] = []
+        for argument in arguments:
+            operands.append(argument if argument.is_number else sp.Dummy(real=True))
+            if not argument.is_number:
+                inner[operands[-1]] = self.tree(argument)
+        return tree(ROWS[name].maths(*operands), inner)
 
     def _function(self, expression: sp.Expr) -> Tree:
         if expression is sp.pi:
@@ -148,6 +155,8 @@ def number(value: sp.Expr) -> Tree:
 
 def truth(tree: Tree) -> Tree:
     """A condition as a number."""
+    if isinstance(tree, Relation) and tree.operator == "=" and tree.left == tree.right:
+        return UNIT
     return Fenced("indicator", tree) if is_condition(tree) else tree
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import sympy as sp
 
 from symflow.formulas.algebra import index_names, number, plus, summed, tree
@@ -158,8 +159,8 @@ class Reader:
             return indices[0]
         if isinstance(value, Full):
             return number(sp.Integer(value.value))
-        if isinstance(value, Constant) and not value.data.ndim:
-            return number(sp.sympify(value.data.item()))
+        if isinstance(value, Constant) and is_one_number(value):
+            return number(sp.sympify(value.data.flat[0].item()))
         if isinstance(value, Part) and value.source in self.names.loops:
             return self._part(value, indices, scope)
         move = MOVES.get(type(value))
@@ -288,6 +289,12 @@ def _makes_no_difference(definition: Definition) -> bool:
     label = definition.label
     ours = label.name.endswith("_peak") or label.name == "peak"
     return ours and not label.exact and isinstance(definition.value, StopGradient)
+
+
+def is_one_number(constant: Constant) -> bool:
+    """Whether all entries of an array are the same number."""
+    data = constant.data
+    return data.dtype.kind != "b" and bool(np.all(data == data.flat[0]))
 
 
 def entry(base: Tree, indices: Sequence[Tree]) -> Tree:

@@ -6,12 +6,12 @@ All else is written where it is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 import sympy as sp
 
 from symflow.formulas.moving import MOVES
-from symflow.formulas.reading import Loop, Names, Reader, Steps, step_index
+from symflow.formulas.reading import Loop, Names, Reader, Steps, is_one_number, step_index
 from symflow.formulas.text import text
 from symflow.formulas.tree import Quantity, Tree
 from symflow.primitives import Part, Primitive
@@ -46,27 +46,32 @@ def named(
     roots: Mapping[int, Tree],
     known: Mapping[int, Tree],
     name: NameOf = by_label,
-    taken: Iterable[Tree] = (),
+    before: Names | None = None,
 ) -> Names:
     """What every tensor is called where `roots` are written out; in order, with what is known.
 
     roots  have a name and a line in any case
     known  have a name, and are explained elsewhere
     name   of a tensor that gets a line
-    taken  names that stand for something else
+    before what has been told already: its names stand for what they stood for
     """
-    used = {text(one) for one in (*taken, *known.values(), *roots.values())}
+    used = {text(one) for one in (*known.values(), *roots.values())}
+    again: dict[str, Tree] = {}
+    if before is not None:
+        used.update(text(one) for one in _all_names(before))
+        again = _in_loops(before)
 
     def reading(names: Names) -> Reader:
         return Reader(program, names)
 
-    return _Selection(name, used).names(program, roots, known, reading)
+    return _Selection(name, used, again).names(program, roots, known, reading)
 
 
 class _Selection:
-    def __init__(self, name: NameOf, taken: set[str]) -> None:
+    def __init__(self, name: NameOf, taken: set[str], again: dict[str, Tree]) -> None:
         self.name = name
         self.taken = taken
+        self.again = again
 
     def names(
         self,
@@ -94,7 +99,7 @@ class _Selection:
                 or _wants_name(definition)
                 or len(text(reader.equation(tensor).right)) > longest
             ):
-                called[tensor] = self._distinct(self.name(definition))
+                called[tensor] = self._name(definition)
         return Names({one: called[one] for one in sorted(called) if live[one]}, loops)
 
     def _loop(self, reader: Reader, tensor: int, scan: Scan, live: Sequence[bool]) -> Loop:
@@ -110,18 +115,24 @@ class _Selection:
         carried: list[Tree] = []
         for old, new in zip(scan.body.inputs, results[:first], strict=False):
             passed = new in roots or new in scan.body.inputs
-            carried.append(self._distinct(self.name(scan.body[old if passed else new])))
+            carried.append(self._name(scan.body[old if passed else new]))
             if not passed:
                 roots[new] = carried[-1]
         for result in (results[index] for index in sorted(parts)):
             if result not in roots and result not in scan.body.inputs:
-                roots[result] = self._distinct(self.name(scan.body[result]))
+                roots[result] = self._name(scan.body[result])
         step = step_index(reader, scan)
 
         def reading(names: Names) -> Reader:
             return Steps(reader, scan, Loop(names, carried, step), step)
 
         return Loop(self.names(scan.body, roots, {}, reading), carried, step)
+
+    def _name(self, definition: Definition) -> Tree:
+        """What a tensor has been called before, or a new name."""
+        if definition.label.exact and definition.label.name in self.again:
+            return self.again.pop(definition.label.name)
+        return self._distinct(self.name(definition))
 
     def _distinct(self, name: Tree) -> Tree:
         """The name, or the name with a number if it is taken."""
@@ -132,6 +143,26 @@ class _Selection:
             found = Quantity(f"{name.name}_{count}", name.bar)
         self.taken.add(text(found))
         return found
+
+
+def _all_names(names: Names) -> Iterator[Tree]:
+    yield from names.called.values()
+    for loop in names.loops.values():
+        yield from loop.carried
+        yield from _all_names(loop.names)
+
+
+def _in_loops(names: Names) -> dict[str, Tree]:
+    """The names in loops by the labels that they are, if no other tensor has such a label."""
+    inside = dict.fromkeys(
+        one for loop in names.loops.values() for one in (*loop.carried, *_all_names(loop.names))
+    )
+    others = {text(one) for one in _all_names(names)}
+    return {
+        one.name: one
+        for one in inside
+        if isinstance(one, Quantity) and f"{one.name}_2" not in others
+    }
 
 
 def _needed(program: Program, roots: Mapping[int, Tree], known: Container[int]) -> list[bool]:
@@ -149,7 +180,7 @@ def _needed(program: Program, roots: Mapping[int, Tree], known: Container[int]) 
 def _wants_name(definition: Definition) -> bool:
     value = definition.value
     if isinstance(value, Constant):
-        return value.data.ndim > 0
+        return not is_one_number(value)
     return definition.label.exact
 
 
