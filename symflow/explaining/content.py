@@ -14,8 +14,8 @@ from symflow.errors import Location
 from symflow.explaining.training import Told, told
 from symflow.formulas.algebra import names_in
 from symflow.formulas.lines import Line, lines, model_names
-from symflow.formulas.reading import Reader, is_one_number
-from symflow.formulas.selection import named, recognised
+from symflow.formulas.reading import Reader
+from symflow.formulas.selection import named, recognised, wants_name
 from symflow.formulas.text import text
 from symflow.formulas.tree import Entry, Equation, Partial, Quantity, Tree, renamed
 from symflow.program import Constant, Definition, Dtype, Input, Program
@@ -136,7 +136,7 @@ def _known(program: Program, model: Reader, results: Container[str]) -> dict[int
     known: dict[int, Tree] = {}
     for tensor, one in enumerate(program.definitions):
         if isinstance(one.value, Constant):
-            if not is_one_number(one.value):
+            if wants_name(one):
                 known[tensor] = by_digest.get(one.value.digest, Quantity(one.label.name))
         elif isinstance(one.value, Input) or (one.label.exact and forward[tensor]):
             known[tensor] = by_label.get(one.label.name, Quantity(one.label.name))

@@ -96,7 +96,7 @@ class _Selection:
             longest = LONGEST if reads[tensor] <= 1 else LONGEST_REPEATED
             if (
                 (tensor in whole and reader.sequence(tensor) is None)
-                or _wants_name(definition)
+                or wants_name(definition)
                 or len(text(reader.equation(tensor).right)) > longest
             ):
                 called[tensor] = self._name(definition)
@@ -177,10 +177,11 @@ def _needed(program: Program, roots: Mapping[int, Tree], known: Container[int]) 
     return live
 
 
-def _wants_name(definition: Definition) -> bool:
+def wants_name(definition: Definition) -> bool:
+    """Whether a tensor has a name however short it is: the user's own, and arrays of numbers."""
     value = definition.value
     if isinstance(value, Constant):
-        return not is_one_number(value)
+        return value.data.ndim > 0 and (definition.label.exact or not is_one_number(value))
     return definition.label.exact
 
 
