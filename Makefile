@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: test lint demo generated docs fuzz mutants bench bench-compile clean
+.PHONY: test lint demo generated docs site fuzz mutants bench bench-compile clean
 
 test: lint
 	$(BIN)/pytest -n auto
@@ -23,6 +23,10 @@ docs: $(READY)
 	$(BIN)/python tests/accuracy.py
 	$(BIN)/pytest tests/test_stability.py -k documented --update-generated
 
+# The documentation as a site: docs/_build/index.html.
+site: $(READY)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet docs docs/_build
+
 # Random graphs, as many as N, from the one of number SEED.
 N ?= 100000
 SEED ?= 0
@@ -40,7 +44,7 @@ bench-compile: $(READY)
 	$(BIN)/python -m benchmarks.compile_time
 
 clean:
-	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache build dist docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml

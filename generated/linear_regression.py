@@ -39,6 +39,12 @@ class Parameters(NamedTuple):
     b: Array  # scalar
 
 
+class TrainingState(NamedTuple):
+    """Where training stands beside the parameters: `train` goes on from there."""
+
+    step: int  # updates made, in all calls
+
+
 class TrainingResult(NamedTuple):
     """What `train` returns."""
 
@@ -46,6 +52,7 @@ class TrainingResult(NamedTuple):
     losses: list[float]  # the loss before each update
     steps: int  # updates made
     reason: str  # "steps", "tolerance" or "stopped"
+    state: TrainingState
 
 
 def initial_parameters(seed: int | None = None, dtype: Any = np.float64) -> Parameters:
@@ -285,6 +292,7 @@ def train(
     batch_size: int | None = None,
     seed: int = 0,
     threads: int = 1,
+    state: TrainingState | None = None,
     on_step: Callable[[int, float, Parameters], bool | None] | None = None,
 ) -> TrainingResult:
     """Gradient descent, from the given parameters.
@@ -297,24 +305,28 @@ def train(
     batch_size     rows per update, without replacement; None for all rows
     seed           of the order of the rows
     threads        that work on blocks of rows side by side
+    state          `state` of an earlier result, to go on as if it had not ended
     """
     p = _checked_parameters(parameters)
     x, y_ = _checked_inputs(p[0].dtype, x=x, y_=y_)
+    if state is None:
+        state = TrainingState(0)
     n = x.shape[0]
     if batch_size is not None and not 1 <= batch_size <= n:
         raise ValueError(f"batch_size: expected 1 to {n}, got {batch_size}")
-    batches = None if batch_size is None else _batches(n, batch_size, seed)
+    batches = None if batch_size is None else _batches(n, batch_size, seed, state.step)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
     if batches is None and on_step is None and steps >= BREAK_EVEN:
-        found = _descended(works, p, x, y_, learning_rate, steps, tolerance)
+        found = _descended(works, p, x, y_, state, learning_rate, steps, tolerance)
         if found is not None:
             return found
     p = Parameters(*(np.array(one) for one in p))  # moved in place
     losses: list[float] = []
     batch = (x, y_)
-    for step in range(steps):
+    reason = "steps"
+    for step in range(state.step, state.step + steps):
         if batches is not None:
             rows = next(batches)
             batch = (x[rows], y_[rows])
@@ -322,14 +334,23 @@ def train(
         value, d = _evaluate(works, p, *batch, True)
         losses.append(value)
         if not math.isfinite(value):
-            raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
+            raise FloatingPointError(
+                f"step {step}: the loss is {value}; lower the learning rate "
+                "(symflow compile --trace-nan says where it began)"
+            )
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
-            return TrainingResult(p, losses, step, "tolerance")
+            reason = "tolerance"
+            break
         if on_step is not None and on_step(step, value, Parameters(*(np.array(one) for one in p))):
-            return TrainingResult(p, losses, step, "stopped")
+            reason = "stopped"
+            break
         for moved, gradient in zip(p, d, strict=True):
             moved[()] -= rate * gradient
-    return TrainingResult(p, losses, steps, "steps")
+    else:
+        step = state.step + steps
+    steps = step - state.step
+    state = TrainingState(step)
+    return TrainingResult(p, losses, steps, reason, state)
 
 
 BREAK_EVEN = 2  # steps from which on moments of the data have paid
@@ -366,6 +387,7 @@ def _descended(
     p: Parameters,
     x: Array,
     y_: Array,
+    state: TrainingState,
     learning_rate: float | Callable[[int], float],
     steps: int,
     tolerance: float,
@@ -381,7 +403,7 @@ def _descended(
     low = math.inf  # a smaller loss is computed from the data again
     losses: list[float] = []
     reason = "steps"
-    for step in range(steps):
+    for step in range(state.step, state.step + steps):
         d_w = w_change * x_x + b_change * x_total + start_d_w
         d_b = w_change * x_total + b_change * count + start_d_b
         loss = 0.5 * w_change * (start_d_w + d_w) + 0.5 * b_change * (start_d_b + d_b) + start_loss
@@ -396,9 +418,12 @@ def _descended(
             low = RECENTRE * abs(loss)
         losses.append(loss)
         if not math.isfinite(loss):
-            raise FloatingPointError(f"step {step}: the loss is {loss}; lower the learning rate")
+            raise FloatingPointError(
+                f"step {step}: the loss is {loss}; lower the learning rate "
+                "(symflow compile --trace-nan says where it began)"
+            )
         if tolerance > 0.0 and d_w * d_w + d_b * d_b <= tolerance * tolerance:
-            steps, reason, rate = step, "tolerance", 0.0
+            steps, reason, rate = step - state.step, "tolerance", 0.0
             break
         rate = learning_rate(step) if callable(learning_rate) else learning_rate
         w_change -= rate * d_w
@@ -412,7 +437,7 @@ def _descended(
     if not abs(exact - loss) <= allowed:
         return None
     p = Parameters(w=p.w + w_change, b=np.asarray(p.b + b_change, p.b.dtype))
-    return TrainingResult(p, losses, steps, reason)
+    return TrainingResult(p, losses, steps, reason, TrainingState(state.step + steps))
 
 
 def _squared_norm(d: Parameters) -> float:
@@ -420,13 +445,14 @@ def _squared_norm(d: Parameters) -> float:
     return float(sum(np.vdot(gradient, gradient) for gradient in d))
 
 
-def _batches(n: int, size: int, seed: int) -> Iterator[Any]:
-    """Which rows each step uses, without end: every pass over them in a new order."""
-    random = np.random.default_rng(seed)
+def _batches(n: int, size: int, seed: int, step: int) -> Iterator[Any]:
+    """Which rows each step uses from a step on, without end: every pass in an order of its own."""
+    per_pass = n // size
     while True:
-        order = random.permutation(n)
-        for start in range(0, n - size + 1, size):
-            yield order[start : start + size]
+        order = np.random.default_rng((seed, step // per_pass)).permutation(n)
+        for number in range(step % per_pass, per_pass):
+            yield order[number * size : (number + 1) * size]
+            step += 1
 
 
 # --- files ---------------------------------------------------------------------------------------

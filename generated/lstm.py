@@ -51,6 +51,14 @@ class Parameters(NamedTuple):
     b_out: Array  # (10,)
 
 
+class TrainingState(NamedTuple):
+    """Where training stands beside the parameters: `train` goes on from there."""
+
+    step: int  # updates made, in all calls
+    m: Parameters
+    v: Parameters
+
+
 class TrainingResult(NamedTuple):
     """What `train` returns."""
 
@@ -58,6 +66,7 @@ class TrainingResult(NamedTuple):
     losses: list[float]  # the loss before each update
     steps: int  # updates made
     reason: str  # "steps", "tolerance" or "stopped"
+    state: TrainingState
 
 
 def initial_parameters(seed: int | None = None, dtype: Any = np.float32) -> Parameters:
@@ -324,6 +333,7 @@ def train(
     tolerance: float = 0.0,
     batch_size: int | None = None,
     seed: int = 0,
+    state: TrainingState | None = None,
     on_step: Callable[[int, float, Parameters], bool | None] | None = None,
 ) -> TrainingResult:
     """Adam, from the given parameters.
@@ -331,26 +341,33 @@ def train(
     Stops after `steps` updates, when the norm of the gradient is at most `tolerance`, or
     when `on_step(step, loss, parameters)` returns True. A loss that is not finite raises
     FloatingPointError.
-    What the optimizer keeps of earlier updates starts anew with every call.
 
     learning_rate  a number, or a function of the number of updates done that gives it
     batch_size     rows per update, without replacement; None for all rows
     seed           of the order of the rows
+    state          `state` of an earlier result, to go on as if it had not ended
     """
     p = _checked_parameters(parameters)
     pixels, digit = _checked_inputs(p[0].dtype, pixels=pixels, digit=digit)
+    if state is None:
+        state = TrainingState(
+            0,
+            Parameters(*(np.full_like(value, 0.0) for value in p)),
+            Parameters(*(np.full_like(value, 0.0) for value in p)),
+        )
     n = pixels.shape[1]
     if batch_size is not None and not 1 <= batch_size <= n:
         raise ValueError(f"batch_size: expected 1 to {n}, got {batch_size}")
-    batches = None if batch_size is None else _batches(n, batch_size, seed)
-    m_of = Parameters(*(np.full_like(value, 0.0) for value in p))
-    v_of = Parameters(*(np.full_like(value, 0.0) for value in p))
+    batches = None if batch_size is None else _batches(n, batch_size, seed, state.step)
+    m_of = _checked_parameters(state.m)
+    v_of = _checked_parameters(state.v)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = [_Workspace(pixels.shape[0], batch_size or n, p[0].dtype)]
     losses: list[float] = []
     batch = (pixels, digit)
-    for step in range(steps):
+    reason = "steps"
+    for step in range(state.step, state.step + steps):
         if batches is not None:
             rows = next(batches)
             batch = (pixels[:, rows], digit[rows])
@@ -358,14 +375,23 @@ def train(
         value, d = _evaluate(works, p, *batch, True)
         losses.append(value)
         if not math.isfinite(value):
-            raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
+            raise FloatingPointError(
+                f"step {step}: the loss is {value}; lower the learning rate "
+                "(symflow compile --trace-nan says where it began)"
+            )
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
-            return TrainingResult(p, losses, step, "tolerance")
+            reason = "tolerance"
+            break
         if on_step is not None and on_step(step, value, p):
-            return TrainingResult(p, losses, step, "stopped")
+            reason = "stopped"
+            break
         rate = _corrected_rate(rate, step)
         p, m_of, v_of = _moved(p, d, m_of, v_of, rate, step)
-    return TrainingResult(p, losses, steps, "steps")
+    else:
+        step = state.step + steps
+    steps = step - state.step
+    state = TrainingState(step, m_of, v_of)
+    return TrainingResult(p, losses, steps, reason, state)
 
 
 def _corrected_rate(rate: float, step: int) -> float:
@@ -400,13 +426,14 @@ def _squared_norm(d: Parameters) -> float:
     return float(sum(np.vdot(gradient, gradient) for gradient in d))
 
 
-def _batches(n: int, size: int, seed: int) -> Iterator[Any]:
-    """Which rows each step uses, without end: every pass over them in a new order."""
-    random = np.random.default_rng(seed)
+def _batches(n: int, size: int, seed: int, step: int) -> Iterator[Any]:
+    """Which rows each step uses from a step on, without end: every pass in an order of its own."""
+    per_pass = n // size
     while True:
-        order = random.permutation(n)
-        for start in range(0, n - size + 1, size):
-            yield order[start : start + size]
+        order = np.random.default_rng((seed, step // per_pass)).permutation(n)
+        for number in range(step % per_pass, per_pass):
+            yield order[number * size : (number + 1) * size]
+            step += 1
 
 
 # --- files ---------------------------------------------------------------------------------------

@@ -44,6 +44,12 @@ class Parameters(NamedTuple):
     b2: Array  # (1,)
 
 
+class TrainingState(NamedTuple):
+    """Where training stands beside the parameters: `train` goes on from there."""
+
+    step: int  # updates made, in all calls
+
+
 class TrainingResult(NamedTuple):
     """What `train` returns."""
 
@@ -51,6 +57,7 @@ class TrainingResult(NamedTuple):
     losses: list[float]  # the loss before each update
     steps: int  # updates made
     reason: str  # "steps", "tolerance" or "stopped"
+    state: TrainingState
 
 
 def initial_parameters(seed: int | None = None, dtype: Any = np.float64) -> Parameters:
@@ -333,6 +340,7 @@ def train(
     batch_size: int | None = None,
     seed: int = 0,
     threads: int = 1,
+    state: TrainingState | None = None,
     on_step: Callable[[int, float, Parameters], bool | None] | None = None,
 ) -> TrainingResult:
     """Gradient descent, from the given parameters.
@@ -345,20 +353,24 @@ def train(
     batch_size     rows per update, without replacement; None for all rows
     seed           of the order of the rows
     threads        that work on blocks of rows side by side
+    state          `state` of an earlier result, to go on as if it had not ended
     """
     p = _checked_parameters(parameters)
     x, y = _checked_inputs(p[0].dtype, x=x, y=y)
+    if state is None:
+        state = TrainingState(0)
     n = x.shape[0]
     if batch_size is not None and not 1 <= batch_size <= n:
         raise ValueError(f"batch_size: expected 1 to {n}, got {batch_size}")
-    batches = None if batch_size is None else _batches(n, batch_size, seed)
+    batches = None if batch_size is None else _batches(n, batch_size, seed, state.step)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
     p = Parameters(*(np.array(one) for one in p))  # moved in place
     losses: list[float] = []
     batch = (x, y)
-    for step in range(steps):
+    reason = "steps"
+    for step in range(state.step, state.step + steps):
         if batches is not None:
             rows = next(batches)
             batch = (x[rows], y[rows])
@@ -366,14 +378,23 @@ def train(
         value, d = _evaluate(works, p, *batch, True)
         losses.append(value)
         if not math.isfinite(value):
-            raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
+            raise FloatingPointError(
+                f"step {step}: the loss is {value}; lower the learning rate "
+                "(symflow compile --trace-nan says where it began)"
+            )
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
-            return TrainingResult(p, losses, step, "tolerance")
+            reason = "tolerance"
+            break
         if on_step is not None and on_step(step, value, Parameters(*(np.array(one) for one in p))):
-            return TrainingResult(p, losses, step, "stopped")
+            reason = "stopped"
+            break
         for moved, gradient in zip(p, d, strict=True):
             np.subtract(moved, rate * gradient, moved)
-    return TrainingResult(p, losses, steps, "steps")
+    else:
+        step = state.step + steps
+    steps = step - state.step
+    state = TrainingState(step)
+    return TrainingResult(p, losses, steps, reason, state)
 
 
 def _squared_norm(d: Parameters) -> float:
@@ -381,13 +402,14 @@ def _squared_norm(d: Parameters) -> float:
     return float(sum(np.vdot(gradient, gradient) for gradient in d))
 
 
-def _batches(n: int, size: int, seed: int) -> Iterator[Any]:
-    """Which rows each step uses, without end: every pass over them in a new order."""
-    random = np.random.default_rng(seed)
+def _batches(n: int, size: int, seed: int, step: int) -> Iterator[Any]:
+    """Which rows each step uses from a step on, without end: every pass in an order of its own."""
+    per_pass = n // size
     while True:
-        order = random.permutation(n)
-        for start in range(0, n - size + 1, size):
-            yield order[start : start + size]
+        order = np.random.default_rng((seed, step // per_pass)).permutation(n)
+        for number in range(step % per_pass, per_pass):
+            yield order[number * size : (number + 1) * size]
+            step += 1
 
 
 # --- files ---------------------------------------------------------------------------------------

@@ -32,6 +32,12 @@ class Parameters(NamedTuple):
     y: Array  # scalar
 
 
+class TrainingState(NamedTuple):
+    """Where training stands beside the parameters: `train` goes on from there."""
+
+    step: int  # updates made, in all calls
+
+
 class TrainingResult(NamedTuple):
     """What `train` returns."""
 
@@ -39,6 +45,7 @@ class TrainingResult(NamedTuple):
     losses: list[float]  # the loss before each update
     steps: int  # updates made
     reason: str  # "steps", "tolerance" or "stopped"
+    state: TrainingState
 
 
 def initial_parameters(seed: int | None = None, dtype: Any = np.float64) -> Parameters:
@@ -106,6 +113,7 @@ def train(
     learning_rate: float | Callable[[int], float] = 1.0,
     steps: int = 1000,
     tolerance: float = 0.0,
+    state: TrainingState | None = None,
     on_step: Callable[[int, float, Parameters], bool | None] | None = None,
 ) -> TrainingResult:
     """Gradient descent, from the given parameters.
@@ -116,24 +124,39 @@ def train(
 
     learning_rate  the first rate tried at each step, shrunk until the loss falls enough,
                    or a function of the number of updates done that gives it
+    state          `state` of an earlier result, to go on as if it had not ended
     """
     p, dtype = _float_parameters(parameters)
+    if state is None:
+        state = TrainingState(0)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     losses: list[float] = []
-    for step in range(steps):
+    reason = "steps"
+    for step in range(state.step, state.step + steps):
         rate = float(learning_rate(step) if callable(learning_rate) else learning_rate)
         value, d = _loss_and_gradients(p)
         losses.append(float(value))
         if not math.isfinite(value):
-            raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
+            raise FloatingPointError(
+                f"step {step}: the loss is {value}; lower the learning rate "
+                "(symflow compile --trace-nan says where it began)"
+            )
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
-            return TrainingResult(_arrays(p, dtype), losses, step, "tolerance")
+            reason = "tolerance"
+            break
         if on_step is not None and on_step(step, losses[-1], _arrays(p, dtype)):
-            return TrainingResult(_arrays(p, dtype), losses, step, "stopped")
+            reason = "stopped"
+            break
         rate = _line_search(rate, value, p, d)
         p = _moved(p, d, rate, step)
-    return TrainingResult(_arrays(p, dtype), losses, steps, "steps")
+        if dtype == np.float32:  # the next step reads what is handed out
+            p = [float(np.float32(value)) for value in p]
+    else:
+        step = state.step + steps
+    steps = step - state.step
+    state = TrainingState(step)
+    return TrainingResult(_arrays(p, dtype), losses, steps, reason, state)
 
 
 def _moved(p: Sequence[float], d: Sequence[float], rate: float, step: int) -> list[float]:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import symflow.diagnosis as diagnosis
+from symflow.compilation import Compilation
 from symflow.differences import Slope, continued, slope
 from symflow.errors import SymflowError
 from symflow.exactness import Reference, ulps
@@ -43,7 +44,7 @@ Array = NDArray[Any]
 
 
 def check(
-    of: Path | str | ModuleType | Tensor,
+    of: Path | str | ModuleType | Tensor | Compilation,
     shapes: Mapping[str, Shape] | None = None,
     *,
     at: Mapping[str, Any] | Path | str | None = None,
@@ -53,7 +54,8 @@ def check(
     exact: bool = False,
     dtype: str = "float64",
 ) -> list[Result]:
-    """Test the gradients of a model file, a generated module or the loss of a graph.
+    """Test the gradients of a model file, a generated module, the loss of a graph, or of a run of
+    the compiler, which has its shapes.
 
     shapes     of placeholders, as for compiling
     at         values of parameters and inputs by name, or an .npz file of them; the rest is drawn

@@ -12,7 +12,7 @@ import click
 
 import symflow
 
-COMMANDS = ("compile", "check", "explain", "rules")
+COMMANDS = ("compile", "check", "explain", "train", "predict", "rules")
 """In the order of a first quarter of an hour; each is `commands/<name>.py`."""
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import sympy as sp
+from numpy.typing import NDArray
 
 from symflow.batching import batched
 from symflow.compiler import compile_program, compile_stages
@@ -24,6 +25,7 @@ from symflow.program import Program
 from symflow.rules import known_rules
 from symflow.scaling import with_rate
 from symflow.shapes import Shape, Unknown, show
+from symflow.shipping import Shipping, only
 from symflow.stabilisation import Rewrite, Rules, explained
 from symflow.statements import LOCAL, RESERVED
 
@@ -48,6 +50,7 @@ MODULE_NAMES = frozenset(
         "Path",
         "Sequence",
         "TrainingResult",
+        "TrainingState",
         "annotations",
         "math",
         "gradients",
@@ -59,6 +62,9 @@ MODULE_NAMES = frozenset(
     }
 )
 """What a generated module defines or imports itself."""
+
+SELFTEST_NAMES = frozenset({"Exception", "enumerate", "hashlib", "print", "selftest", "sys"})
+"""The same of a module that tests itself."""
 
 LOCALS = frozenset(
     {
@@ -75,8 +81,10 @@ LOCALS = frozenset(
         "losses",
         "moved",
         "on_step",
+        "reason",
         "result",
         "seed",
+        "state",
         "steps",
         "tolerance",
     }
@@ -94,6 +102,7 @@ class Compilation:
     dtype   "float32" or "float64"; the model's own precision if None
     without names of rules that are left out
     style   "fast" for loss and gradients in blocks, through a workspace; "plain" to be read
+    ships   which functions, with which parameters, and what the module says of itself
     """
 
     def __init__(
@@ -103,13 +112,18 @@ class Compilation:
         dtype: str | None = None,
         without: Sequence[str] = (),
         style: Style = "fast",
+        ships: Shipping | None = None,
     ) -> None:
-        self.model = model
+        self.ships = ships or Shipping()
+        self.model = only(model, self.ships.only)
         self.style = style
         self.without = known_rules(without)
-        self.dtype = dtype or np.dtype(model.graph.dtype).name
-        roots = [*model.exports.values(), *([model.loss] if model.loss is not None else [])]
-        self.trainable = list(model.trainable)
+        roots = self._roots()
+        self.trainable = self._trainable(model, roots)
+        values = self.ships.parameters
+        self.embedded = values is not None and not self.trainable
+        of_values = values.dtype if values is not None else None
+        self.dtype = dtype or of_values or np.dtype(model.graph.dtype).name
         self.nodes = needed([*roots, *self.trainable])
         self.labels = label_nodes(self.nodes, self._bound())
         self.inputs = [node for node in self.nodes if isinstance(node, Placeholder)]
@@ -123,7 +137,25 @@ class Compilation:
         self.command += "".join(f" --without {name}" for name in self.without)
         if style == "plain":
             self.command += " --style plain"
+        self.command += self.ships.options
         self.request = self._request(self._by_identity(given))
+
+    def _roots(self) -> list[Tensor]:
+        loss = self.model.loss
+        return [*self.model.exports.values(), *([loss] if loss is not None else [])]
+
+    def _trainable(self, model: Model, roots: Sequence[Tensor]) -> list[Variable]:
+        """The Variables that functions are given as parameters.
+
+        They are those that the model trains; of these, what a module of some functions `only`
+        reads. None where their values are put into such a module.
+        """
+        if self.model.loss is not None:
+            return list(self.model.trainable)
+        if model.loss is None or self.ships.parameters is not None:
+            return []
+        read = {id(node) for node in needed(roots)}
+        return [node for node in model.trainable if id(node) in read]
 
     def _bound(self) -> dict[int, str]:
         bound = dict(self.model.bound)
@@ -136,12 +168,13 @@ class Compilation:
         return self.labels[id(node)].name
 
     def _check_names(self, given: Mapping[str, Shape]) -> None:
-        own = RESERVED | MODULE_NAMES | LOCALS
+        module = MODULE_NAMES | (SELFTEST_NAMES if self.ships.selftest else set())
+        own = RESERVED | module | LOCALS
         mistakes: list[SymflowError] = []
         for node in [*self.inputs, *self.trainable]:
             mistakes += _misnamed(self.name(node), node.location, own)
         for name, node in self.model.exports.items():
-            taken = RESERVED - LOCAL | MODULE_NAMES | {"loss"}
+            taken = RESERVED - LOCAL | module | ({"loss"} if self.model.loss is not None else set())
             mistakes += _misnamed(name, node.location, taken)
         for node in self.inputs:
             for size in node.type.shape if node.type is not None else ():
@@ -191,17 +224,37 @@ class Compilation:
             outputs["loss"] = self.model.loss
             for variable in self.trainable:
                 derivatives[f"d_{self.name(variable)}"] = (self.model.loss, variable)
-        trained = {id(node) for node in self.trainable}
-        rest = [n for n in self.nodes if isinstance(n, Variable) and id(n) not in trained]
+        return Request(outputs, derivatives, self.labels, shapes, self._fixed())
+
+    def _fixed(self) -> dict[int, NDArray[Any]]:
+        """The values of the Variables that are constants of the module, by identity."""
+        given = {id(node) for node in self.trainable}
+        rest = [n for n in self.nodes if isinstance(n, Variable) and id(n) not in given]
         initial = initial_values(self.model.graph, np.float64) if rest else {}
+        values = self.ships.parameters
         fixed = {id(node): initial[id(node)] for node in rest}
-        return Request(outputs, derivatives, self.labels, shapes, fixed)
+        for node in rest if values is not None else ():
+            assert values is not None
+            name = self.name(node)
+            if node.trainable or name in values.arrays:
+                fixed[id(node)] = values.of(name, initial[id(node)].shape).astype(self.dtype)
+        return fixed
+
+    @cached_property
+    def initial(self) -> Mapping[str, NDArray[Any]]:
+        """Values that stand in the module as the initial ones of parameters, by name."""
+        values = self.ships.parameters
+        if values is None:
+            return {}
+        names = {self.name(node): node.initial_value.shape for node in self.trainable}
+        return {name: values.of(name, shape) for name, shape in names.items()}
 
     @cached_property
     def stages(self) -> Mapping[str, Program]:
         """The program after every stage."""
         rules = Rules(frozenset(self.without))
-        return dict(compile_stages(self.model.graph, self.request, rules))
+        constants = self.dtype if self.embedded else ""
+        return dict(compile_stages(self.model.graph, self.request, rules, constants))
 
     def program(self) -> Program:
         return self.stages["simplify"]
@@ -225,11 +278,15 @@ class Compilation:
         names = [self.name(node) for node in self.trainable]
         return with_rate(self.program(), names)
 
-    def explain(self) -> str:
-        """What the rules rewrote, grouped by rule, for a person who audits it."""
+    def rewrites(self) -> list[Rewrite]:
+        """What the rules rewrote, in the order in which it was done."""
         applied: list[Rewrite] = []
         compile_program(self.model.graph, self.request, Rules(frozenset(self.without), applied))
-        return explained([*applied, *self._hoisted()])
+        return [*applied, *self._hoisted()]
+
+    def explain(self) -> str:
+        """What the rules rewrote, grouped by rule, for a person who audits it."""
+        return explained(self.rewrites())
 
     def _hoisted(self) -> list[Rewrite]:
         """What training does once, and not at every step."""

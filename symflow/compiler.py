@@ -7,6 +7,9 @@
     schedule       Program → statements  which tensors get a line, and their names
     emit           statements → source   Jinja2 lays it out
 
+Where parameters are constants, what depends on constants alone is computed after the last two
+stages (`folding.py`).
+
 A program is checked after every stage: everything bound once and before use, all shapes agree.
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from symflow.differentiation import differentiate
+from symflow.folding import computed
 from symflow.graph import Graph
 from symflow.lowering import Request, lower
 from symflow.program import Program, check
@@ -43,11 +47,16 @@ def compile_program(graph: Graph, request: Request, rules: Rules = ALL_RULES) ->
 
 
 def compile_stages(
-    graph: Graph, request: Request, rules: Rules = ALL_RULES
+    graph: Graph, request: Request, rules: Rules = ALL_RULES, constants: str = ""
 ) -> Iterator[tuple[str, Program]]:
-    """Every stage's name and the program after it."""
+    """Every stage's name and the program after it.
+
+    constants  the precision in which what depends on constants alone is computed; "" for not now
+    """
     program = check(lower(graph, request))
     yield "lower", program
     for name, stage in STAGES.items():
         program = check(stage(program, rules))
+        if constants and name != "stabilise":  # derivatives may yet be taken by a constant
+            program = check(computed(program, constants))
         yield name, program

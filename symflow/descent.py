@@ -28,7 +28,7 @@ from symflow.statements import INDENT, Block, call
 
 _OWN = (
     *("works", "p", "d", "learning_rate", "steps", "tolerance", "rate", "step", "losses", "low"),
-    *("reason", "exact", "before", "allowed", "dtype"),
+    *("state", "reason", "exact", "before", "allowed", "dtype"),
 )
 """Names that the loop uses itself."""
 
@@ -132,7 +132,7 @@ class _Loop:
             *self._start(inner, changes),
             "losses: list[float] = []",
             'reason = "steps"',
-            "for step in range(steps):",
+            "for step in range(state.step, state.step + steps):",
             *(f"    {line}" for line in inside),
             f"{code.results['loss']} = losses[-1]",
             *self._moved("before", back),
@@ -141,12 +141,12 @@ class _Loop:
             f"if not abs(exact - {code.results['loss']}) <= allowed:",
             "    return None",
             *self._moved("p", changes),
-            "return TrainingResult(p, losses, steps, reason)",
+            "return TrainingResult(p, losses, steps, reason, TrainingState(state.step + steps))",
         ]
         arguments = ["works: Sequence[_Workspace]", "p: Parameters"]
         arguments += [f"{name}: Array" for name in self.arguments]
-        arguments += ["learning_rate: float | Callable[[int], float]", "steps: int"]
-        arguments += ["tolerance: float"]
+        arguments += ["state: TrainingState", "learning_rate: float | Callable[[int], float]"]
+        arguments += ["steps: int", "tolerance: float"]
         return Function(
             signature("_descended", arguments, "TrainingResult | None"), _DOC, tuple(lines)
         )
@@ -217,13 +217,18 @@ class _Loop:
             lines.append(f"{gradients[one]} = {start} = {value}")
             lines.append(f"{changes[one]} = {zero}")
         lines.append(f"low = RECENTRE * abs({loss})")
-        message = f'f"step {{step}}: the loss is {{{loss}}}; lower the learning rate"'
+        message = (
+            f'f"step {{step}}: the loss is {{{loss}}}; lower the learning rate "',
+            '"(symflow compile --trace-nan says where it began)"',
+        )
         return [
             f"if not abs({loss}) >= low:",
             *(f"    {line}" for line in lines),
             f"losses.append({loss if self.on_floats else f'float({loss})'})",
             f"if not math.isfinite({loss}):",
-            *(f"    {line}" for line in call("raise FloatingPointError", [message], "", 12)),
+            "    raise FloatingPointError(",
+            *(f"        {line}" for line in message),
+            "    )",
         ]
 
     def _ended(self, gradients: Mapping[str, str]) -> list[str]:
@@ -233,7 +238,7 @@ class _Loop:
             norm = " + ".join(f"np.vdot({one}, {one})" for one in gradients.values())
         return [
             f"if tolerance > 0.0 and {norm} <= tolerance * tolerance:",
-            '    steps, reason, rate = step, "tolerance", 0.0',
+            '    steps, reason, rate = step - state.step, "tolerance", 0.0',
             "    break",
         ]
 

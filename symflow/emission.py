@@ -6,47 +6,46 @@ import hashlib
 import io
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import symflow
+from symflow.arguments import Arguments
 from symflow.compilation import Compilation
 from symflow.cores import Core, Interface, core
 from symflow.descent import Descent, descent
-from symflow.graph import Tensor
+from symflow.embedding import Embedded
 from symflow.initial import initial_lines
 from symflow.layout import (
     Function,
     Helpers,
-    array_lines,
     docstring,
     laid_out,
     paragraphs,
     render,
     signature,
-    sizes_of,
     uses_math,
     uses_scipy,
 )
 from symflow.loop import Loop, training_loop
 from symflow.matrices import Diagonal
 from symflow.primitives import Part
-from symflow.program import Constant, Input, Kernel, Program, dimension
+from symflow.program import Constant, Input, Kernel, Program
 from symflow.recurrence import Scan
 from symflow.scalar_functions import ScalarFunctions, Scalars
 from symflow.scalars import is_scalar
 from symflow.schedule import block, formulas
+from symflow.selftest import TOLERANCES, SelfTest, Writer, tolerances, with_digest
 from symflow.shapes import Shape, show
-from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call
+from symflow.statements import INDENT, WIDTH, Block, assignment, call
 from symflow.text import shape_text
+from symflow.vectors import STEPS, vectors
 from symflow.views import Reshape, Slice
-
-LARGEST_LITERAL = 300
-"""Entries of an array beyond which it goes to a file beside the module."""
+from symflow.watching import trace_function, watched
 
 LONGEST_SUMMARY = 12
 """Formulas in the docstring of a module; the functions have them all."""
@@ -83,6 +82,7 @@ class Module:
     parameters: tuple[ParameterField, ...]
     shapes: tuple[str, ...]
     initial: Function | None
+    trains: bool
     functions: tuple[Function, ...]
     gradients: tuple[Function, ...]
     training: Loop | None
@@ -90,6 +90,8 @@ class Module:
     descent: Descent | None
     abc_imports: str
     scalars: Scalars | None
+    selftest: SelfTest | None
+    traces: bool
 
 
 @dataclass(frozen=True)
@@ -110,33 +112,37 @@ class Source:
 
 def emit(compilation: Compilation) -> Source:
     """Compile a model into the source of its module."""
-    return _Emitter(compilation, compilation.program()).source()
+    source = _Emitter(compilation).source()
+    if not compilation.ships.selftest:
+        return source
+    needed = tolerances(source.text, source.archive(), compilation.model.stem)
+    if needed != TOLERANCES:
+        source = _Emitter(compilation, needed).source()
+    return replace(source, text=with_digest(source.text, source.arrays))
 
 
 class _Emitter:
     """Everything that the templates want to know, from one program."""
 
-    def __init__(self, compilation: Compilation, program: Program) -> None:
+    def __init__(
+        self, compilation: Compilation, tolerances: Mapping[str, float] = TOLERANCES
+    ) -> None:
         self.compilation = compilation
+        self.tolerances = tolerances
+        self.traces = compilation.ships.trace_nan
         self.model = compilation.model
-        self.program = program
-        self.types = {
-            definition.value.name: definition.type
-            for definition in program.definitions
-            if isinstance(definition.value, Input)
-        }
+        self.program = program = compilation.program()
         self.parameters = [compilation.name(node) for node in compilation.trainable]
-        self.arguments = [
-            name
-            for name in (compilation.name(node) for node in compilation.inputs)
-            if name in self.types
-        ]
-        self.written = {name: f"p.{name}" for name in self.parameters}
-        self.written |= {name: name for name in self.arguments}
-        self.sizes = sizes_of({name: self.types[name].shape for name in self.arguments})
-        self.arrays: dict[str, NDArray[Any]] = {}
-        self.constants, self.constant_lines = self._constants()
-        self.taken = [*self.sizes, *self.arguments]
+        self.given = Arguments(
+            program,
+            self.parameters,
+            [compilation.name(node) for node in compilation.inputs],
+            compilation.dtype,
+            compilation.embedded,
+        )
+        self.types = self.given.types
+        self.embedded = Embedded(program, compilation.dtype if compilation.embedded else "")
+        self.constants = self.embedded.names
         self.core = self._fast_core()
 
     def _fast_core(self) -> Core | None:
@@ -157,7 +163,8 @@ class _Emitter:
 
     def _descent(self) -> Descent | None:
         """The loop of `train` from moments of the data, for a loss that has such a form."""
-        form = self.compilation.quadratic() if self.core is not None else None
+        traced = self.traces  # at every step
+        form = self.compilation.quadratic() if self.core is not None and not traced else None
         if form is None or self.core is None:
             return None
         return descent(
@@ -172,7 +179,8 @@ class _Emitter:
 
     def _is_fast(self) -> bool:
         has_gradient = self.model.loss is not None and bool(self.parameters)
-        return self.compilation.style == "fast" and has_gradient
+        fast = self.compilation.style == "fast" and has_gradient
+        return fast and not (self.traces and self._is_scalar())  # a trace is of arrays
 
     def _is_scalar(self) -> bool:
         """Whether all that gradients are computed from is numbers."""
@@ -184,10 +192,10 @@ class _Emitter:
 
     def _gradient_inputs(self) -> list[str]:
         """The inputs of the loss and its gradient."""
-        return self._used(self._gradient_roots())
+        return self.given.used(self._gradient_roots())
 
     def source(self) -> Source:
-        functions = tuple(self._exported(name, node) for name, node in self.model.exports.items())
+        functions = tuple(one for name in self.model.exports for one in self._exported(name))
         has_loss = self.model.loss is not None
         training = self._loop() if self.model.training is not None else None
         scalars = self._scalars(training)
@@ -195,7 +203,12 @@ class _Emitter:
             gradients = scalars.gradients
         else:
             gradients = self._gradient_functions() if has_loss else ()
-        takes_arrays = bool(self.arguments)
+        if self.traces and has_loss:
+            gradients = self._traced(gradients)
+        takes_arrays = bool(self.given.names)
+        initial = self._initial() if self.parameters and has_loss else None
+        quick = self._descent()
+        selftest = self._selftest(quick) if self.compilation.ships.selftest else None
         module = Module(
             summary="\n".join(
                 paragraphs(
@@ -207,20 +220,20 @@ class _Emitter:
             formulas=self._formulas(),
             version=symflow.__version__,
             source=self.model.source,
-            digest=digest(self.program),
+            digest=digest(self.program, self.compilation.initial),
             command=self.compilation.command,
             inputs=tuple(
                 InputField(name, self._shape_tuple(self.types[name].shape))
-                for name in self.arguments
+                for name in self.given.names
             ),
             integers="".join(
-                f'"{name}", ' for name in self.arguments if self.types[name].dtype != "float"
+                f'"{name}", ' for name in self.given.names if self.types[name].dtype != "float"
             ),
-            has_integers=any(self.types[name].dtype != "float" for name in self.arguments),
-            constants=tuple(self.constant_lines),
-            has_arrays=bool(self.arrays),
+            has_integers=any(self.types[name].dtype != "float" for name in self.given.names),
+            constants=tuple(self.embedded.lines),
+            has_arrays=bool(self.embedded.arrays),
             has_parameters=bool(self.parameters),
-            has_checks=bool(self.parameters or self.arguments),
+            has_checks=bool(self.parameters or self.given.names),
             takes_arrays=takes_arrays,
             parameters=tuple(
                 ParameterField(
@@ -230,32 +243,58 @@ class _Emitter:
                 for name in self.parameters
             ),
             shapes=self._shapes(),
-            initial=self._initial() if self.parameters else None,
+            initial=initial,
+            trains=initial is not None,
             functions=functions,
             gradients=gradients,
             training=training,
             core=self.core,
-            descent=self._descent(),
+            descent=quick,
             abc_imports=self._abc_imports(training, scalars),
             scalars=scalars,
+            selftest=selftest,
+            traces=self.traces,
         )
-        found = {"helpers": Helpers(), "scipy": False, "imports_math": False}
+        found = {"helpers": Helpers(), "scipy": False, "standard": ()}
         bare = laid_out("module.py.j2", module=module, **found)
         found = {
             "helpers": Helpers.of(bare),
             "scipy": uses_scipy(bare),
-            "imports_math": uses_math(bare),
+            "standard": self._standard_imports(uses_math(bare)),
         }
         text = render("module.py.j2", module=module, **found)
-        return Source(text, self.arrays)
+        return Source(text, self.embedded.arrays)
 
     def _abc_imports(self, training: Loop | None, scalars: Scalars | None) -> str:
-        if scalars is not None:
-            return ", ".join(scalars.abc_imports)
         names = set(training.abc_imports) if training is not None else set()
-        if self.core is not None:
+        if scalars is not None:
+            names = set(scalars.abc_imports)
+        elif self.core is not None:
             names |= {"Callable", "Sequence"} if self.core.rows else {"Sequence"}
+        names |= {"Iterator"} if self.compilation.ships.selftest or self.traces else set()
+        names |= {"Callable"} if self.traces else set()
         return ", ".join(sorted(names))
+
+    def _standard_imports(self, has_math: bool) -> tuple[str, ...]:
+        """Modules of Python's own that are imported whole."""
+        own = ["hashlib", "sys"] if self.compilation.ships.selftest else []
+        own += ["os"] if self.parameters else []
+        return tuple(sorted([*own, *(["math"] if has_math else [])]))
+
+    def _selftest(self, quick: Descent | None) -> SelfTest:
+        steps = STEPS if quick is None else max(STEPS, quick.break_even)
+        right = vectors(self.compilation, steps)
+        exports = {name: self.program.outputs[name] for name in self.model.exports}
+        has_loss = self.model.loss is not None
+        return Writer(self.given, self.embedded.arrays, right).written(
+            {name: self.given.used([tensor]) for name, tensor in exports.items()},
+            self.given.used([self.program.outputs["loss"]]) if has_loss else [],
+            self._gradient_inputs() if has_loss else [],
+            self.core is not None and self.core.rows > 0,
+            quick is not None,
+            self.tolerances,
+            self.model.stem,
+        )
 
     # --- shared ---
 
@@ -275,99 +314,25 @@ class _Emitter:
         parts = [str(size) if size.is_Integer else f'"{size}"' for size in shape]
         return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
 
-    def _constants(self) -> tuple[dict[str, str], list[str]]:
-        """Array constants: small ones stand in the module, large ones in a file beside it."""
-        names: dict[str, str] = {}
-        lines: list[str] = []
-        pool = Names(())
-        for definition in self.program.definitions:
-            value = definition.value
-            if not isinstance(value, Constant) or value.data.ndim == 0:
-                continue
-            name = f"_{pool.give(definition.label.name.upper())}"
-            single = value.data.dtype.kind == "f"  # constants must not widen float32
-            names[value.digest] = f"np.asarray({name}, dtype)" if single else name
-            if value.data.size > LARGEST_LITERAL:
-                key = name[1:].lower()
-                self.arrays[key] = value.data
-                lines.append(f'{name} = _arrays["{key}"]')
-            else:
-                lines += array_lines(name, value.data, [], 0)
-        return names, lines
-
     def _block(self, roots: Mapping[str, int], width: int = WIDTH) -> Block:
-        return block(self.program, roots, self.written, self.constants, self.taken, width)
-
-    def _used(self, tensors: Iterable[int]) -> list[str]:
-        """The inputs that tensors depend on, or read sizes off, in the model's order."""
-        live = self.program.live(tensors)
-        needed = [one for one, alive in zip(self.program.definitions, live, strict=True) if alive]
-        names = {one.value.name for one in needed if isinstance(one.value, Input)}
-        used = [name for name in self.arguments if name in names]
-        given = sizes_of({name: self.types[name].shape for name in used})
-        read: dict[Shape, None] = {}
-        for definition in needed:  # sizes may be all that is needed of an input
-            value = definition.value
-            steps = [value.steps] if isinstance(value, Scan) else []
-            numbers = [*value.sizes, value.body] if isinstance(value, Kernel) else []
-            read[(*definition.type.shape, *steps, *numbers)] = None
-        sizes = {dimension(size) for size in self.sizes}
-        for expressions in read:
-            symbols = {one for expression in expressions for one in expression.free_symbols}
-            for symbol in sorted(map(str, symbols & sizes)):
-                if symbol not in given:
-                    used.append(self.sizes[symbol].partition(".")[0])
-                    given = sizes_of({name: self.types[name].shape for name in used})
-        return [name for name in self.arguments if name in used]
-
-    def _prelude(self, code: Block, used: Sequence[str]) -> list[str]:
-        """Sizes and precision, where the statements mention them."""
-        sizes = sizes_of({name: self.types[name].shape for name in used})
-        lines = [f"{size} = {source}" for size, source in sizes.items() if code.mentions(size)]
-        if code.mentions("dtype"):
-            floats = [name for name in used if self.types[name].dtype == "float"]
-            source = "p[0].dtype" if self.parameters else f"{floats[0]}.dtype" if floats else ""
-            lines.append(f"dtype = {source or 'np.dtype(np.' + self.compilation.dtype + ')'}")
-        return lines
-
-    def _entry(self, used: Sequence[str]) -> list[str]:
-        """Checks of the arguments of a public function."""
-        lines = ["p = _checked_parameters(parameters)"] if self.parameters else []
-        if used:
-            targets = ", ".join(used) if len(used) > 1 else f"({used[0]},)"
-            precision = "p[0].dtype" if self.parameters else self._precision(used)
-            given = [precision, *(f"{name}={name}" for name in used)]
-            lines += call(f"{targets} = _checked_inputs", given, "")
-        return lines
-
-    def _precision(self, used: Sequence[str]) -> str:
-        floats = [name for name in used if self.types[name].dtype == "float"]
-        if not floats:
-            return f"np.{self.compilation.dtype}"
-        dtypes = ", ".join(f"np.asarray({name}).dtype" for name in floats)
-        return f"np.result_type(np.float32, {dtypes})"
-
-    def _parameters(self, used: Sequence[str], annotation: str = "ArrayLike") -> list[str]:
-        first = ["parameters: Parameters"] if self.parameters else []
-        return first + [f"{name}: {annotation}" for name in used]
-
-    def _described(self, used: Sequence[str]) -> list[str]:
-        return [f"{name}  {show(self.types[name].shape)}" for name in used]
+        return block(
+            self.program, roots, self.given.written, self.constants, self.given.taken, width
+        )
 
     # --- functions ---
 
-    def _exported(self, name: str, node: Tensor) -> Function:
+    def _exported(self, name: str) -> Iterator[Function]:
         tensor = self.program.outputs[name]
-        used = self._used([tensor])
+        used = self.given.used([tensor])
         code = self._block({name: tensor}, WIDTH - len(": Array"))
         type_ = self.program[tensor].type
         shape = show(type_.shape) if type_.shape else "a scalar"
         result = code.results[name]
-        lines = [*self._entry(used), *self._prelude(code, used)]
+        lines = [*self.given.entry(used), *self.given.prelude(code, used)]
         statements = list(code.statements)
         for statement in statements:
             lines += statement.lines
-        if not re.fullmatch(r"\w+", result) or result in self.arguments:
+        if not re.fullmatch(r"\w+", result) or result in self.given.names:
             lines.append(f"result: Array = np.asarray({result})")
             result = "result"
         elif type_.shape == ():
@@ -379,14 +344,38 @@ class _Emitter:
         inputs = [f"{one} {show(self.types[one].shape)}" for one in used]
         of = f", from {', '.join(inputs)}" if inputs else ""
         doc = paragraphs(docstring(f"{name}, {shape}{of}."))
-        return Function(signature(name, self._parameters(used), "Array"), doc, tuple(lines))
+        function = Function(signature(name, self.given.declared(used), "Array"), doc, tuple(lines))
+        if not self.traces:
+            yield function
+            return
+        yield self._required(function, f"_trace_{name}", used)
+        yield self._trace(f"_trace_{name}", {name: tensor}, used)
+
+    def _required(self, function: Function, trace: str, used: Sequence[str]) -> Function:
+        """A function that says where what is not finite in its result began."""
+        *lines, last = function.lines
+        result = last.removeprefix("return ")
+        if not result.isidentifier():
+            lines, result = [*lines, f"result = {result}"], "result"
+        given = [result, '""', trace, *(["p"] if self.parameters else []), *used]
+        lines += [*call("_require_finite", given, ""), f"return {result}"]
+        return replace(function, lines=tuple(lines))
+
+    def _trace(self, name: str, roots: Mapping[str, int], used: Sequence[str]) -> Function:
+        """The function that looks for what is not finite first."""
+        given = self.given
+        taken = [*given.taken, *self.parameters]
+        code = watched(self.program, roots, given.written, self.constants, taken)
+        arguments = (["p: Parameters"] if self.parameters else []) + [f"{n}: Array" for n in used]
+        read = [*(f"p.{one}" for one in self.parameters), *used]
+        return trace_function(name, arguments, read, code, given.prelude(code, used))
 
     def _fast_functions(self, fast: Core) -> tuple[Function, ...]:
         """The public functions around a core with a workspace."""
         used = self._gradient_inputs()
         threads = ["*", "threads: int = 1"] if fast.rows else []
         passed = ", ".join(["p", *used])
-        entry = [*self._entry(used)]
+        entry = [*self.given.entry(used)]
         count = "threads" if fast.rows else "1"
         note = (
             ("threads  that work on blocks of rows side by side; their sums are added in order",)
@@ -395,7 +384,7 @@ class _Emitter:
         )
 
         def public(name: str, doc: str, returns: str, result: str) -> Function:
-            arguments = [*self._parameters(used), *threads]
+            arguments = [*self.given.declared(used), *threads]
             return Function(signature(name, arguments, returns), (doc, *note), (*entry, result))
 
         if fast.keeps:
@@ -450,32 +439,52 @@ class _Emitter:
         if self.core is not None:
             return self._fast_functions(self.core)
         loss = self.program.outputs["loss"]
-        used_loss = self._used([loss])
+        used_loss = self.given.used([loss])
         arguments = ["p", *used_loss] if self.parameters else list(used_loss)
         public = Function(
-            signature("loss", self._parameters(used_loss), "float"),
+            signature("loss", self.given.declared(used_loss), "float"),
             ("The loss, a scalar: what training makes small.",),
-            (*self._entry(used_loss), f"return float(_loss({', '.join(arguments)}))"),
+            (*self.given.entry(used_loss), f"return float(_loss({', '.join(arguments)}))"),
         )
         cores = [self._core("_loss", {"loss": loss}, used_loss, "Any")]
         if not self.parameters:
             return (public, *cores)
         wanted = {"loss", *(f"d_{one}" for one in self.parameters)}
         roots = {name: one for name, one in self.program.outputs.items() if name in wanted}
-        used = self._used(roots.values())
+        used = self.given.used(roots.values())
         passed = ", ".join(["p", *used])
         gradients = Function(
-            signature("gradients", self._parameters(used), "Parameters"),
+            signature("gradients", self.given.declared(used), "Parameters"),
             ("The exact derivative of the loss by every parameter.",),
-            (*self._entry(used), f"return _loss_and_gradients({passed})[1]"),
+            (*self.given.entry(used), f"return _loss_and_gradients({passed})[1]"),
         )
         both = Function(
-            signature("loss_and_gradients", self._parameters(used), "tuple[float, Parameters]"),
+            signature("loss_and_gradients", self.given.declared(used), "tuple[float, Parameters]"),
             ("The loss, and its exact derivative by every parameter.",),
-            (*self._entry(used), f"return _loss_and_gradients({passed})"),
+            (*self.given.entry(used), f"return _loss_and_gradients({passed})"),
         )
         cores.append(self._core("_loss_and_gradients", roots, used, "tuple[float, Parameters]"))
         return (public, gradients, both, *cores)
+
+    def _traced(self, functions: tuple[Function, ...]) -> tuple[Function, ...]:
+        """Loss and gradients, and what says where they first are not finite."""
+        loss = {"loss": self.program.outputs["loss"]}
+        used_loss, used = self.given.used(loss.values()), self._gradient_inputs()
+        alone = used_loss != used
+        wanted = ["loss", *(f"d_{one}" for one in self.parameters)]
+        roots = {name: self.program.outputs[name] for name in wanted}
+        found: list[Function] = []
+        for one in functions:
+            name = one.signature[0].removeprefix("def ").partition("(")[0]
+            if name.startswith("_"):
+                found.append(one)
+            elif name == "loss" and self.core is None and alone:
+                found.append(self._required(one, "_trace_loss", used_loss))
+            else:
+                found.append(self._required(one, "_trace_gradients", used))
+        if self.core is None and alone:
+            found.append(self._trace("_trace_loss", loss, used_loss))
+        return (*found, self._trace("_trace_gradients", roots, used))
 
     def _scalars(self, loop: Loop | None) -> Scalars | None:
         """The functions of the fast style on floats."""
@@ -484,10 +493,10 @@ class _Emitter:
         functions = ScalarFunctions(
             self.program,
             self.parameters,
-            self._used([self.program.outputs["loss"]]),
+            self.given.used([self.program.outputs["loss"]]),
             self._gradient_inputs(),
             self.types,
-            self._parameters,
+            self.given.declared,
         )
         training = self.model.training
         return functions.scalars(training.optimizer if training is not None else None, loop)
@@ -497,7 +506,7 @@ class _Emitter:
     ) -> Function:
         """A function on arguments that are checked already."""
         code = self._block(roots)
-        lines = self._prelude(code, used)
+        lines = self.given.prelude(code, used)
         for statement in code.statements:
             lines += statement.lines
         if len(roots) == 1:
@@ -542,11 +551,11 @@ class _Emitter:
         assert self.model.training is not None
         loss = self.program.outputs["loss"]
         roots = [loss, *(self.program.outputs[f"d_{name}"] for name in self.parameters)]
-        inputs = {name: self.types[name] for name in self._used(roots)}
+        inputs = {name: self.types[name] for name in self.given.used(roots)}
         values = [definition.value for definition in self.program.definitions]
         steps = {value.steps for value in values if isinstance(value, Scan)}
         optimizer = self.model.training.optimizer
-        return training_loop(optimizer, inputs, self._used([loss]), steps, self.core)
+        return training_loop(optimizer, inputs, self.given.used([loss]), steps, self.core)
 
     # --- initial values ---
 
@@ -554,7 +563,10 @@ class _Emitter:
         lines: list[str] = []
         for node in self.compilation.trainable:
             name = self.compilation.name(node)
-            lines += initial_lines(name, node)
+            if name in self.compilation.initial:
+                lines += self.embedded.initial(name, self.compilation.initial[name])
+            else:
+                lines += initial_lines(name, node)
         seed = self.model.graph.seed
         used = any(re.search(r"(?<![\w.])random\.|\(random,", one) for one in lines)
         opening = [f"random = np.random.default_rng({seed} if seed is None else seed)"]
@@ -563,8 +575,11 @@ class _Emitter:
             if used
             else "not used: no value of this model is drawn from it"
         )
+        values = self.compilation.ships.parameters
         doc = (
-            "The initial values of the model.",
+            "The initial values of the model."
+            if values is None
+            else docstring(f"The values of {values.file}."),
             f"seed   {note}",
             "dtype  np.float32 or np.float64; all that is computed from parameters keeps it",
         )
@@ -582,14 +597,14 @@ class _Emitter:
             tensor for name, tensor in self.program.outputs.items() if not name.startswith("d_")
         ]
         named = {str(tensor): tensor for tensor in roots}
-        found = formulas(self.program, named, self.written, self.constants, self.taken)
+        found = formulas(self.program, named, self.given.written, self.constants, self.given.taken)
         plain = (docstring(formula) for formula in found)
         fitting = (one for one in plain if one and len(one) + INDENT <= WIDTH)
         return tuple(itertools.islice(fitting, LONGEST_SUMMARY))
 
 
-def digest(program: Program) -> str:
-    """A hash of what a program computes; names do not count."""
+def digest(program: Program, initial: Mapping[str, NDArray[Any]] | None = None) -> str:
+    """A hash of what a program computes, and from where training starts; names do not count."""
     lines = [
         repr(definition.value)
         if not isinstance(definition.value, Input)
@@ -597,6 +612,7 @@ def digest(program: Program) -> str:
         for definition in program.definitions
     ]
     lines.append(repr(list(program.outputs.values())))
+    lines += [Constant.of(value).digest for value in (initial or {}).values()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:8]
 
 

@@ -15,6 +15,7 @@ from symflow.errors import SymflowError
 from symflow.model import load
 from symflow.naming import is_identifier
 from symflow.shapes import Shape
+from symflow.shipping import Shipping
 
 Files = dict[Path, bytes | None]
 """What each file is to hold; None for one that must not be there."""
@@ -27,14 +28,16 @@ def compile_files(
     dtype: str | None,
     without: Sequence[str] = (),
     style: Style = "fast",
+    ships: Shipping | None = None,
 ) -> Files:
     """The module of a model, and the arrays that stand beside it if there are any.
 
     without  names of rules that are left out; see `symflow rules`
     style    "fast", or "plain" to be read
+    ships    which functions, with which parameters, and what the module says of itself
     """
     with _no_collection():
-        source = emit(compilation(model, shapes, dtype, without, style))
+        source = emit(compilation(model, shapes, dtype, without, style, ships))
     return {
         output / f"{model.stem}.npz": source.archive(),
         output / f"{model.stem}.py": source.text.encode(),
@@ -61,10 +64,11 @@ def compilation(
     dtype: str | None = None,
     without: Sequence[str] = (),
     style: Style = "fast",
+    ships: Shipping | None = None,
 ) -> Compilation:
     if not is_identifier(model.stem):
         raise SymflowError(f"{model}: {model.stem!r} is no name for a Python module")
-    return Compilation(load(model), shapes, dtype, without, style)
+    return Compilation(load(model), shapes, dtype, without, style, ships)
 
 
 def is_current(path: Path, content: bytes | None) -> bool:

@@ -61,7 +61,7 @@ def data_only(program: Program, parameters: Collection[str]) -> tuple[int, ...]:
         if moving[tensor]:
             wanted.update(value.operands)
         elif tensor in wanted:
-            if _is_free(value):
+            if is_free(value):
                 wanted.update(value.operands)
             else:
                 found.append(tensor)
@@ -83,7 +83,8 @@ def nominal(formula: sp.Expr, sizes: Mapping[str, int] | None = None) -> float:
     )
 
 
-def _is_free(value: Value) -> bool:
+def is_free(value: Value) -> bool:
+    """Whether computing it costs next to nothing: it is given, or a view."""
     if isinstance(value, Kernel):
         return value.is_index_map or value.is_literal
     return isinstance(value, (Leaf, Part, Reshape, Slice, StopGradient))
@@ -94,7 +95,7 @@ def _work(program: Program, tensor: int) -> sp.Expr:
     value = definition.value
     if isinstance(value, Scan):
         return value.steps * work(value.body, range(len(value.body.definitions)))
-    if _is_free(value):
+    if is_free(value):
         return sp.Integer(0)
     if not isinstance(value, Kernel):
         return MOVE * sp.Mul(*definition.type.shape)

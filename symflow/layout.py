@@ -68,7 +68,8 @@ def uses_math(source: str) -> bool:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment(autoescape: bool = False) -> jinja2.Environment:
+    """Where templates are found; with `autoescape` what they are given stays text in HTML."""
     package = Path(__file__).parent
     folders = [package / "templates", package.parent / "templates"]  # installed, or a checkout
     return jinja2.Environment(
@@ -77,13 +78,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=autoescape,
     )
 
 
 def laid_out(template: str, **values: Any) -> str:
     """The template's text as it comes."""
-    return _environment().get_template(template).render(**values)
+    return environment().get_template(template).render(**values)
 
 
 def render(template: str, **values: Any) -> str:

@@ -15,15 +15,20 @@ from symflow.lowering import Adjustment
 from symflow.machine import SMALL
 from symflow.printing import kernel_text
 from symflow.program import Access, Kernel, Type, kernel
-from symflow.statements import WIDTH, call
+from symflow.statements import INDENT, WIDTH, call
 from symflow.text import Text
 from symflow.train import LineSearch, Optimizer, Rate, Schedule
 
 
 @dataclass(frozen=True)
 class StateField:
-    """What an optimizer keeps for every parameter."""
+    """What an optimizer keeps for every parameter.
 
+    kept   what the optimizer calls it
+    name   the variable of `train` that holds it
+    """
+
+    kept: str
     name: str
     initial: str
 
@@ -38,6 +43,9 @@ class Loop:
     passed           what follows the parameters where the loss is computed
     choice           what it is told of the gradients that are wanted
     folded           whether that is a rate, by which they are multiplied already
+    started          the statement that gives training that begins its state
+    given, reached   statements that take the optimizer's state from that of training, and back
+    descended        the statement that tries to go by moments of the data
     adjusted         statements that change the gradients as soon as they are there
     moved            statements that move the parameters and the optimizer's state
     """
@@ -46,6 +54,10 @@ class Loop:
     before: tuple[Function, ...]
     after: tuple[Function, ...]
     states: tuple[StateField, ...]
+    started: tuple[str, ...]
+    given: tuple[str, ...]
+    reached: tuple[str, ...]
+    descended: tuple[str, ...]
     adjusted: tuple[str, ...]
     moved: tuple[str, ...]
     arguments: str
@@ -101,13 +113,15 @@ def training_loop(
         "tolerance: float = 0.0",
         *(["batch_size: int | None = None", "seed: int = 0"] if batch else []),
         *(["threads: int = 1"] if core is not None and core.rows else []),
+        "state: TrainingState | None = None",
         "on_step: Callable[[int, float, Parameters], bool | None] | None = None",
     ]
     states = tuple(
-        StateField(_free(f"{name}_of", inputs), repr(float(initial)))
+        StateField(name, _free(f"{name}_of", inputs), repr(float(initial)))
         for name, initial in optimizer.state.items()
     )
     names = ", ".join(inputs)
+    by_moments = ["works", "p", *inputs, "state", "learning_rate", "steps", "tolerance"]
     works = ""
     if core is not None:
         counted = next((f"{name}.shape[{axis}]" for name, axis in batch.items()), "")
@@ -127,6 +141,12 @@ def training_loop(
         before=tuple(before),
         after=tuple(after),
         states=states,
+        started=started(
+            [f"Parameters(*(np.full_like(value, {one.initial}) for value in p))" for one in states]
+        ),
+        given=tuple(f"{one.name} = _checked_parameters(state.{one.kept})" for one in states),
+        reached=reached([one.name for one in states]),
+        descended=tuple(call("found = _descended", by_moments, "", 2 * INDENT)),
         adjusted=() if optimizer.adjustment.penalised is None else ("d = _penalised(p, d)",),
         moved=tuple(_moves(optimizer, [state.name for state in states], core)),
         arguments=names,
@@ -219,6 +239,16 @@ def _moves(optimizer: Optimizer, states: Sequence[str], core: Core | None) -> li
     else:
         lines.append("p = _moved(p, d, rate, step)")
     return lines
+
+
+def started(states: Sequence[str]) -> tuple[str, ...]:
+    """The statement that gives training that begins its state."""
+    return tuple(call("state = TrainingState", ["0", *states], "", 2 * INDENT))
+
+
+def reached(states: Sequence[str]) -> tuple[str, ...]:
+    """The statement that hands out where training stands."""
+    return tuple(call("state = TrainingState", ["step", *states], ""))
 
 
 def _corrected_rate(optimizer: Optimizer) -> list[Function]:
@@ -399,8 +429,6 @@ def _doc(optimizer: Optimizer, batches: bool, threads: bool) -> tuple[str, ...]:
         lines.append(
             "The gradient is that of the loss and a penalty, the losses are of the loss alone."
         )
-    if optimizer.state:
-        lines.append("What the optimizer keeps of earlier updates starts anew with every call.")
     lines.append("")
     if isinstance(rate, LineSearch):
         lines += [
@@ -416,4 +444,5 @@ def _doc(optimizer: Optimizer, batches: bool, threads: bool) -> tuple[str, ...]:
         lines.append("seed           of the order of the rows")
     if threads:
         lines.append("threads        that work on blocks of rows side by side")
+    lines.append("state          `state` of an earlier result, to go on as if it had not ended")
     return tuple(lines)

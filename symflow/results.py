@@ -51,18 +51,22 @@ def methods(found: Sequence[str]) -> str:
     return " and ".join(different)
 
 
+def cells(results: Sequence[Result]) -> list[tuple[str, ...]]:
+    """The table as texts: its head, then a row for each result."""
+    columns = _COLUMNS if all(one.ulp is None for one in results) else _COLUMNS | _IN_ULP
+    order = [name for name in _ORDER if name in columns]
+    return [tuple(order), *(tuple(columns[name](one) for name in order) for one in results)]
+
+
 def table(results: Sequence[Result]) -> str:
     """One line per parameter: largest relative error, where it is, how it was found.
 
     In 50 digits also the largest errors in units in the last place: of the entry itself, and of
     the largest entry of the parameter. Below the table, why what is wrong is wrong.
     """
-    columns = _COLUMNS if all(one.ulp is None for one in results) else _COLUMNS | _IN_ULP
-    order = [name for name in _ORDER if name in columns]
-    rows = [tuple(order)]
-    rows += [tuple(columns[name](one) for name in order) for one in results]
+    rows = cells(results)
     rows[0] = (*rows[0][:-1], "")
-    widths = [max(len(row[column]) for row in rows) for column in range(len(order))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
         for row in rows

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from symflow.layout import Function, docstring, signature
-from symflow.loop import FORMULA_NAMES, Loop, formula_text
+from symflow.loop import FORMULA_NAMES, Loop, formula_text, reached, started
 from symflow.program import Kernel, Program, Type
 from symflow.scalars import TWINS, ScalarPrinter, Twin, with_shared_parts
 from symflow.schedule import block
@@ -252,7 +252,16 @@ class ScalarFunctions:
         if isinstance(optimizer.learning_rate, LineSearch):
             search = [self._line_search(optimizer.learning_rate, raises)]
         after = (*moves, *search, _SQUARED_NORM)
-        return replace(loop, after=after, adjusted=tuple(adjusted), moved=tuple(moved))
+        kept = loop.states
+        return replace(
+            loop,
+            after=after,
+            adjusted=tuple(adjusted),
+            moved=tuple(moved),
+            started=started([f"_arrays([{one.initial}] * len(p), float)" for one in kept]),
+            given=tuple(f"{one.name} = _float_parameters(state.{one.kept})[0]" for one in kept),
+            reached=reached([f"_arrays({one.name}, float)" for one in kept]),
+        )
 
     def _line_search(self, rate: LineSearch, raises: bool) -> Function:
         arguments = ["rate: float", "value: float", "p: Sequence[float]", "d: Sequence[float]"]

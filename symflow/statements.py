@@ -60,6 +60,7 @@ class Statement:
     formula  the same in index notation, where it is shown
     shown    whether it says more than the NumPy expression, which hides indices
     tensor   which one of the program it computes
+    after    lines that follow it
     """
 
     name: str
@@ -70,6 +71,7 @@ class Statement:
     typed: bool = False  # NumPy 1.26 leaves the type of a difference open
     indent: int = INDENT
     tensor: int = -1  # of the program that it is part of
+    after: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,6 +88,10 @@ class Statement:
     @property
     def lines(self) -> list[str]:
         """The source, commented within the width that a formatter leaves alone."""
+        return [*self._own, *self.after]
+
+    @property
+    def _own(self) -> list[str]:
         code = f"{self.target} = {self.expression}"
         above = [f"# {self.formula}"] if self.shown else []
         if not self.comment:

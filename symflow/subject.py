@@ -85,9 +85,13 @@ class Subject:
 
 
 def subject(
-    of: Path | str | ModuleType | Tensor, shapes: Mapping[str, Shape] | None = None
+    of: Path | str | ModuleType | Tensor | Compilation, shapes: Mapping[str, Shape] | None = None
 ) -> Subject:
-    """A model file, a generated module or its file, a model imported, or the loss of a graph."""
+    """A model file, a generated module or its file, a model imported, the loss of a graph, or a
+    run of the compiler.
+    """
+    if isinstance(of, Compilation):
+        return _compiled(of.model.source, of)
     if isinstance(of, Tensor):
         return _compiled("the graph", Compilation(_model(of), shapes or {}))
     if isinstance(of, ModuleType):

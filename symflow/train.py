@@ -163,7 +163,7 @@ class Optimizer:
         if isinstance(learning_rate, LineSearch):
             self._check_plain()
         for name in self.state:
-            taken = name in (*_ARGUMENTS, "np") or name.startswith("new_")
+            taken = name in (*_ARGUMENTS, "np", "count", "index") or name.startswith(("new_", "_"))
             if taken or not is_identifier(name):
                 raise SymflowError(f"a state cannot be called {name!r}", calling_location())
 

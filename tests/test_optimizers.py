@@ -516,7 +516,7 @@ def test_a_line_search_is_for_plain_descent(options: dict[str, float]) -> None:
         sf.train.AdamOptimizer(rate, **options)
 
 
-@pytest.mark.parametrize("name", ["value", "np", "new_m", "class", "a b", "x\n"])
+@pytest.mark.parametrize("name", ["value", "np", "new_m", "count", "_m", "class", "a b", "x\n"])
 def test_a_state_has_a_name_that_can_be_written(name: str) -> None:
     kind = type("Odd", (sf.train.Optimizer,), {"state": {name: 0.0}})
     with pytest.raises(sf.SymflowError, match="a state cannot be called"):

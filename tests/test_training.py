@@ -106,7 +106,7 @@ def test_stops_after_steps(generated: Load, linear_regression: Any, steps: int) 
         expected = module.Parameters(*moved)
     assert (result.steps, result.reason) == (steps, "steps")
     assert result.losses == pytest.approx(losses, rel=1e-13)
-    assert result._fields == ("parameters", "losses", "steps", "reason")
+    assert result._fields == ("parameters", "losses", "steps", "reason", "state")
     for one, other in zip(result.parameters, expected, strict=True):
         assert_allclose(one, other, rtol=1e-13)
 

@@ -40,6 +40,12 @@ class Parameters(NamedTuple):
     b: Array  # scalar
 
 
+class TrainingState(NamedTuple):
+    """Where training stands beside the parameters: `train` goes on from there."""
+
+    step: int  # updates made, in all calls
+
+
 class TrainingResult(NamedTuple):
     """What `train` returns."""
 
@@ -47,6 +53,7 @@ class TrainingResult(NamedTuple):
     losses: list[float]  # the loss before each update
     steps: int  # updates made
     reason: str  # "steps", "tolerance" or "stopped"
+    state: TrainingState
 
 
 def initial_parameters(seed: int | None = None, dtype: Any = np.float64) -> Parameters:
@@ -141,6 +148,7 @@ def train(
     tolerance: float = 0.0,
     batch_size: int | None = None,
     seed: int = 0,
+    state: TrainingState | None = None,
     on_step: Callable[[int, float, Parameters], bool | None] | None = None,
 ) -> TrainingResult:
     """Gradient descent, from the given parameters.
@@ -153,18 +161,22 @@ def train(
                    or a function of the number of updates done that gives it
     batch_size     rows per update, without replacement; None for all rows
     seed           of the order of the rows
+    state          `state` of an earlier result, to go on as if it had not ended
     """
     p = _checked_parameters(parameters)
     x, y = _checked_inputs(p[0].dtype, x=x, y=y)
+    if state is None:
+        state = TrainingState(0)
     n = x.shape[0]
     if batch_size is not None and not 1 <= batch_size <= n:
         raise ValueError(f"batch_size: expected 1 to {n}, got {batch_size}")
-    batches = None if batch_size is None else _batches(n, batch_size, seed)
+    batches = None if batch_size is None else _batches(n, batch_size, seed, state.step)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     losses: list[float] = []
     batch = (x, y)
-    for step in range(steps):
+    reason = "steps"
+    for step in range(state.step, state.step + steps):
         if batches is not None:
             rows = next(batches)
             batch = (x[rows], y[rows])
@@ -172,14 +184,23 @@ def train(
         value, d = _loss_and_gradients(p, *batch)
         losses.append(value)
         if not math.isfinite(value):
-            raise FloatingPointError(f"step {step}: the loss is {value}; lower the learning rate")
+            raise FloatingPointError(
+                f"step {step}: the loss is {value}; lower the learning rate "
+                "(symflow compile --trace-nan says where it began)"
+            )
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
-            return TrainingResult(p, losses, step, "tolerance")
+            reason = "tolerance"
+            break
         if on_step is not None and on_step(step, value, p):
-            return TrainingResult(p, losses, step, "stopped")
+            reason = "stopped"
+            break
         rate = _line_search(rate, value, p, d, *batch)
         p = _moved(p, d, rate, step)
-    return TrainingResult(p, losses, steps, "steps")
+    else:
+        step = state.step + steps
+    steps = step - state.step
+    state = TrainingState(step)
+    return TrainingResult(p, losses, steps, reason, state)
 
 
 def _moved(p: Parameters, d: Parameters, rate: float, step: int) -> Parameters:
@@ -214,13 +235,14 @@ def _line_search(
     return rate
 
 
-def _batches(n: int, size: int, seed: int) -> Iterator[Any]:
-    """Which rows each step uses, without end: every pass over them in a new order."""
-    random = np.random.default_rng(seed)
+def _batches(n: int, size: int, seed: int, step: int) -> Iterator[Any]:
+    """Which rows each step uses from a step on, without end: every pass in an order of its own."""
+    per_pass = n // size
     while True:
-        order = random.permutation(n)
-        for start in range(0, n - size + 1, size):
-            yield order[start : start + size]
+        order = np.random.default_rng((seed, step // per_pass)).permutation(n)
+        for number in range(step % per_pass, per_pass):
+            yield order[number * size : (number + 1) * size]
+            step += 1
 
 
 # --- files ---------------------------------------------------------------------------------------

@@ -50,6 +50,28 @@ STAGES = ("lower", "stabilise", "differentiate", "simplify")
     show_default=True,
     help="Loss and gradients in blocks and in place, or as one would write them down.",
 )
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Functions of these tensors alone: no loss, no training. Repeat for several.",
+)
+@click.option(
+    "--parameters",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.npz",
+    help="Put these values in: for good with --only, else as the initial ones.",
+)
+@click.option(
+    "--with-selftest",
+    is_flag=True,
+    help="Let the module test itself: python OUTPUT/<model>.py --selftest.",
+)
+@click.option(
+    "--trace-nan",
+    is_flag=True,
+    help="Let the module say where what is NaN or infinite began.",
+)
 def command(
     models: tuple[Path, ...],
     output: Path,
@@ -59,6 +81,10 @@ def command(
     dump: str | None,
     without: tuple[str, ...],
     style: str,
+    only: tuple[str, ...],
+    parameters: Path | None,
+    with_selftest: bool,
+    trace_nan: bool,
 ) -> None:
     """Compile each MODEL, a Python file that builds a graph, into OUTPUT/<model>.py.
 
@@ -67,17 +93,24 @@ def command(
     symflow compile model.py -o src/models --dtype float32
     symflow compile model.py --shape x=n,784 --shape y=n
     symflow compile models/*.py --check         in CI
+    symflow compile model.py --only prediction --parameters trained.npz
 
     Where one of several models is wrong, nothing is written, and all that is wrong is told.
     """
     from symflow.errors import SymflowError
     from symflow.files import compilation, compile_files, is_current, write
+    from symflow.shipping import Shipping, read_values
 
+    for option, value in (("--dump", dump), ("--only", only), ("--parameters", parameters)):
+        if value and len(models) > 1:
+            raise click.UsageError(f"{option} takes one MODEL, got {len(models)}")
     given = given_shapes(shapes)
+    ships = Shipping(
+        only, None if parameters is None else read_values(parameters), with_selftest, trace_nan
+    )
     if dump is not None:
-        if len(models) > 1:
-            raise click.UsageError(f"--dump takes one MODEL, got {len(models)}")
-        click.echo(compilation(models[0], given, dtype, without).dump(dump), nl=False)
+        run = compilation(models[0], given, dtype, without, ships=ships)
+        click.echo(run.dump(dump), nl=False)
         return
     _check_targets(models, output)
     chosen: Style = "plain" if style == "plain" else "fast"
@@ -85,7 +118,7 @@ def command(
     failed = False
     for model in dict.fromkeys(models):
         try:
-            files.update(compile_files(model, output, given, dtype, without, chosen))
+            files.update(compile_files(model, output, given, dtype, without, chosen, ships))
         except SymflowError as error:
             click.echo(f"symflow: {error}", err=True)
             failed = True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +25,23 @@ without_option = click.option(
     metavar="RULE",
     help="Leave a rule out; `symflow rules` lists them. Repeat for several.",
 )
+
+
+def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--data`, and `--map` for how its columns are called."""
+    map_option = click.option(
+        "--map",
+        "maps",
+        multiple=True,
+        metavar="INPUT=COLUMNS",
+        help="Columns that an input is made of: x=age,bmi. Repeat for several.",
+    )
+    data_option = click.option(
+        "--data",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Rows: .npz, .csv, .tsv or .parquet.",
+    )
+    return data_option(map_option(command))
 
 
 def given_shapes(shapes: tuple[str, ...]) -> dict[str, Shape]:

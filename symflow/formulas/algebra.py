@@ -272,8 +272,11 @@ def summed(over: Sequence[Tree], body: Tree) -> Tree:
     """Σ of a body, and in front of it the numbers and sizes by which every term is multiplied."""
     if isinstance(body, Negative):
         return minus(summed(over, body.inside))
-    above = _factors(body.above if isinstance(body, Quotient) else body)
-    below = _factors(body.below) if isinstance(body, Quotient) else ()
+    above: list[Tree] = []
+    below: list[Tree] = []
+    for factor in _factors(body):
+        above += _factors(factor.above if isinstance(factor, Quotient) else factor)
+        below += _factors(factor.below) if isinstance(factor, Quotient) else ()
 
     def varies(factor: Tree) -> bool:
         return not isinstance(factor, (Number, Name)) or factor in over

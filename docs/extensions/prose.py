@@ -1,0 +1,59 @@
+"""A docstring of symflow as Markdown.
+
+The docstrings are plain text in three forms: paragraphs, tables of names with what they mean, and
+code that is indented. `prose` finds these forms and writes them in MyST's Markdown.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import re
+import textwrap
+from collections.abc import Iterable
+
+_ENTRY = re.compile(r"^(\S+(?:, \S+)*)  +(\S.*)$")
+_SPECIAL = re.compile(r"([\\*_\[\]<>|#$~])")
+
+
+def escaped(text: str) -> str:
+    """Text that Markdown shows as it stands; what stands in backticks is code."""
+    parts = text.split("`")
+    return "`".join(
+        part if at % 2 else _SPECIAL.sub(r"\\\1", part) for at, part in enumerate(parts)
+    )
+
+
+def prose(docstring: str) -> str:
+    """A docstring, already without its indentation, as Markdown."""
+    parts = []
+    for part in re.split(r"\n\s*\n", docstring.strip()):
+        lines = part.splitlines()
+        if all(line.startswith("    ") for line in lines):
+            parts.append(_code(textwrap.dedent(part)))
+        elif _ENTRY.match(lines[0]):
+            parts.append(_definitions(lines))
+        else:
+            parts.append(escaped("\n".join(line.strip() for line in lines)))
+    return "\n\n".join(parts)
+
+
+def _code(text: str) -> str:
+    """Python, or a formula."""
+    language = "text"
+    with contextlib.suppress(SyntaxError):
+        ast.parse(text)
+        language = "python"
+    return f"```{language}\n{text}\n```"
+
+
+def _definitions(lines: Iterable[str]) -> str:
+    """A table of names as a list of definitions."""
+    entries: list[list[str]] = []
+    for line in lines:
+        found = _ENTRY.match(line)
+        if found:
+            entries.append([f"`{found[1]}`", found[2].strip()])
+        else:
+            entries[-1].append(line.strip())
+    return "\n\n".join(f"{name}\n: {escaped(' '.join(meaning))}" for name, *meaning in entries)

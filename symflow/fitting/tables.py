@@ -1,0 +1,248 @@
+"""Data files: named fields, which are the columns of a table or the arrays of an .npz file."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symflow.errors import SymflowError
+
+Array = NDArray[Any]
+
+KINDS = (".npz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data file.
+
+    names    of its fields, in the order of the file
+    called   what a field is called: "column" or "array"
+    headed   whether the names are the file's own; else they are numbers from 0
+    read     the arrays of the fields of the given names
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    called: str
+    headed: bool
+    read: Callable[[Sequence[str]], list[Array]]
+
+    def error(self, message: str) -> SymflowError:
+        return SymflowError(f"{self.path}: {message}")
+
+
+def table(path: Path) -> Table:
+    """Open a data file: .npz, .csv and .tsv, also with .gz, or .parquet.
+
+    Raises SymflowError where it cannot be read; entries are looked at when they are read.
+    """
+    name = path.name.lower()
+    kind = next((kind for kind in KINDS if name.endswith(kind)), None)
+    if kind is None:
+        raise SymflowError(f"{path}: no data file that is known here: {', '.join(KINDS)}")
+    try:
+        if kind == ".npz":
+            return _archive(path)
+        if kind == ".parquet":
+            return _parquet(path)
+        return _text(path)
+    except OSError as error:
+        raise SymflowError(f"{path}: {error.strerror or error}") from None
+
+
+# --- arrays --------------------------------------------------------------------------------------
+
+
+def _archive(path: Path) -> Table:
+    def read(names: Sequence[str]) -> list[Array]:
+        with np.load(path, allow_pickle=False) as archive:
+            return [_numbers(path, f"array {name}", archive, name) for name in names]
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = tuple(archive.files)
+    except (ValueError, EOFError, BadZipFile, AttributeError):
+        raise SymflowError(f"{path}: not an .npz file of arrays") from None
+    return Table(path, names, "array", True, read)
+
+
+def _numbers(path: Path, what: str, archive: Any, name: str) -> Array:
+    try:
+        array: Array = archive[name]
+    except (ValueError, EOFError, BadZipFile, zlib.error) as error:
+        raise SymflowError(f"{path}: {what}: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise SymflowError(f"{path}: {what} holds {array.dtype}, not real numbers")
+    if (at := _not_finite(array)) is not None:
+        raise SymflowError(f"{path}: {what}: [{', '.join(map(str, at))}] is {array[at]}")
+    return array
+
+
+def _not_finite(array: Array) -> tuple[int, ...] | None:
+    """Where the first entry is that is NaN or infinite."""
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return None
+    return tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
+
+
+# --- text ----------------------------------------------------------------------------------------
+
+
+def _text(path: Path) -> Table:
+    with _opened(path) as file:
+        first = file.readline()
+    if not first.strip():
+        raise SymflowError(f"{path}: the first line is empty; it names the columns")
+    delimiter = _delimiter(path, first)
+    cells = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter))]
+    headed = not all(_is_number(cell) for cell in cells)
+    names = tuple(cells) if headed else tuple(map(str, range(len(cells))))
+    again = next((name for at, name in enumerate(names) if name in names[:at]), None)
+    if again is not None:
+        raise SymflowError(f"{path}: two columns are called {again!r}")
+
+    def read(wanted: Sequence[str]) -> list[Array]:
+        if not wanted:
+            return []
+        places = [names.index(name) for name in wanted]
+        lines, rows = _cells(path, delimiter, headed, len(names), places)
+        return [
+            _column(path, name, lines, [row[at] for row in rows]) for at, name in enumerate(wanted)
+        ]
+
+    return Table(path, names, "column", headed, read)
+
+
+def _opened(path: Path) -> TextIO:
+    if path.suffix.lower() == ".gz":
+        return _Checked(gzip.open(path, "rt", encoding="utf-8-sig", newline=""), path)  # type: ignore[return-value]
+    return _Checked(open(path, encoding="utf-8-sig", newline=""), path)  # type: ignore[return-value]
+
+
+class _Checked:
+    """A text file whose errors of encoding and compression name it."""
+
+    def __init__(self, file: Any, path: Path) -> None:
+        self.file = file
+        self.path = path
+
+    def __enter__(self) -> _Checked:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.file.close()
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self.readline():
+            yield line
+
+    def readline(self) -> str:
+        try:
+            line: str = self.file.readline()
+        except UnicodeDecodeError:
+            raise SymflowError(f"{self.path}: not a text file in UTF-8") from None
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise SymflowError(f"{self.path}: not a whole gzip file: {error}") from None
+        return line
+
+
+def _delimiter(path: Path, first: str) -> str:
+    """A comma, or what the first line has in its place."""
+    if ".tsv" in path.suffixes[-2:]:
+        return "\t"
+    return next((one for one in (",", ";", "\t") if one in first), ",")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _cells(
+    path: Path, delimiter: str, headed: bool, width: int, places: Sequence[int]
+) -> tuple[list[int], list[list[str]]]:
+    """The lines that hold rows, and of each the cells at the given places."""
+    lines: list[int] = []
+    rows: list[list[str]] = []
+    with _opened(path) as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        try:
+            for number, cells in enumerate(reader):
+                if (headed and number == 0) or not cells:
+                    continue
+                if len(cells) != width:
+                    what = "the header has" if headed else "the first line has"
+                    raise SymflowError(
+                        f"{path}: line {reader.line_num} has {len(cells)} cells, {what} {width}"
+                    )
+                lines.append(reader.line_num)
+                rows.append([cells[place] for place in places])
+        except csv.Error as error:
+            raise SymflowError(f"{path}: line {reader.line_num}: {error}") from None
+    if not rows:
+        raise SymflowError(f"{path}: no rows below the header")
+    return lines, rows
+
+
+def _column(path: Path, name: str, lines: Sequence[int], cells: Sequence[str]) -> Array:
+    for line, cell in zip(lines, cells, strict=True):
+        if not _is_number(cell):
+            what = f"{cell!r} is no number" if cell.strip() else "the cell is empty"
+            raise SymflowError(f"{path}: line {line}, column {name}: {what}")
+    array = np.array([float(cell) for cell in cells])
+    if (at := _not_finite(array)) is not None:
+        raise SymflowError(f"{path}: line {lines[at[0]]}, column {name}: {cells[at[0]].strip()}")
+    return array
+
+
+# --- parquet -------------------------------------------------------------------------------------
+
+
+def _parquet(path: Path) -> Table:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ModuleNotFoundError:
+        raise SymflowError(
+            f"{path}: .parquet files are read by pyarrow, which is not installed; "
+            "hint: pip install 'symflow[parquet]'"
+        ) from None
+
+    def read(wanted: Sequence[str]) -> list[Array]:
+        columns = pq.read_table(path, columns=list(wanted))
+        return [_of_arrow(path, name, columns.column(name)) for name in wanted]
+
+    try:
+        names = tuple(pq.read_schema(path).names)
+    except pa.ArrowInvalid:
+        raise SymflowError(f"{path}: not a .parquet file") from None
+    return Table(path, names, "column", True, read)
+
+
+def _of_arrow(path: Path, name: str, column: Any) -> Array:
+    if column.null_count:
+        row = column.is_null().to_pylist().index(True)
+        raise SymflowError(f"{path}: row {row + 1}, column {name}: the cell is empty")
+    nested = "list" in str(column.type)
+    try:
+        array = np.array(column.to_pylist()) if nested else np.asarray(column.to_numpy())
+    except ValueError:
+        raise SymflowError(f"{path}: column {name}: lists of several lengths") from None
+    if array.dtype.kind not in "biuf":
+        raise SymflowError(f"{path}: column {name} holds {column.type}, not real numbers")
+    if (at := _not_finite(array)) is not None:
+        raise SymflowError(f"{path}: row {at[0] + 1}, column {name} is {array[at]}")
+    return array
