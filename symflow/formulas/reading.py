@@ -62,14 +62,19 @@ class Loop:
 
 
 class Reader:
-    """Equations for the tensors of a program, by default each called by its label."""
+    """Equations for the tensors of a program.
+
+    names  of tensors, and of those in loops; by default every tensor is called by its label
+    """
 
     around: Sequence[Tree] = ()
     """Indices that every tensor has in front of its own."""
 
-    def __init__(self, program: Program, names: Names | None = None) -> None:
+    def __init__(self, program: Program, names: Names | Mapping[int, Tree] | None = None) -> None:
         self.program = program
-        self.names = _labels(program) if names is None else names
+        if names is None:
+            names = _labels(program)
+        self.names = names if isinstance(names, Names) else Names(names)
         self.letters = _letters(program)
 
     def equation(self, tensor: int) -> Equation:
