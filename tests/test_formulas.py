@@ -207,3 +207,19 @@ def test_an_assignment() -> None:
     one = Equation(Name("η"), Name("t"), "←")
     assert text.equation(one) == "η ← t"
     assert latex.equation(one, "&") == r"\eta &\leftarrow t"
+
+
+def test_layers_that_nobody_named_have_lines_of_their_own(tmp_path: Path) -> None:
+    """A sum of products does not stand under the next one."""
+    source = """
+square = sf.Variable(sf.ones((4, 4)), name="square")
+h = x
+for _ in range(3):
+    h = sf.tanh(h @ square)
+"""
+    told = [text.equation(one) for one in equations(tmp_path, source)]
+    assert told == [
+        "h_tanh[i, j] = tanh(Σ_k x[i, k]·square[k, j])",
+        "h_tanh_2[i, j] = tanh(Σ_k h_tanh[i, k]·square[k, j])",
+        "h[i, j] = tanh(Σ_k h_tanh_2[i, k]·square[k, j])",
+    ]

@@ -23,6 +23,7 @@ INDENT = "  "
 
 _OF_TENSORS = {
     "concat": "its arguments joined along an axis",
+    "order": "the positions of the entries of x in sorted order",
     "overlap_add": "zeros, with every window of x added where it was taken from",
     "pad": "x with zeros, or another number, around it",
     "place": "zeros, with x where it was taken from",

@@ -13,7 +13,7 @@ import sympy as sp
 from symflow.formulas.moving import MOVES
 from symflow.formulas.reading import Loop, Names, Reader, Steps, is_one_number, step_index
 from symflow.formulas.text import text
-from symflow.formulas.tree import Quantity, Tree
+from symflow.formulas.tree import Big, Entry, Product, Quantity, Tree, parts
 from symflow.primitives import Part, Primitive
 from symflow.program import (
     Access,
@@ -22,6 +22,7 @@ from symflow.program import (
     Input,
     Kernel,
     Program,
+    Value,
     kernel,
     slot,
 )
@@ -84,6 +85,7 @@ class _Selection:
         live = _needed(program, roots, known)
         reads = _reads(program, live)
         whole = _read_whole(program, live)
+        summed = _summed_later(program, live)
         called: dict[int, Tree] = {**known, **roots}
         loops: dict[int, Loop] = {}
         for tensor, definition in enumerate(program.definitions):
@@ -94,10 +96,12 @@ class _Selection:
                 loops[tensor] = self._loop(reader, tensor, definition.value, live)
                 continue
             longest = LONGEST if reads[tensor] <= 1 else LONGEST_REPEATED
+            right = reader.equation(tensor).right
             if (
                 (tensor in whole and reader.sequence(tensor) is None)
                 or wants_name(definition)
-                or len(text(reader.equation(tensor).right)) > longest
+                or (summed[tensor] and _is_layer(definition.value, right))
+                or len(text(right)) > longest
             ):
                 called[tensor] = self._name(definition)
         return Names({one: called[one] for one in sorted(called) if live[one]}, loops)
@@ -192,6 +196,32 @@ def _reads(program: Program, live: Sequence[bool]) -> list[int]:
             for operand in definition.value.operands:
                 reads[operand] += 1
     return reads
+
+
+def _summed_later(program: Program, live: Sequence[bool]) -> list[bool]:
+    """For every tensor, whether it would stand under a Σ, written where it is read."""
+    summed = [False] * len(program.definitions)
+    for tensor in reversed(range(len(summed))):
+        definition = program[tensor]
+        value = definition.value
+        if live[tensor] and isinstance(value, Kernel):
+            over = bool(value.reduced) or (summed[tensor] and not definition.label.exact)
+            for operand in value.operands:
+                summed[operand] = summed[operand] or over
+    return summed
+
+
+def _is_layer(value: Value, tree: Tree) -> bool:
+    """Whether it is a function of matrix products, as tanh(Σ_k x[i, k]·w[k, j])."""
+    return isinstance(value, Kernel) and value.elementwise and _has_product(tree)
+
+
+def _has_product(tree: Tree) -> bool:
+    if isinstance(tree, Big) and isinstance(tree.body, Product):
+        entries = [one for one in tree.body.factors if isinstance(one, Entry)]
+        if len(entries) > 1:
+            return True
+    return any(map(_has_product, parts(tree)))
 
 
 def _read_whole(program: Program, live: Sequence[bool]) -> set[int]:
