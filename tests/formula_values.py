@@ -63,7 +63,9 @@ class Values:
             self.shapes[name] = self._shape(max(found, key=lambda line: len(line.shape)))
 
     def _shape(self, line: Line) -> tuple[int, ...]:
-        named = {symbol: self.sizes[symbol.name] for one in line.shape for symbol in one.free_symbols}
+        named = {
+            symbol: self.sizes[symbol.name] for one in line.shape for symbol in one.free_symbols
+        }
         return tuple(int(size.subs(named)) for size in line.shape)
 
     def array(self, name: str) -> Any:
