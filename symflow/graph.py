@@ -23,11 +23,12 @@ from symflow.guidance import unknown_of_tensor
 from symflow.program import Dtype, Type, dimension
 from symflow.rows import ROWS
 from symflow.shapes import Shape, Sizes, Unknown, show, unknown
+from symflow.showing import Shown
 
 _KINDS: dict[str, Dtype] = {"b": "bool", "i": "int", "u": "int", "f": "float"}
 
 
-class Graph:
+class Graph(Shown):
     """A set of nodes, and the training operations asked of them.
 
     `with Graph().as_default():` makes it the graph that new nodes belong to.
@@ -87,7 +88,7 @@ def set_random_seed(seed: int) -> None:
     get_default_graph().seed = int(seed)
 
 
-class Tensor:
+class Tensor(Shown):
     """A node of the graph. Made by `placeholder`, `Variable`, `constant` and the operations.
 
     `+ - * / % ** @ - abs [] < <= > >= == !=` make further nodes, with NumPy's broadcasting, and
