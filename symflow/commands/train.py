@@ -24,7 +24,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("path", metavar="MODEL_OR_MODULE", type=click.Path(path_type=Path))
 @data_options
 @click.option("--steps", type=click.IntRange(min=0), help="Updates in all.  [default: 1000]")
-@click.option("--learning-rate", type=float, help="A fixed one, in place of the model's.")
+@click.option(
+    "--learning-rate", type=click.FloatRange(min=0.0), help="A fixed one, in place of the model's."
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Rows per update; all if not given.")
 @click.option(
     "--tolerance",
@@ -93,13 +95,14 @@ def command(context: click.Context, /, path: Path, shapes: tuple[str, ...], **gi
     progress = Progress(start.state.step, plan.record.steps, stream)
     with Interrupts() as stop:
         outcome = trained(plan, start, stop, progress)
-        _report(plan, outcome)
         target = given["save"] or given["resume"]
         if target is None and outcome.reason == "stopped":
             target = Path(f"{path.stem}.interrupted.npz")
         if target is not None:
             save(target, outcome.checkpoint)
-            click.echo(f"wrote {target}")
+    _report(plan, outcome)
+    if target is not None:
+        click.echo(f"wrote {target}")
     if given["plot"] is not None:
         from symflow.fitting.pictures import draw
 
