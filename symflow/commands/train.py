@@ -100,7 +100,7 @@ def command(context: click.Context, /, path: Path, shapes: tuple[str, ...], **gi
             target = Path(f"{path.stem}.interrupted.npz")
         if target is not None:
             save(target, outcome.checkpoint)
-    _report(plan, outcome)
+    _report(plan, outcome, start.state.step)
     if target is not None:
         click.echo(f"wrote {target}")
     if given["plot"] is not None:
@@ -220,8 +220,8 @@ def _fraction(text: str) -> float | None:
     return fraction
 
 
-def _report(plan: Plan, outcome: Outcome) -> None:
-    """How it went, in a few lines, and the parameters where they are few."""
+def _report(plan: Plan, outcome: Outcome, first_step: int) -> None:
+    """How it went since a step, in a few lines, and the parameters where they are few."""
     import numpy as np
 
     from symflow.fitting.progress import spoken
@@ -238,8 +238,10 @@ def _report(plan: Plan, outcome: Outcome) -> None:
     held = ""
     if plan.held is not None:
         held = f"; held out {loss_on(plan.module, here.parameters, plan.held):.6g}"
+    made = here.state.step - first_step
+    in_all = f", {here.state.step} in all" if first_step else ""
     click.echo(
-        f"{here.state.step} updates, {spoken(outcome.seconds)}{why[outcome.reason]}: "
+        f"{made} updates{in_all}, {spoken(outcome.seconds)}{why[outcome.reason]}: "
         f"loss {loss:.6g}{first}{held}"
     )
     if here.history.losses and not loss <= here.history.losses[0]:
