@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: test lint demo generated docs site fuzz mutants bench bench-compile clean
+.PHONY: test lint demo generated docs site fuzz fuzz-models mutants bench bench-compile clean
 
 test: lint
 	$(BIN)/pytest -n auto
@@ -32,6 +32,9 @@ N ?= 100000
 SEED ?= 0
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz.py $(N) --seed $(SEED)
+
+fuzz-models: $(READY)
+	$(BIN)/python tests/broken_models.py $(N) --seed $(SEED)
 
 mutants: $(READY)
 	$(BIN)/python tests/mutants.py

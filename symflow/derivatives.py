@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import symflow.operations as operations
+from symflow.elementwise import Elementwise
 from symflow.errors import Location, SymflowError
 from symflow.graph import Tensor, Variable, apply, called_by_user, convert
-from symflow.program import Bundle
+from symflow.program import Bundle, slot
 from symflow.shapes import Shape, show
 
 
@@ -68,8 +70,11 @@ class Dependencies(dict[int, Tensor]):
         return super().__contains__(id(node))
 
 
-def dependencies(y: Tensor) -> Dependencies:
-    """The nodes through which a derivative of y can pass, y among them."""
+def dependencies(y: Tensor, flat: bool = True) -> Dependencies:
+    """The nodes through which a derivative of y can pass, y among them.
+
+    flat  whether it may pass through what moves in steps, as floor does, and is 0 then
+    """
     found = Dependencies()
     pending = [y]
     while pending:
@@ -77,7 +82,7 @@ def dependencies(y: Tensor) -> Dependencies:
         if node in found or not differentiable(node):
             continue
         found[id(node)] = node
-        if node.operation is not operations.TABLE["stop_gradient"]:
+        if node.operation is not operations.TABLE["stop_gradient"] and (flat or not is_flat(node)):
             pending.extend(node.inputs)
     return found
 
@@ -91,16 +96,16 @@ def not_scalar(loss: Tensor, shape: Shape, location: Location | None) -> Symflow
     """Why a tensor that is no single number cannot be made small."""
     called = called_by_user(loss)
     return SymflowError(
-        f"the loss is a scalar, but {called} is {show(shape)}",
+        f"the loss must be a scalar, but {called} is {show(shape)}",
         location,
         operands=[(called, loss.location)] if loss.location not in (None, location) else [],
         hint="sf.reduce_mean or sf.reduce_sum makes one number of it",
     )
 
 
-def unreached(y: Tensor, x: Tensor, name: str | None = None) -> SymflowError:
+def unreached(y: Tensor, x: Tensor) -> SymflowError:
     """Why y has no derivative by x: the node at which the path between them breaks."""
-    called = name or called_by_user(x)
+    called = called_by_user(x)
     target = called_by_user(y) if y.name else "the loss"
     if x.type is not None and not differentiable(x):
         held = "booleans" if x.type.dtype == "bool" else "whole numbers"
@@ -110,17 +115,28 @@ def unreached(y: Tensor, x: Tensor, name: str | None = None) -> SymflowError:
     breaks = [node for node in _nodes_of(y) if _ends(node) and node is not x and _depends(node, x)]
     if breaks:
         last = min(breaks, key=lambda node: node.number)
-        what = last.operation.name if last.operation is not None else "a constant"
+        assert last.operation is not None, "no path goes through what has no inputs"
+        what = last.operation.name
+        what = "a comparison" if what in _COMPARISONS else what
+        told = "its derivative is 0" if differentiable(last) else "it has no derivative"
+        told = "it lets no derivative through" if what == "stop_gradient" else told
         return SymflowError(
-            f"{what}: {called} reaches {target} only through this, and it has no derivative",
+            f"{what}: {called} reaches {target} only through this, and {told}",
             last.location,
             operands=[(called, x.location)] if x.location not in (None, last.location) else [],
             hint=_around(what),
         )
     readers = [node for node in y.graph.nodes if any(one is x for one in node.inputs)]
-    told = "nothing reads it" if not readers else f"{called_by_user(readers[-1])} reads it, "
-    if readers:
-        told += f"at {readers[-1].location}, but {target} does not depend on that"
+    return unread(x, called, target, readers[-1] if readers else None)
+
+
+def unread(x: Tensor, called: str, target: str, reader: Tensor | None = None) -> SymflowError:
+    """What to say of a tensor that a loss does not depend on; `reader` is what reads it."""
+    told = "nothing reads it"
+    if reader is not None:
+        name, place = called_by_user(reader), str(reader.location)
+        at = "" if place in name else f" at {place}"
+        told = f"{name}{at} reads it, but {target} does not depend on that"
     return SymflowError(
         f"{target} does not depend on {called}: {told}",
         x.location,
@@ -130,9 +146,26 @@ def unreached(y: Tensor, x: Tensor, name: str | None = None) -> SymflowError:
     )
 
 
+_COMPARISONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"}
+"""Python may have turned their operands around."""
+
+
 def _ends(node: Tensor) -> bool:
-    """Whether no derivative passes through a node."""
-    return node.operation is operations.TABLE["stop_gradient"] or not differentiable(node)
+    """Whether no derivative but 0 passes through a node."""
+    is_stop = node.operation is operations.TABLE["stop_gradient"]
+    return is_stop or not differentiable(node) or is_flat(node)
+
+
+def is_flat(node: Tensor) -> bool:
+    """Whether the derivative of an operation is 0 wherever there is one."""
+    return isinstance(node.operation, Elementwise) and _moves_in_steps(node.operation)
+
+
+@cache
+def _moves_in_steps(row: Elementwise) -> bool:
+    operands = [slot(number) for number in range(len(row.domain))]
+    formula = row(*operands)
+    return all(formula.diff(operand) == 0 for operand in operands)
 
 
 def _around(operation: str) -> str:

@@ -27,7 +27,7 @@ class Location:
     """A line of the user's own code. Only the file's name is kept in output: it holds no paths.
 
     path    where the line can be read
-    caller  the line of the model that led there, if it is in another file
+    caller  the line of the model that led there, if it is another one
     """
 
     file: str
@@ -115,6 +115,7 @@ class SymflowError(Exception):
 def _in_one_line(message: str) -> str:
     """A message without line breaks, addresses and folders, of a length that can be read."""
     line = re.sub(r" (at 0x[0-9a-fA-F]+|from '[^']*')>", ">", " ".join(message.split()))
+    line = re.sub(r" \([^()]*[/\\][^()]*\.py\)$", "", line)
     return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]} ..."
 
 
@@ -156,7 +157,7 @@ _models: list[str] = []  # the files of the models that are being run
 
 @contextmanager
 def running(path: str, source: str) -> Iterator[None]:
-    """While a model runs, a line of another file is told with the line of the model behind it."""
+    """While a model runs, a line of a function is told with the line of the model behind it."""
     linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
     _models.append(path)
     try:
@@ -175,15 +176,15 @@ def calling_location() -> Location | None:
 
 def location_of(frame: FrameType) -> Location:
     """Where a frame of the user's code is, and the line of the model that led there."""
-    path = frame.f_code.co_filename
     caller = None
-    if _models and path != _models[-1]:
+    if _models and frame.f_code.co_name != "<module>":
         outer = frame.f_back
         while outer is not None and outer.f_code.co_filename != _models[-1]:
             outer = outer.f_back
         if outer is not None:
             caller = _line_of(outer, None)
-    return _line_of(frame, caller)
+    here = _line_of(frame, caller)
+    return _line_of(frame, None) if caller == here else here
 
 
 def _line_of(frame: FrameType, caller: Location | None) -> Location:

@@ -31,21 +31,22 @@ _BOUND_BY = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _MOST_FRAMES = 8
 
 
-def run(path: Path, source: str, graph: Graph) -> tuple[Namespace, list[SymflowError]]:
-    """The names that a model file binds, and the mistakes in it."""
+def run(path: Path, source: str, graph: Graph) -> tuple[ast.Module, Namespace, list[SymflowError]]:
+    """The tree of a model file, the names that it binds, and the mistakes in it."""
+    tree = ast.Module([], [])
     namespace: Namespace = {"__name__": path.stem, "__file__": str(path)}
     try:
         tree = ast.parse(source, str(path))
         flags = compile(tree, str(path), "exec", dont_inherit=True).co_flags & _FUTURE
     except SyntaxError as error:
-        return namespace, [_ungrammatical(error, path)]
+        return tree, namespace, [_ungrammatical(error, path)]
     except (ValueError, RecursionError, MemoryError) as error:  # null bytes; nested too deeply
-        return namespace, [SymflowError(_told(error), Location(path.name, 1))]
+        return tree, namespace, [SymflowError(_told(error), Location(path.name, 1))]
     folder = str(path.resolve().parent)
     sys.path.insert(0, folder)
     try:
         with graph.as_default(), running(str(path), source):
-            return namespace, _run(tree.body, str(path), flags, namespace)
+            return tree, namespace, _run(tree.body, str(path), flags, namespace)
     finally:
         sys.path.remove(folder)
 
@@ -138,7 +139,7 @@ def _holds_broken(value: Any) -> bool:
 
 def _told(error: BaseException) -> str:
     try:
-        text = " ".join(str(error).split())
+        text = re.sub(r"\. Did you mean .*", "", " ".join(str(error).split()))
     except Exception:  # an exception that cannot even say what it is
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -225,11 +226,22 @@ def _hint(error: BaseException, known: set[str]) -> str | None:
     for pattern, hint in _HINTS:
         if re.search(pattern, text):
             return hint
+    if isinstance(error, ImportError) and error.name == "symflow":
+        missing = re.search(r"cannot import name '(\w+)'", text)
+        return _hint_for_import(missing[1]) if missing else None
     if isinstance(error, NameError) and error.name:
         near = nearest(error.name, {one for one in known if not one.startswith("_")})
         return f"did you mean {near}?" if near else None
     function = re.match(r"TypeError: (?:(\w+)\.)?(\w+)\(\) ", text)
     return None if function is None else _signature(function[1] or function[2])
+
+
+def _hint_for_import(name: str) -> str | None:
+    try:
+        getattr(sys.modules["symflow"], name)
+    except SymflowError as error:
+        return error.hint
+    return None
 
 
 def _signature(name: str) -> str | None:

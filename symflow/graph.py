@@ -8,7 +8,7 @@ made; what depends on a placeholder without a shape is inferred when the shape i
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,6 +38,7 @@ class Graph:
         self.training: list[Any] = []
         self.sizes = Sizes()
         self.seed = 0
+        self.names: Mapping[int, str] = {}  # what the model binds nodes to, when it has been run
         self.observers: list[Callable[[], None]] = []  # called when a node is made
 
     @contextmanager
@@ -240,8 +241,7 @@ class Tensor:
     def __bool__(self) -> bool:
         raise self._no_number(
             "truth value",
-            "choose by value with sf.where(condition, a, b); for and, or, not write &, |, ~, "
-            "and for max and min sf.maximum and sf.minimum",
+            "choose with sf.where(test, a, b); write & | ~ for and or not, sf.maximum for max",
         )
 
     def __float__(self) -> float:
@@ -278,7 +278,9 @@ class Tensor:
         size = self.shape[0] if self.shape else None
         if not isinstance(size, int):
             raise SymflowError(
-                "only a tensor with a fixed first dimension can be iterated", calling_location()
+                f"{called_by_user(self)} has no fixed first dimension to go along",
+                calling_location(),
+                hint="operations work on all rows at once; sf.scan goes from one to the next",
             )
         return (self[number] for number in range(size))
 
@@ -335,6 +337,7 @@ class Variable(Tensor):
             raise SymflowError(
                 "the initial value of a Variable is an array or an initializer, not a tensor",
                 calling_location(),
+                hint="as np.zeros((784, 10)) or sf.glorot_uniform((784, 10))",
             )
         self.dtype: Any = None
         self.initial_value: initializers.Initializer | NDArray[Any]
@@ -344,8 +347,11 @@ class Variable(Tensor):
             array = initializers.given(initial_value)
             self.dtype = np.float32 if array.dtype == np.float32 else None
             self.initial_value = array.astype(np.result_type(array.dtype, np.float32))
-            if not np.all(np.isfinite(self.initial_value)):
-                raise SymflowError("the initial value is not finite", calling_location())
+            wrong = np.argwhere(~np.isfinite(self.initial_value))
+            if len(wrong):
+                at = tuple(wrong[0].tolist())
+                told = f"entry {at} is {self.initial_value[at]}" if at else str(self.initial_value)
+                raise SymflowError(f"the initial value is not finite: {told}", calling_location())
         self.trainable = bool(trainable)
         shape = tuple(map(sp.Integer, self.initial_value.shape))
         super().__init__(None, (), {}, name, Type(shape))
@@ -356,7 +362,7 @@ class Constant(Tensor):
 
     def __init__(self, value: Any, dtype: Any = None, name: str | None = None) -> None:
         array = initializers.given(value)
-        self.value = array if dtype is None else array.astype(_dtype(dtype))
+        self.value = array if dtype is None else _cast(array, _dtype(dtype))
         shape = tuple(map(sp.Integer, self.value.shape))
         super().__init__(None, (), {}, name, Type(shape, _KINDS[self.value.dtype.kind]))
 
@@ -397,15 +403,28 @@ def _size(entry: Any) -> sp.Expr:
 
 def _dtype(dtype: Any) -> Any:
     try:
-        found = np.dtype(dtype)
-    except TypeError:
+        found = None if isinstance(dtype, (tuple, list, dict)) else np.dtype(dtype)
+    except (TypeError, ValueError):
+        found = None
+    if found is None:
         raise SymflowError(
-            f"{dtype!r} is no dtype; TensorFlow's order is placeholder(dtype, shape, name)",
+            f"{dtype!r} is no dtype",
             calling_location(),
-        ) from None
+            hint="as sf.float32; the order is placeholder(dtype, shape, name)",
+        )
     if found.kind not in _KINDS:
         raise SymflowError(f"dtype {found} is not a real number's", calling_location())
     return found.type
+
+
+def _cast(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """An array of another dtype, if its numbers are among those that the dtype has."""
+    with np.errstate(all="ignore"):
+        cast = array.astype(dtype)
+    if cast.dtype.kind in "iu" and not np.array_equal(cast, np.trunc(array)):
+        wrong = array[cast != np.trunc(array)].flat[0]
+        raise SymflowError(f"{wrong} is no number of {cast.dtype}", calling_location())
+    return cast
 
 
 def convert(value: Any) -> Tensor:
@@ -439,8 +458,12 @@ def apply(
     inputs = [convert(operand) for operand in operands]
     graphs = {id(node.graph): node.graph for node in inputs}
     if len(graphs) > 1:
+        names, location = [called_by_user(node) for node in inputs], calling_location()
         raise SymflowError(
-            f"{operation.name}: the operands belong to different graphs", calling_location()
+            f"{operation.name}: {' and '.join(names)} belong to different graphs",
+            location,
+            operands=_definitions(inputs, names, location),
+            hint="make all tensors of a model in one graph",
         )
     graph = next(iter(graphs.values()), get_default_graph())
     if any(node.broken for node in inputs):
@@ -450,10 +473,12 @@ def apply(
     known = [type_ for type_ in types if type_ is not None]
     if len(known) == len(types):
         try:
-            value = operation.define(known, graph.sizes, **attributes)
-            # sizes declared as None may have been found out on the way
-            retyped = [node.type for node in inputs if node.type is not None]
-            inferred = value.infer([retyped[number] for number in value.operands])
+            found = -1
+            while found < len(graph.sizes):  # sizes declared as None may be found out on the way
+                found = len(graph.sizes)
+                known = [node.type for node in inputs if node.type is not None]
+                value = operation.define(known, graph.sizes, **attributes)
+            inferred = value.infer([known[number] for number in value.operands])
         except SymflowError as error:
             raise described(error, operation, inputs, known, calling_location()) from None
     return Tensor(operation, inputs, attributes, name, inferred, graph)
@@ -509,6 +534,8 @@ def called_by_user(node: Tensor, inside: bool = True) -> str:
     """
     if node.name:
         return node.name
+    if id(node) in node.graph.names:
+        return node.graph.names[id(node)]
     frame: Any = sys._getframe(1)
     while frame is not None:
         own = is_own(frame)

@@ -79,7 +79,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like another one."""
     names = sorted(known)
     folded = {one.lower(): one for one in reversed(names)}
-    found = difflib.get_close_matches(name.lower(), folded, 1, 0.7)
+    found = difflib.get_close_matches(name.lower(), folded, 1, 0.6)
     return folded[found[0]] if found else None
 
 

@@ -115,9 +115,21 @@ def given(value: Any) -> NDArray[Any]:
     try:
         array = np.array(value)
     except ValueError as error:
-        raise SymflowError(f"not a rectangular array: {error}", calling_location()) from None
+        raise SymflowError(
+            f"not a rectangular array: {str(error).partition('. ')[0]}",
+            calling_location(),
+            hint="all rows must be of equal length",
+        ) from None
+    if isinstance(value, int) and array.dtype == object:
+        raise SymflowError(
+            f"{value} does not fit in 64 bits", calling_location(), hint="write it as a float"
+        )
     if array.dtype.kind not in "biuf":
-        raise SymflowError(f"{value!r} is not made of real numbers", calling_location())
+        raise SymflowError(
+            f"{value!r} is not made of real numbers",
+            calling_location(),
+            hint="a value is a number, an array, or for Variables an initializer: sf.zeros(shape)",
+        )
     if array.size == 0:
         raise SymflowError(f"an array of shape {array.shape} is empty", calling_location())
     return array

@@ -14,7 +14,16 @@ import sympy as sp
 from numpy.typing import NDArray
 
 from symflow.errors import SymflowError
-from symflow.graph import Constant, Graph, Placeholder, StepInput, Tensor, Variable, described
+from symflow.graph import (
+    Constant,
+    Graph,
+    Placeholder,
+    StepInput,
+    Tensor,
+    Variable,
+    called_by_user,
+    described,
+)
 from symflow.program import (
     Access,
     Builder,
@@ -191,7 +200,7 @@ def _derivative(
     shape = builder[tensors[id(y)]].type.shape
     if shape != ():
         raise SymflowError(
-            f"the loss is a scalar, but this one is {show(shape)}",
+            f"the loss must be a scalar, but {called_by_user(y)} is {show(shape)}",
             y.location,
             hint="sf.reduce_mean or sf.reduce_sum makes one number of it",
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from symflow.derivatives import dependencies, not_scalar, unreached
+from symflow.derivatives import dependencies, not_scalar, unreached, unread
 from symflow.errors import SymflowError, together
 from symflow.execution import run
 from symflow.graph import Constant, Graph, Placeholder, Tensor, Variable
@@ -46,21 +46,71 @@ class Model:
 def load(path: str | Path) -> Model:
     """Run a model file. All mistakes in it that can be found are told together."""
     path = Path(path)
-    try:
-        source = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SymflowError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise SymflowError(f"{path}: not a text file in UTF-8") from None
     graph = Graph()
-    namespace, mistakes = run(path, source, graph)
-    mistakes += _misnamed(graph)
+    tree, namespace, mistakes = run(path, _read(path), graph)
+    documented = None if mistakes else ast.get_docstring(tree)
+    return declared(path.stem, documented, namespace, graph, mistakes, tree)
+
+
+def declared(
+    stem: str,
+    documented: str | None,
+    namespace: dict[str, Any],
+    graph: Graph,
+    mistakes: Sequence[SymflowError] = (),
+    tree: ast.Module | None = None,
+) -> Model:
+    """What the names of a model, or of a function that builds one, declare of a graph.
+
+    documented  the docstring
+    mistakes    those that have been found already; they are told with the ones found here
+    tree        of a model file
+    """
+    mistakes = [*mistakes]
     bound = {
         id(value): name
         for name, value in reversed(namespace.items())
         if isinstance(value, Tensor) and value.graph is graph and not name.startswith("_")
     }
-    mistakes += [
+    graph.names = bound
+    training = graph.training[0] if graph.training else None
+    loss = namespace.get("loss") if training is None else training.loss
+    if not isinstance(loss, Tensor) or loss.graph is not graph:
+        loss = None
+    trainable = [] if loss is None else graph.trainable_variables
+    if training is not None:
+        trainable = sorted(training.variables, key=lambda one: one.number)
+    mistakes += [*_misnamed(graph), *_trained_again(graph)]
+    if mistakes and tree and "loss" in namespace and (loss is None or loss.broken):
+        mistakes += _unread(tree, graph)
+    elif training is None and loss is not None:
+        mistakes += _useless(loss, trainable, alone=not mistakes)
+    if mistakes:
+        raise together(mistakes)
+    exports = _exports(namespace, graph, loss, f"{stem}.py")
+    if not exports and loss is None:
+        raise SymflowError(
+            f"{stem}.py declares no tensor to compute",
+            hint="bind what is to be computed to a name: loss = sf.reduce_mean(...)",
+        )
+    summary = (documented or "").partition("\n")[0].strip()
+    return Model(stem, summary, graph, bound, exports, loss, training, tuple(trainable))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SymflowError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise SymflowError(f"{path}: not a text file in UTF-8") from None
+
+
+# --- mistakes of the whole -----------------------------------------------------------------------
+
+
+def _trained_again(graph: Graph) -> list[SymflowError]:
+    return [
         SymflowError(
             "a second minimize: a module has one loss to train",
             again.location,
@@ -69,40 +119,25 @@ def load(path: str | Path) -> Model:
         )
         for again in graph.training[1:]
     ]
-    training = graph.training[0] if graph.training else None
-    loss = namespace.get("loss") if training is None else training.loss
-    if not isinstance(loss, Tensor) or loss.graph is not graph:
-        loss = None
-    trainable = [] if loss is None else graph.trainable_variables
-    if training is not None:
-        trainable = sorted(training.variables, key=lambda one: one.number)
-    elif loss is not None:
-        mistakes += _unreached(loss, trainable, bound)
-    if loss is not None and loss.type is not None and loss.type.shape != ():
-        mistakes.append(not_scalar(loss, loss.type.shape, loss.location))
-    if mistakes:
-        raise together(mistakes)
-    exports = _exports(namespace, graph, loss, path)
-    if not exports and loss is None:
-        raise SymflowError(
-            f"{path.name} declares no tensor to compute",
-            hint="bind what is to be computed to a name: loss = sf.reduce_mean(...)",
-        )
-    summary = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0].strip()
-    return Model(path.stem, summary, graph, bound, exports, loss, training, tuple(trainable))
 
 
-def _unreached(
-    loss: Tensor, variables: Sequence[Variable], bound: Mapping[int, str]
-) -> list[SymflowError]:
-    """Variables that a loss does not depend on, if its own formula is no mistake."""
-    if loss.broken:
-        return []
-    reached = dependencies(loss)
+def _useless(loss: Tensor, variables: Sequence[Variable], alone: bool) -> list[SymflowError]:
+    """Why a loss that the model only names cannot be made small by its Variables."""
+    if alone and loss.type is not None and loss.type.shape != ():
+        return [not_scalar(loss, loss.type.shape, loss.location)]
+    reached = dependencies(loss, flat=False)
+    return [unreached(loss, one) for one in variables if one not in reached]
+
+
+def _unread(tree: ast.Module, graph: Graph) -> list[SymflowError]:
+    """Variables that nothing in a model reads, whatever the mistakes in what it computes."""
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    inputs = {id(one) for node in graph.nodes for one in node.inputs}
     return [
-        unreached(loss, one, one.name or bound.get(id(one)))
-        for one in variables
-        if one not in reached
+        unread(one, graph.names[id(one)], "the loss")
+        for one in graph.trainable_variables
+        if id(one) in graph.names and graph.names[id(one)] not in read and id(one) not in inputs
     ]
 
 
@@ -113,7 +148,7 @@ def _misnamed(graph: Graph) -> list[SymflowError]:
     for node in graph.nodes:
         if node.name is None:
             continue
-        if not is_identifier(node.name):
+        if not (isinstance(node.name, str) and is_identifier(node.name)):
             mistakes.append(
                 SymflowError(
                     f"the name {node.name!r} is no Python identifier, and cannot stand in the "
@@ -138,19 +173,21 @@ def _misnamed(graph: Graph) -> list[SymflowError]:
 
 
 def _exports(
-    namespace: Mapping[str, Any], graph: Graph, loss: Tensor | None, path: Path
+    namespace: Mapping[str, Any], graph: Graph, loss: Tensor | None, file: str
 ) -> dict[str, Tensor]:
     declared = namespace.get("__all__")
     if declared is not None:
-        if not isinstance(declared, (list, tuple)):
-            raise SymflowError(f"{path.name}: __all__ is no list of names")
+        if not isinstance(declared, (list, tuple)) or not all(
+            isinstance(name, str) for name in declared
+        ):
+            raise SymflowError(f"{file}: __all__ is no list of names")
         exports: dict[str, Tensor] = {}
         for name in declared:
             value = namespace.get(name)
             if isinstance(value, Training):
                 continue
             if not isinstance(value, Tensor) or value.graph is not graph:
-                raise SymflowError(f"{path.name}: __all__ names {name!r}, which is no tensor")
+                raise SymflowError(f"{file}: __all__ names {name!r}, which is no tensor")
             if value is not loss:
                 exports[name] = value
         return exports

@@ -21,6 +21,7 @@ every pass.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -30,6 +31,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
+from sympy.logic.boolalg import Boolean
 
 from symflow.affine import distributed
 from symflow.bodies import Body
@@ -184,7 +186,21 @@ def _put_in(body: sp.Expr, numbers: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
         found = canonical(body.xreplace(numbers))
     except TypeError:  # a comparison with what is no number
         return body
-    return body if found.has(*_NO_NUMBERS) else found
+    return found if _has_values(found) else body
+
+
+def _has_values(body: Any) -> bool:
+    """Whether all that can be computed of a body now is finite and real."""
+    if body.has(*_NO_NUMBERS):
+        return False
+    if not all(_has_values(part) for part in body.args):
+        return False
+    if not body.is_number or isinstance(body, Boolean):
+        return True
+    try:
+        return math.isfinite(float(body))
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def _outside(value: Kernel, numbers: Sequence[sp.Expr]) -> NDArray[Any] | None:
@@ -192,7 +208,7 @@ def _outside(value: Kernel, numbers: Sequence[sp.Expr]) -> NDArray[Any] | None:
     texts = [Text(f"np.float64({float(one)!r})") for one in numbers]
     source = Body(value, texts, value.output).text(value.body).source
     with np.errstate(all="ignore"), suppress(NameError, ZeroDivisionError):
-        return np.array(eval(source, {"np": np}), float)
+        return np.array(eval(source, {"np": np, "dtype": np.dtype(float)}), float)
     return None
 
 

@@ -40,15 +40,14 @@ BUILTINS = frozenset(
 )
 """What generated code uses of Python's own functions."""
 
-LOCAL = frozenset({"work", "works", "sums", "rest", "threads", "self", "given", "fixed", "block"})
-"""Names that generated functions use within themselves only."""
+LOCAL = frozenset(
+    {"work", "works", "sums", "rest", "threads", "self", "given", "fixed", "block", "rows"}
+    | {"p", "d", "dtype", "parameters", "rate", "step", "value", "gradient"}
+)
+"""Names that generated functions use within themselves only: a function may be called so."""
 
 RESERVED = frozenset(
-    {"np", "os", "special", "p", "d", "dtype", "parameters", "rate", "step", "value", "gradient"}
-    | {"rows", "Array", "Parameters"}
-    | LOCAL
-    | set(keyword.kwlist)
-    | BUILTINS
+    {"np", "os", "special", "Array", "Parameters"} | LOCAL | set(keyword.kwlist) | BUILTINS
 )
 """Names that generated code uses itself."""
 

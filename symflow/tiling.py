@@ -172,6 +172,9 @@ def repeat(operands: Sequence[Type], sizes: Sizes, repeats: int, axis: int) -> V
 def flip(operands: Sequence[Type], sizes: Sizes, axis: int | Sequence[int] | None = None) -> Value:
     (operand,) = operands
     axes = axes_of(operand, axis)
+    if not axes:  # a scalar
+        indices, extents = indices_of(operand.shape)
+        return kernel(indices, extents, slot(0), [Access(0, indices)])
     key = [(None, None, -1) if at in axes else WHOLE for at in range(len(operand.shape))]
     return Slice(0, tuple(key))
 

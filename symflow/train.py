@@ -277,7 +277,7 @@ class Optimizer:
                 location,
                 hint="what training changes is an sf.Variable(initial_value)",
             )
-        reached = dependencies(loss)
+        reached = dependencies(loss, flat=False)
         missing = [one for one in variables if one not in reached and not loss.broken]
         if missing:
             raise together(unreached(loss, one) for one in missing)

@@ -431,7 +431,7 @@ def test_no_function_of_carry_and_entry() -> None:
 def test_a_mistake_that_shows_when_shapes_are_fed() -> None:
     x, w = sf.placeholder(), sf.Variable(np.eye(3))
     states = sf.scan(lambda c, x_t: c + x_t @ w, x, np.zeros(3))
-    with pytest.raises(sf.SymflowError, match=r"test_scan.py:\d+: matmul: x_t is \(2,\) and w is"):
+    with pytest.raises(sf.SymflowError, match=r"test_scan.py:\d+: matmul: x_t is \(2,\) but w is"):
         evaluate(states, {x: np.ones((4, 2))})
 
 
@@ -465,7 +465,7 @@ def test_a_mistake_inside_a_step_has_its_line(tmp_path: Path) -> None:
     )
     run = CliRunner().invoke(main, ["compile", str(model)])
     assert run.exit_code == 1
-    assert run.stderr.startswith("symflow: model.py:5: matmul: x_t is (3,) and w is (2, 2)")
+    assert run.stderr.startswith("symflow: model.py:5: matmul: x_t is (3,) but w is (2, 2)")
 
 
 # --- the generated module --------------------------------------------------------------------
