@@ -63,7 +63,7 @@ def command(context: click.Context, /, path: Path, shapes: tuple[str, ...], **gi
     \b
     symflow train model.py --data data.csv --save trained.npz --plot fit.png
     symflow train model.py --data data.csv --map x=age,bmi,bp --map y=target
-    symflow train generated/model.py --data rows.npz --validation 0.2 --batch-size 50
+    symflow train model.py --data rows.npz --validation 0.2 --batch-size 50
     symflow train model.py --data data.csv --resume trained.npz --steps 5000
 
     Data are .npz, .csv, .tsv (also with .gz) or .parquet files. An input x of the loss takes the
