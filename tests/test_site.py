@@ -57,7 +57,7 @@ def read(path: Path) -> _Links:
 
 
 def check_link(link: str, path: Path, pages: dict[Path, _Links]) -> None:
-    """A link of a page leads to a file, and to a name in it; those to elsewhere are not followed."""
+    """A link leads to a file, and to a name in it; those to elsewhere are not followed."""
     target = urlsplit(link)
     if target.scheme:
         assert target.scheme in ("https", "http"), link
