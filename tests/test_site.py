@@ -14,10 +14,8 @@ import pytest
 from conftest import ROOT
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(folder: Path) -> Path:
     """The site, built as `make site` builds it."""
-    folder = tmp_path_factory.mktemp("site")
     options = ["--fail-on-warning", "--keep-going", "--nitpicky", "--quiet"]
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", *options, "docs", str(folder)],
@@ -58,25 +56,29 @@ def read(path: Path) -> _Links:
     return parser
 
 
-def test_links_hold(site: Path) -> None:
-    pages = {path: read(path) for path in sorted(site.rglob("*.html"))}
+def check_link(link: str, path: Path, pages: dict[Path, _Links]) -> None:
+    """A link leads to a file, and to a name in it; those to elsewhere are not followed."""
+    target = urlsplit(link)
+    if target.scheme:
+        assert target.scheme in ("https", "http"), link
+        return
+    file = (path.parent / unquote(target.path)).resolve() if target.path else path
+    assert file.exists(), f"{path.name} links to {link}"
+    name = unquote(target.fragment)
+    if name and file in pages:
+        assert name in pages[file].names, f"{path.name} links to {link}"
+
+
+def test_the_site_builds_and_its_links_hold(tmp_path: Path) -> None:
+    """One test, for the site is to be built once, and not by every worker. Nothing that a page
+    loads is elsewhere: it can be read without a network.
+    """
+    pages = {path: read(path) for path in sorted(built(tmp_path).rglob("*.html"))}
     assert len(pages) > 20
     for path, page in pages.items():
         for link in page.links:
-            target = urlsplit(link)
-            if target.scheme:
-                assert target.scheme in ("https", "http"), link
-                continue
-            file = (path.parent / unquote(target.path)).resolve() if target.path else path
-            assert file.exists(), f"{path.name} links to {link}"
-            name = unquote(target.fragment)
-            if name and file in pages:
-                assert name in pages[file].names, f"{path.name} links to {link}"
-
-
-def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
-    for path in site.rglob("*.html"):
-        for source in read(path).loaded:
+            check_link(link, path, pages)
+        for source in page.loaded:
             assert not urlsplit(source).netloc, f"{path.name} loads {source}"
             assert (path.parent / urlsplit(source).path).exists(), f"{path.name} loads {source}"
 
