@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 project = "symflow"
 author = "the symflow authors"
 version = release = symflow.__version__
-extensions = ["myst_parser", "function_pages", "operation_pages", "command_pages"]
+extensions = ["myst_parser", "block_names", "function_pages", "operation_pages", "command_pages", "pictures"]
 exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["deflist"]

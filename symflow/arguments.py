@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from symflow.layout import sizes_of
 from symflow.program import Input, Kernel, Program, dimension
 from symflow.recurrence import Scan
+from symflow.schedule import block
 from symflow.shapes import Shape
-from symflow.statements import Block, call
+from symflow.statements import WIDTH, Block, call
 
 
 class Arguments:
@@ -16,6 +17,7 @@ class Arguments:
 
     parameters  the names of the fields of `Parameters`, in order
     names       the inputs that the program reads, in the model's order
+    constants   how each array constant is written, by its digest
     dtype       of what has no precision of its own
     fixed       whether that is the precision of everything
     """
@@ -25,11 +27,13 @@ class Arguments:
         program: Program,
         parameters: Sequence[str],
         inputs: Iterable[str],
+        constants: Mapping[str, str],
         dtype: str,
         fixed: bool = False,
     ) -> None:
         self.program = program
         self.parameters = parameters
+        self.constants = constants
         self.dtype = dtype
         self.fixed = fixed
         self.types = {
@@ -74,6 +78,10 @@ class Arguments:
                     given = sizes_of({name: self.types[name].shape for name in used})
         return [name for name in self.names if name in used]
 
+    def block(self, roots: Mapping[str, int], width: int = WIDTH) -> Block:
+        """The statements that compute some tensors."""
+        return block(self.program, roots, self.written, self.constants, self.taken, width)
+
     def prelude(self, code: Block, used: Sequence[str]) -> list[str]:
         """Sizes and precision, where the statements mention them."""
         sizes = sizes_of({name: self.types[name].shape for name in used})
@@ -108,3 +116,8 @@ class Arguments:
         """The arguments as they stand in a signature."""
         first = ["parameters: Parameters"] if self.parameters else []
         return first + [f"{name}: {annotation}" for name in used]
+
+    def checked(self, used: Sequence[str]) -> list[str]:
+        """The same of a function on arguments that are checked already."""
+        first = ["p: Parameters"] if self.parameters else []
+        return first + [f"{name}: Array" for name in used]

@@ -6,7 +6,7 @@ import hashlib
 import io
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 import symflow
 from symflow.arguments import Arguments
+from symflow.backward import Gradients
 from symflow.compilation import Compilation
 from symflow.cores import Core, Interface, core
 from symflow.descent import Descent, descent
 from symflow.embedding import Embedded
+from symflow.forward import exported
 from symflow.initial import initial_lines
 from symflow.layout import (
     Function,
@@ -32,20 +34,16 @@ from symflow.layout import (
     uses_scipy,
 )
 from symflow.loop import Loop, training_loop
-from symflow.matrices import Diagonal
-from symflow.primitives import Part
-from symflow.program import Constant, Input, Kernel, Program
+from symflow.program import Constant, Input, Program
 from symflow.recurrence import Scan
 from symflow.scalar_functions import ScalarFunctions, Scalars
 from symflow.scalars import is_scalar
-from symflow.schedule import block, formulas
+from symflow.schedule import formulas
 from symflow.selftest import TOLERANCES, SelfTest, Writer, tolerances, with_digest
 from symflow.shapes import Shape, show
-from symflow.statements import INDENT, WIDTH, Block, assignment, call
+from symflow.statements import INDENT, WIDTH
 from symflow.text import shape_text
 from symflow.vectors import STEPS, vectors
-from symflow.views import Reshape, Slice
-from symflow.watching import trace_function, watched
 
 LONGEST_SUMMARY = 12
 """Formulas in the docstring of a module; the functions have them all."""
@@ -133,16 +131,17 @@ class _Emitter:
         self.model = compilation.model
         self.program = program = compilation.program()
         self.parameters = [compilation.name(node) for node in compilation.trainable]
+        self.embedded = Embedded(program, compilation.dtype if compilation.embedded else "")
         self.given = Arguments(
             program,
             self.parameters,
             [compilation.name(node) for node in compilation.inputs],
+            self.embedded.names,
             compilation.dtype,
             compilation.embedded,
         )
         self.types = self.given.types
-        self.embedded = Embedded(program, compilation.dtype if compilation.embedded else "")
-        self.constants = self.embedded.names
+        self.gradients = Gradients(self.given)
         self.core = self._fast_core()
 
     def _fast_core(self) -> Core | None:
@@ -153,9 +152,9 @@ class _Emitter:
             Interface(
                 self.program,
                 self.parameters,
-                self._gradient_inputs(),
-                self.constants,
-                self._gradient,
+                self.gradients.used,
+                self.given.constants,
+                self.gradients.array,
                 "loop-invariant" not in self.compilation.without,
                 self.compilation.step(),
             )
@@ -170,8 +169,8 @@ class _Emitter:
         return descent(
             form,
             self.parameters,
-            self._gradient_inputs(),
-            self.constants,
+            self.gradients.used,
+            self.given.constants,
             self.compilation.dtype,
             self.core.length if self.core.rows else "",
             self.core.choice,
@@ -184,27 +183,19 @@ class _Emitter:
 
     def _is_scalar(self) -> bool:
         """Whether all that gradients are computed from is numbers."""
-        return is_scalar(self.program, self._gradient_roots())
-
-    def _gradient_roots(self) -> list[int]:
-        wanted = ["loss", *(f"d_{one}" for one in self.parameters)]
-        return [self.program.outputs[name] for name in wanted]
-
-    def _gradient_inputs(self) -> list[str]:
-        """The inputs of the loss and its gradient."""
-        return self.given.used(self._gradient_roots())
+        return is_scalar(self.program, [*self.gradients.roots.values()])
 
     def source(self) -> Source:
-        functions = tuple(one for name in self.model.exports for one in self._exported(name))
+        functions = tuple(
+            one for name in self.model.exports for one in exported(self.given, name, self.traces)
+        )
         has_loss = self.model.loss is not None
         training = self._loop() if self.model.training is not None else None
         scalars = self._scalars(training)
         if scalars is not None:
             gradients = scalars.gradients
         else:
-            gradients = self._gradient_functions() if has_loss else ()
-        if self.traces and has_loss:
-            gradients = self._traced(gradients)
+            gradients = self._gradients() if has_loss else ()
         takes_arrays = bool(self.given.names)
         initial = self._initial() if self.parameters and has_loss else None
         quick = self._descent()
@@ -289,7 +280,7 @@ class _Emitter:
         return Writer(self.given, self.embedded.arrays, right).written(
             {name: self.given.used([tensor]) for name, tensor in exports.items()},
             self.given.used([self.program.outputs["loss"]]) if has_loss else [],
-            self._gradient_inputs() if has_loss else [],
+            self.gradients.used if has_loss else [],
             self.core is not None and self.core.rows > 0,
             quick is not None,
             self.tolerances,
@@ -314,177 +305,12 @@ class _Emitter:
         parts = [str(size) if size.is_Integer else f'"{size}"' for size in shape]
         return f"({parts[0]},)" if len(parts) == 1 else f"({', '.join(parts)})"
 
-    def _block(self, roots: Mapping[str, int], width: int = WIDTH) -> Block:
-        return block(
-            self.program, roots, self.given.written, self.constants, self.given.taken, width
-        )
-
-    # --- functions ---
-
-    def _exported(self, name: str) -> Iterator[Function]:
-        tensor = self.program.outputs[name]
-        used = self.given.used([tensor])
-        code = self._block({name: tensor}, WIDTH - len(": Array"))
-        type_ = self.program[tensor].type
-        shape = show(type_.shape) if type_.shape else "a scalar"
-        result = code.results[name]
-        lines = [*self.given.entry(used), *self.given.prelude(code, used)]
-        statements = list(code.statements)
-        for statement in statements:
-            lines += statement.lines
-        if not re.fullmatch(r"\w+", result) or result in self.given.names:
-            lines.append(f"result: Array = np.asarray({result})")
-            result = "result"
-        elif type_.shape == ():
-            kept = ", p[0].dtype" if self.parameters and type_.dtype == "float" else ""
-            result = f"np.asarray({result}{kept})"
-        lines.append(f"return {result}")
-        if result.isidentifier():
-            lines = [part for line in lines for part in _annotated(line, result)]
-        inputs = [f"{one} {show(self.types[one].shape)}" for one in used]
-        of = f", from {', '.join(inputs)}" if inputs else ""
-        doc = paragraphs(docstring(f"{name}, {shape}{of}."))
-        function = Function(signature(name, self.given.declared(used), "Array"), doc, tuple(lines))
-        if not self.traces:
-            yield function
-            return
-        yield self._required(function, f"_trace_{name}", used)
-        yield self._trace(f"_trace_{name}", {name: tensor}, used)
-
-    def _required(self, function: Function, trace: str, used: Sequence[str]) -> Function:
-        """A function that says where what is not finite in its result began."""
-        *lines, last = function.lines
-        result = last.removeprefix("return ")
-        if not result.isidentifier():
-            lines, result = [*lines, f"result = {result}"], "result"
-        given = [result, '""', trace, *(["p"] if self.parameters else []), *used]
-        lines += [*call("_require_finite", given, ""), f"return {result}"]
-        return replace(function, lines=tuple(lines))
-
-    def _trace(self, name: str, roots: Mapping[str, int], used: Sequence[str]) -> Function:
-        """The function that looks for what is not finite first."""
-        given = self.given
-        taken = [*given.taken, *self.parameters]
-        code = watched(self.program, roots, given.written, self.constants, taken)
-        arguments = (["p: Parameters"] if self.parameters else []) + [f"{n}: Array" for n in used]
-        read = [*(f"p.{one}" for one in self.parameters), *used]
-        return trace_function(name, arguments, read, code, given.prelude(code, used))
-
-    def _fast_functions(self, fast: Core) -> tuple[Function, ...]:
-        """The public functions around a core with a workspace."""
-        used = self._gradient_inputs()
-        threads = ["*", "threads: int = 1"] if fast.rows else []
-        passed = ", ".join(["p", *used])
-        entry = [*self.given.entry(used)]
-        count = "threads" if fast.rows else "1"
-        note = (
-            ("threads  that work on blocks of rows side by side; their sums are added in order",)
-            if fast.rows
-            else ()
-        )
-
-        def public(name: str, doc: str, returns: str, result: str) -> Function:
-            arguments = [*self.given.declared(used), *threads]
-            return Function(signature(name, arguments, returns), (doc, *note), (*entry, result))
-
-        if fast.keeps:
-            borrowed = call("works = _borrowed", [count, *fast.lengths, "p[0].dtype"], "")
-            give_back = ["_give_back(works)"]
-        else:
-            borrowed = call("works = [_Workspace", [*fast.lengths, "p[0].dtype"], "]")
-            give_back = []
-        arguments = ["threads: int"] if fast.rows else []
-        arguments += ["p: Parameters", *(f"{one}: Array" for one in used)]
-        evaluated = Function(
-            signature("_loss_and_gradients", arguments, "tuple[float, Parameters]"),
-            ("The loss and its gradient, in arrays of their own.",),
-            (
-                *borrowed,
-                f"value, d = _evaluate(works, {passed}, {fast.choice.whole})",
-                *_owned(self.parameters, fast.fresh),
-                *give_back,
-                "return value, d",
-            ),
-        )
-        own = f"{'threads, ' if fast.rows else ''}{passed}"
-        loss = public("loss", "The loss, a scalar: what training makes small.", "float", "")
-        return (
-            Function(
-                loss.signature,
-                loss.doc,
-                (
-                    *entry,
-                    *borrowed,
-                    f"value, _ = _evaluate(works, {passed}, {fast.choice.alone})",
-                    *give_back,
-                    "return value",
-                ),
-            ),
-            public(
-                "gradients",
-                "The exact derivative of the loss by every parameter.",
-                "Parameters",
-                f"return _loss_and_gradients({own})[1]",
-            ),
-            public(
-                "loss_and_gradients",
-                "The loss, and its exact derivative by every parameter.",
-                "tuple[float, Parameters]",
-                f"return _loss_and_gradients({own})",
-            ),
-            evaluated,
-        )
-
-    def _gradient_functions(self) -> tuple[Function, ...]:
+    def _gradients(self) -> tuple[Function, ...]:
         if self.core is not None:
-            return self._fast_functions(self.core)
-        loss = self.program.outputs["loss"]
-        used_loss = self.given.used([loss])
-        arguments = ["p", *used_loss] if self.parameters else list(used_loss)
-        public = Function(
-            signature("loss", self.given.declared(used_loss), "float"),
-            ("The loss, a scalar: what training makes small.",),
-            (*self.given.entry(used_loss), f"return float(_loss({', '.join(arguments)}))"),
-        )
-        cores = [self._core("_loss", {"loss": loss}, used_loss, "Any")]
-        if not self.parameters:
-            return (public, *cores)
-        wanted = {"loss", *(f"d_{one}" for one in self.parameters)}
-        roots = {name: one for name, one in self.program.outputs.items() if name in wanted}
-        used = self.given.used(roots.values())
-        passed = ", ".join(["p", *used])
-        gradients = Function(
-            signature("gradients", self.given.declared(used), "Parameters"),
-            ("The exact derivative of the loss by every parameter.",),
-            (*self.given.entry(used), f"return _loss_and_gradients({passed})[1]"),
-        )
-        both = Function(
-            signature("loss_and_gradients", self.given.declared(used), "tuple[float, Parameters]"),
-            ("The loss, and its exact derivative by every parameter.",),
-            (*self.given.entry(used), f"return _loss_and_gradients({passed})"),
-        )
-        cores.append(self._core("_loss_and_gradients", roots, used, "tuple[float, Parameters]"))
-        return (public, gradients, both, *cores)
-
-    def _traced(self, functions: tuple[Function, ...]) -> tuple[Function, ...]:
-        """Loss and gradients, and what says where they first are not finite."""
-        loss = {"loss": self.program.outputs["loss"]}
-        used_loss, used = self.given.used(loss.values()), self._gradient_inputs()
-        alone = used_loss != used
-        wanted = ["loss", *(f"d_{one}" for one in self.parameters)]
-        roots = {name: self.program.outputs[name] for name in wanted}
-        found: list[Function] = []
-        for one in functions:
-            name = one.signature[0].removeprefix("def ").partition("(")[0]
-            if name.startswith("_"):
-                found.append(one)
-            elif name == "loss" and self.core is None and alone:
-                found.append(self._required(one, "_trace_loss", used_loss))
-            else:
-                found.append(self._required(one, "_trace_gradients", used))
-        if self.core is None and alone:
-            found.append(self._trace("_trace_loss", loss, used_loss))
-        return (*found, self._trace("_trace_gradients", roots, used))
+            functions = self.gradients.around(self.core)
+        else:
+            functions = self.gradients.plain()
+        return self.gradients.traced(functions, self.core is None) if self.traces else functions
 
     def _scalars(self, loop: Loop | None) -> Scalars | None:
         """The functions of the fast style on floats."""
@@ -494,58 +320,12 @@ class _Emitter:
             self.program,
             self.parameters,
             self.given.used([self.program.outputs["loss"]]),
-            self._gradient_inputs(),
+            self.gradients.used,
             self.types,
             self.given.declared,
         )
         training = self.model.training
         return functions.scalars(training.optimizer if training is not None else None, loop)
-
-    def _core(
-        self, name: str, roots: Mapping[str, int], used: Sequence[str], returns: str
-    ) -> Function:
-        """A function on arguments that are checked already."""
-        code = self._block(roots)
-        lines = self.given.prelude(code, used)
-        for statement in code.statements:
-            lines += statement.lines
-        if len(roots) == 1:
-            last = f"{code.results['loss']} = "
-            if lines and lines[-1].startswith(last):
-                lines[-1] = f"return {lines[-1].removeprefix(last)}"
-            else:
-                lines.append(f"return {code.results['loss']}")
-            doc = "The loss, for arguments that are checked already."
-        else:
-            fields = [
-                f"{one}={self._gradient(one, code.results[f'd_{one}'])}" for one in self.parameters
-            ]
-            lines += call("d = Parameters", fields, "")
-            lines.append(f"return float({code.results['loss']}), d")
-            doc = "The loss and its gradient, for arguments that are checked already."
-        arguments = (["p: Parameters"] if self.parameters else []) + [
-            f"{one}: Array" for one in used
-        ]
-        return Function(signature(name, arguments, returns), (doc,), tuple(lines))
-
-    def _is_read_once(self, tensor: int) -> bool:
-        read = [*self.program.outputs.values()]
-        read += [operand for one in self.program.definitions for operand in one.value.operands]
-        return read.count(tensor) == 1
-
-    def _gradient(self, parameter: str, source: str) -> str:
-        """A gradient as an array of its own, in the parameter's precision."""
-        tensor = self.program.outputs[f"d_{parameter}"]
-        value = self.program[tensor].value
-        type_ = self.program[tensor].type
-        if isinstance(value, Reshape) and self._is_read_once(value.source):
-            value = self.program[value.source].value
-        shared = isinstance(value, (Diagonal, Input, Part, Reshape, Slice)) or (
-            isinstance(value, Kernel) and value.is_index_map
-        )
-        if type_.shape == () or shared:
-            return f"np.array({source}, p.{parameter}.dtype)"
-        return source
 
     def _loop(self) -> Loop:
         assert self.model.training is not None
@@ -597,7 +377,8 @@ class _Emitter:
             tensor for name, tensor in self.program.outputs.items() if not name.startswith("d_")
         ]
         named = {str(tensor): tensor for tensor in roots}
-        found = formulas(self.program, named, self.given.written, self.constants, self.given.taken)
+        given = self.given
+        found = formulas(self.program, named, given.written, given.constants, given.taken)
         plain = (docstring(formula) for formula in found)
         fitting = (one for one in plain if one and len(one) + INDENT <= WIDTH)
         return tuple(itertools.islice(fitting, LONGEST_SUMMARY))
@@ -614,30 +395,3 @@ def digest(program: Program, initial: Mapping[str, NDArray[Any]] | None = None) 
     lines.append(repr(list(program.outputs.values())))
     lines += [Constant.of(value).digest for value in (initial or {}).values()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:8]
-
-
-def _owned(parameters: Sequence[str], fresh: frozenset[str]) -> tuple[str, ...]:
-    """Copies of the gradients that are kept in the workspace; those in `fresh` are not."""
-    if fresh.issuperset(parameters):
-        return ()
-    if not fresh:
-        return ("d = Parameters(*(np.array(one, p[0].dtype) for one in d))",)
-    copied = [
-        f"{one}=d.{one}" if one in fresh else f"{one}=np.array(d.{one}, p[0].dtype)"
-        for one in parameters
-    ]
-    return tuple(call("d = Parameters", copied, ""))
-
-
-def _annotated(line: str, name: str) -> list[str]:
-    """The assignment to a result with its type, for NumPy's operators are typed as Any."""
-    prefix = f"{name} = "
-    if not line.startswith(prefix):
-        return [line]
-    annotated = f"{name}: Array = {line.removeprefix(prefix)}"
-    code, hash_, comment = annotated.rpartition("  # ")
-    if not hash_:
-        return assignment(f"{name}: Array", line.removeprefix(prefix))
-    if INDENT + len(annotated) <= WIDTH:
-        return [annotated]
-    return [f"# {comment}", code]

@@ -207,7 +207,10 @@ def helper_functions() -> dict[str, Any]:
     """The functions that generated code may call."""
     everything = Helpers(**{one.name: True for one in fields(Helpers)})
     namespace: dict[str, Any] = {}
-    exec(render("session.py.j2", function=None, helpers=everything, scipy=False), namespace)
+    exec(
+        render("session.py.j2", function=None, traces=False, helpers=everything, scipy=False),
+        namespace,
+    )
     return namespace
 
 

@@ -110,6 +110,18 @@ def write(files: Files) -> None:
                 os.remove(temporary)
 
 
+def check_writable(path: Path) -> None:
+    """Raise SymflowError where `write` would, for a file that is to be written after long work."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(None, "is a folder")
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise SymflowError(f"{path}: {error.strerror or error}") from None
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

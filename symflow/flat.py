@@ -140,8 +140,8 @@ def flat(
 
 def _options(module: ModuleType, inputs: dict[str, Any], threads: int) -> dict[str, Any]:
     """The other arguments of the module's functions; the inputs must be those that they take."""
-    _, *taken = inspect.signature(module.loss_and_gradients).parameters
-    names = [name for name in taken if name != "threads"]
+    taken = inspect.signature(module.loss_and_gradients).parameters
+    _, *names = (name for name, one in taken.items() if one.kind is one.POSITIONAL_OR_KEYWORD)
     missing = [name for name in names if name not in inputs]
     unknown = [name for name in inputs if name not in names]
     if missing or unknown:

@@ -32,7 +32,11 @@ def initial_lines(name: str, node: Variable) -> list[str]:
 def initial_values(graph: Graph, dtype: Any) -> dict[int, NDArray[Any]]:
     """The initial values of a graph's Variables, by identity, as its module would draw them."""
     text = render(
-        "session.py.j2", function=None, helpers=Helpers(truncated_normal=True), scipy=False
+        "session.py.j2",
+        function=None,
+        traces=False,
+        helpers=Helpers(truncated_normal=True),
+        scipy=False,
     )
     namespace: dict[str, Any] = {"dtype": dtype}
     exec(text, namespace)

@@ -12,6 +12,7 @@ from symflow.errors import SymflowError, calling_location
 from symflow.layout import Function, Helpers, render, signature, sizes_of, uses_scipy
 from symflow.program import Constant, Input, Program
 from symflow.schedule import block
+from symflow.watching import trace_function, watched
 
 
 def executable(text: str, constants: dict[str, NDArray[Any]], name: str) -> Callable[..., Any]:
@@ -38,11 +39,16 @@ def _in_precision(constant: Constant, dtype: str) -> NDArray[Any]:
 
 
 def session_source(
-    program: Program, arguments: Sequence[str], variables: Sequence[str], dtype: str
+    program: Program,
+    arguments: Sequence[str],
+    variables: Sequence[str],
+    dtype: str,
+    traced: bool = False,
 ) -> tuple[str, dict[str, NDArray[Any]]]:
     """A function `run(p, *arguments)` that returns a program's outputs, and its constants.
 
-    `p` has an attribute for each of `variables`.
+    `p` has an attribute for each of `variables`. If it is `traced`, the function returns where
+    what is computed first is not finite instead.
     """
     constants = {
         definition.value.digest: (f"_constant_{tensor}", _in_precision(definition.value, dtype))
@@ -56,26 +62,30 @@ def session_source(
     }
     written = {name: f"p.{name}" for name in variables} | {name: name for name in arguments}
     sizes = sizes_of({name: types[name].shape for name in arguments})
-    code = block(
-        program,
-        program.outputs,
-        written,
-        {key: name for key, (name, _) in constants.items()},
-        [*sizes, *arguments],
-        width=10_000,
-    )
+    names = {key: name for key, (name, _) in constants.items()}
+    taken = [*sizes, *arguments]
+    if traced:
+        code = watched(program, program.outputs, written, names, [*taken, *variables])
+    else:
+        code = block(program, program.outputs, written, names, taken, width=10_000)
     lines = [f"{size} = {source}" for size, source in sizes.items() if code.mentions(size)]
     if code.mentions("dtype"):
         lines.append(f"dtype = np.{dtype}")
-    for statement in code.statements:
-        lines += statement.lines
-    lines += ["return (", *(f"    {code.results[name]}," for name in program.outputs), ")"]
-    function = Function(
-        signature("run", ["p: Any", *(f"{name}: Array" for name in arguments)], "tuple[Any, ...]"),
-        ("What the session was asked for.",),
-        tuple(lines),
-    )
-    text = render("session.py.j2", function=function, helpers=Helpers(), scipy=False)
-    helpers, scipy = Helpers.of(text), uses_scipy(text)
-    text = render("session.py.j2", function=function, helpers=helpers, scipy=scipy)
+    given = ["p: Any", *(f"{name}: Array" for name in arguments)]
+    if traced:
+        read = [text for name, text in written.items() if name in types]
+        function = trace_function("run", given, read, code, lines)
+    else:
+        for statement in code.statements:
+            lines += statement.lines
+        lines += ["return (", *(f"    {code.results[name]}," for name in program.outputs), ")"]
+        function = Function(
+            signature("run", given, "tuple[Any, ...]"),
+            ("What the session was asked for.",),
+            tuple(lines),
+        )
+    found = {"helpers": Helpers(), "scipy": False}
+    text = render("session.py.j2", function=function, traces=traced, **found)
+    found = {"helpers": Helpers.of(text), "scipy": uses_scipy(text)}
+    text = render("session.py.j2", function=function, traces=traced, **found)
     return text, dict(constants.values())

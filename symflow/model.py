@@ -48,6 +48,25 @@ def load(path: str | Path) -> Model:
     path = Path(path)
     graph = Graph()
     tree, namespace, mistakes = run(path, _read(path), graph)
+    documented = None if mistakes else ast.get_docstring(tree)
+    return declared(path.stem, documented, namespace, graph, mistakes, tree)
+
+
+def declared(
+    stem: str,
+    documented: str | None,
+    namespace: dict[str, Any],
+    graph: Graph,
+    mistakes: Sequence[SymflowError] = (),
+    tree: ast.Module | None = None,
+) -> Model:
+    """What the names of a model, or of a function that builds one, declare of a graph.
+
+    documented  the docstring
+    mistakes    those that have been found already; they are told with the ones found here
+    tree        of a model file
+    """
+    mistakes = [*mistakes]
     bound = {
         id(value): name
         for name, value in reversed(namespace.items())
@@ -62,20 +81,20 @@ def load(path: str | Path) -> Model:
     if training is not None:
         trainable = sorted(training.variables, key=lambda one: one.number)
     mistakes += [*_misnamed(graph), *_trained_again(graph)]
-    if mistakes and "loss" in namespace and (loss is None or loss.broken):
+    if mistakes and tree and "loss" in namespace and (loss is None or loss.broken):
         mistakes += _unread(tree, graph)
     elif training is None and loss is not None:
         mistakes += _useless(loss, trainable, alone=not mistakes)
     if mistakes:
         raise together(mistakes)
-    exports = _exports(namespace, graph, loss, path)
+    exports = _exports(namespace, graph, loss, f"{stem}.py")
     if not exports and loss is None:
         raise SymflowError(
-            f"{path.name} declares no tensor to compute",
+            f"{stem}.py declares no tensor to compute",
             hint="bind what is to be computed to a name: loss = sf.reduce_mean(...)",
         )
-    summary = (ast.get_docstring(tree) or "").partition("\n")[0].strip()
-    return Model(path.stem, summary, graph, bound, exports, loss, training, tuple(trainable))
+    summary = (documented or "").partition("\n")[0].strip()
+    return Model(stem, summary, graph, bound, exports, loss, training, tuple(trainable))
 
 
 def _read(path: Path) -> str:
@@ -154,21 +173,21 @@ def _misnamed(graph: Graph) -> list[SymflowError]:
 
 
 def _exports(
-    namespace: Mapping[str, Any], graph: Graph, loss: Tensor | None, path: Path
+    namespace: Mapping[str, Any], graph: Graph, loss: Tensor | None, file: str
 ) -> dict[str, Tensor]:
     declared = namespace.get("__all__")
     if declared is not None:
         if not isinstance(declared, (list, tuple)) or not all(
             isinstance(name, str) for name in declared
         ):
-            raise SymflowError(f"{path.name}: __all__ is no list of names")
+            raise SymflowError(f"{file}: __all__ is no list of names")
         exports: dict[str, Tensor] = {}
         for name in declared:
             value = namespace.get(name)
             if isinstance(value, Training):
                 continue
             if not isinstance(value, Tensor) or value.graph is not graph:
-                raise SymflowError(f"{path.name}: __all__ names {name!r}, which is no tensor")
+                raise SymflowError(f"{file}: __all__ names {name!r}, which is no tensor")
             if value is not loss:
                 exports[name] = value
         return exports

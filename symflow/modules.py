@@ -93,6 +93,6 @@ def imported(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        hint = "; hint: pip install scipy" if getattr(error, "name", None) == "scipy" else ""
-        raise SymflowError(f"{path}: {type(error).__name__}: {error}{hint}") from None
+        hint = "pip install scipy" if getattr(error, "name", None) == "scipy" else None
+        raise SymflowError(f"{path}: {type(error).__name__}: {error}", hint=hint) from None
     return module

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,12 +53,16 @@ def global_variables_initializer() -> _Initialize:
 
 @dataclass(frozen=True)
 class _Compiled:
-    """A function in memory: which inputs it takes, and what it returns."""
+    """A function in memory: which inputs it takes, and what it returns.
+
+    trace  makes the function that says where what is not finite began
+    """
 
     call: Callable[..., tuple[Any, ...]]
     inputs: tuple[Placeholder, ...]
     variables: tuple[tuple[str, Variable], ...]
     types: tuple[Type, ...]
+    trace: Callable[[], Callable[..., str]]
 
 
 def _flattened(fetches: Any, flat: list[Any]) -> Callable[[Iterator[Any]], Any]:
@@ -98,8 +103,19 @@ class Session:
         print(sess.run(loss, feed_dict={x: data}))
     """
 
-    def __init__(self, graph: Graph | None = None, without: Iterable[str] = ()) -> None:
-        """For a graph, or the default one; `without` names rules that are left out."""
+    def __init__(
+        self,
+        graph: Graph | None = None,
+        without: Iterable[str] = (),
+        trace_nan: bool = False,
+    ) -> None:
+        """For a graph, or the default one.
+
+        without    names of rules that are left out
+        trace_nan  raise FloatingPointError where a result is not finite, or a step of training;
+                   it says which tensor that began with, from what, and on which line
+        """
+        self.trace_nan = trace_nan
         self.graph = graph or get_default_graph()
         self._rules = Rules(frozenset(known_rules(without)))
         self._compiled: dict[tuple[Any, ...], _Compiled] = {}
@@ -258,23 +274,32 @@ class Session:
             (labels[id(node)].name, node) for node in nodes if isinstance(node, Variable)
         )
         hidden = sorted(read - {labels[id(node)].name for node in nodes})
-        text, constants = session_source(
-            program,
-            [labels[id(node)].name for node in arguments],
-            [*(name for name, _ in variables), *hidden],
-            np.dtype(self.graph.dtype).name,
-        )
-        name = f"<symflow session {next(_numbers)}>"
+
+        def function(traced: bool = False) -> Callable[..., Any]:
+            text, constants = session_source(
+                program,
+                [labels[id(node)].name for node in arguments],
+                [*(name for name, _ in variables), *hidden],
+                np.dtype(self.graph.dtype).name,
+                traced,
+            )
+            return executable(text, constants, f"<symflow session {next(_numbers)}>")
+
         types = tuple(program[tensor].type for tensor in program.outputs.values())
-        compiled = _Compiled(executable(text, constants, name), arguments, variables, types)
+        trace = partial(function, True)
+        compiled = _Compiled(function(), arguments, variables, types, trace)
         self._compiled[key] = compiled
         return compiled
 
     def _call(self, compiled: _Compiled, fed: Mapping[int, NDArray[Any]], **more: Any) -> Any:
         values = {name: self._value(node) for name, node in compiled.variables}
         p = SimpleNamespace(**values, **more)
+        given = [fed[id(node)] for node in compiled.inputs]
         with np.errstate(all="ignore"):
-            return compiled.call(p, *(fed[id(node)] for node in compiled.inputs))
+            results = compiled.call(p, *given)
+            if self.trace_nan and not all(np.all(np.isfinite(one)) for one in results):
+                raise FloatingPointError(compiled.trace()(p, *given))
+        return results
 
     def _evaluate(self, tensors: Sequence[Tensor], fed: Mapping[int, NDArray[Any]]) -> list[Any]:
         key = tuple(id(tensor) for tensor in tensors)

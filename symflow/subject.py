@@ -63,11 +63,12 @@ class Subject:
 
     def loss(self, parameters: Sequence[Any], inputs: Mapping[str, Any]) -> Any:
         """The loss, of any kind of number: arguments are not checked, nor the result converted."""
-        return self._called(self.pure._loss, self.module.Parameters(*parameters), inputs)
+        return _number(self._called(self.pure._loss, self.module.Parameters(*parameters), inputs))
 
     def loss_and_gradients(self, parameters: Any, inputs: Mapping[str, Any]) -> Any:
         """The loss and its gradient, of any kind of number."""
-        return self._called(self.pure._loss_and_gradients, parameters, inputs)
+        loss, gradients = self._called(self.pure._loss_and_gradients, parameters, inputs)
+        return _number(loss), gradients
 
     def given(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the functions that compute are given by name beside the parameters.
@@ -82,6 +83,11 @@ class Subject:
         names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
         given = self.given(inputs)
         return function(parameters, *(given[name] for name in names))
+
+
+def _number(loss: Any) -> Any:
+    """A loss without axes; a module on floats gives it those of its parameters, all of size 1."""
+    return loss.reshape(()) if getattr(loss, "ndim", 0) else loss
 
 
 def subject(

@@ -143,8 +143,11 @@ def missing(excerpt: str, text: str) -> str:
 def commands(console: str) -> Iterator[tuple[str, str]]:
     """The commands of a console block, each with what it prints."""
     for part in re.split(r"^\$ ", console, flags=re.MULTILINE)[1:]:
-        first, _, rest = part.replace("\\\n", "").partition("\n")
-        yield first.strip(), rest
+        command, _, rest = part.partition("\n")
+        while command.endswith("\\"):
+            more, _, rest = rest.partition("\n")
+            command = command[:-1] + more.strip()
+        yield command.strip(), rest
 
 
 @dataclass

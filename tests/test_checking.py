@@ -106,6 +106,18 @@ def test_large_parameters_are_sampled(model: Callable[[str], Path]) -> None:
     assert [row["entries"] for row in rows(run("check", path, "--most", 400).stdout)] == ["400"]
 
 
+def test_numbers_in_arrays_of_one_entry_are_tested(model: Callable[[str], Path]) -> None:
+    text = """\
+import symflow as sf
+
+w = sf.Variable([0.5])
+loss = sf.reduce_sum(sf.exp(w) + sf.square(w))
+"""
+    (result,) = check_gradients(model(text))
+    assert result.ok
+    assert result.shape == (1,)
+
+
 @pytest.mark.parametrize("options", [(), ("--exact",)])
 def test_nothing_is_written(
     model: Callable[[str], Path], tmp_path: Path, options: tuple[str, ...]

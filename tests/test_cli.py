@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 from conftest import ROOT, imported
 
-from symflow.cli import main
+from symflow.cli import COMMANDS, main
 from symflow.errors import SymflowError
 from symflow.files import compile_files, write
 
@@ -68,12 +68,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 # --- help ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [(), ("compile",), ("check",)])
+@pytest.mark.parametrize("command", [(), *((one,) for one in COMMANDS)])
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help_has_an_example(command: tuple[str, ...], option: str) -> None:
     result = run(*command, option)
     assert result.exit_code == 0
-    assert re.search(r"^  symflow (compile|check) \S*\.py", result.output, re.MULTILINE)
+    example = rf"^  symflow {command[0] if command else 'compile'}\b"
+    assert re.search(example, result.output, re.MULTILINE)
     assert max(map(len, result.output.splitlines())) <= 80
 
 
@@ -166,6 +167,57 @@ def test_check_option(model: Callable[[str], Path], out: Path) -> None:
     assert stale.exit_code == 1
     assert stale.stderr == f"symflow: {out / 'model.py'} is not what the model compiles to\n"
     assert contents(out) == before
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Callable[..., list[Path]]:
+    """Model files by name and text, in one folder."""
+
+    def write(**texts: str) -> list[Path]:
+        for name, text in texts.items():
+            (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+        return [tmp_path / f"{name}.py" for name in texts]
+
+    return write
+
+
+def test_several_models(models: Callable[..., list[Path]], out: Path) -> None:
+    paths = models(first=LINEAR, second=LINEAR.replace("0.5", "0.75"))
+    result = run("compile", *paths, "-o", out)
+    assert result.output == f"wrote {out / 'first.py'}\nwrote {out / 'second.py'}\n"
+    assert run("compile", *paths, *paths, "-o", out, "--check").exit_code == 0
+
+
+def test_what_is_wrong_with_several_models_is_told_together(
+    models: Callable[..., list[Path]], out: Path
+) -> None:
+    wrong = LINEAR.replace("sf.square", "sf.no_square")
+    paths = models(good=LINEAR, wrong=wrong, shapeless=SHAPELESS)
+    result = run("compile", *paths, "-o", out)
+    assert result.exit_code == 1
+    assert re.findall(r"^symflow: (\S+:\d+|\d mistakes)", result.stderr, re.MULTILINE) == [
+        "shapeless.py:3",
+        "wrong.py:8",
+        "2 mistakes",
+    ]
+    assert not out.exists()
+    checked = run("compile", *paths, "-o", out, "--check")
+    assert checked.exit_code == 1
+    assert checked.stderr == f"symflow: {out / 'good.py'} is missing\n" + result.stderr
+
+
+def test_two_models_of_one_name(models: Callable[..., list[Path]], out: Path) -> None:
+    (path,) = models(one=LINEAR)
+    other = path.parent / "other" / "one.py"
+    result = run("compile", path, other, "-o", out)
+    assert result.exit_code == 2
+    assert f"{path} and {other} would both be written to {out / 'one.py'}" in result.stderr
+
+
+def test_a_dump_is_of_one_model(models: Callable[..., list[Path]]) -> None:
+    result = run("compile", *models(one=LINEAR, two=LINEAR), "--dump", "lower")
+    assert result.exit_code == 2
+    assert "--dump takes one MODEL, got 2" in result.stderr
 
 
 def test_archive_comes_and_goes(model: Callable[[str], Path], out: Path) -> None:

@@ -117,15 +117,35 @@ def test_the_random_state_decides_the_start_and_the_batches(rows: Any) -> None:
     assert not np.allclose(fitted(0), fitted(np.random.RandomState(0)))
 
 
-def test_a_warm_start_goes_on(rows: Any) -> None:
+@pytest.mark.parametrize("batch_size", [None, 7])
+@pytest.mark.parametrize("factory", [linear, perceptron])
+def test_a_warm_start_goes_on_as_if_it_had_not_ended(
+    rows: Any, factory: Callable[..., Any], batch_size: int | None
+) -> None:
     X, y = rows
-    whole = Regressor(linear, options={"rate": 0.1}, steps=20).fit(X, y)
-    halves = Regressor(linear, options={"rate": 0.1}, steps=10, warm_start=True).fit(X, y)
-    assert_allclose(halves.fit(X, y).parameters_["w"], whole.parameters_["w"], rtol=1e-12)
-    again = halves.set_params(warm_start=False).fit(X, y)
-    assert_allclose(again.losses_[0], whole.losses_[0])
+    whole = Regressor(factory, steps=20, batch_size=batch_size).fit(X, y)
+    part = Regressor(factory, steps=10, batch_size=batch_size, warm_start=True).fit(X, y)
+    parted = pickle.loads(pickle.dumps(part)).fit(X, y)
+    for name, value in whole.parameters_.items():
+        assert_array_equal(parted.parameters_[name], value)
+    assert part.losses_ + parted.losses_ == whole.losses_
+    again = parted.set_params(warm_start=False).fit(X, y)
+    assert again.losses_ == part.losses_
+
+
+def test_a_warm_start_after_another_solver(rows: Any) -> None:
+    X, y = rows
+    estimator = Regressor(perceptron, solver="lbfgs", steps=100, warm_start=True).fit(X, y)
+    value = estimator.losses_[-1]
+    estimator.set_params(solver="descent", learning_rate=1e-6, steps=1).fit(X, y)
+    assert estimator.losses_[0] == pytest.approx(value)
+
+
+def test_a_warm_start_with_other_data_is_an_error(rows: Any) -> None:
+    X, y = rows
+    estimator = Regressor(linear, steps=5, warm_start=True).fit(X, y)
     with pytest.raises(ValueError, match="other names or shapes than last time"):
-        halves.set_params(warm_start=True).fit(X, y[:, 0])
+        estimator.fit(X, y[:, 0])
     classes = Classifier(softmax, steps=5, warm_start=True).fit(X, y[:, 0] > 0)
     with pytest.raises(ValueError, match="the classes are others than last time"):
         classes.fit(X, np.where(y[:, 0] > 0, "a", "b"))
@@ -206,7 +226,7 @@ def test_several_inputs_take_columns_in_order(compiled: Callable[[str], ModuleTy
     assert_allclose(turned.parameters_["w"], fitted.parameters_["w"], atol=1e-3)
     with pytest.raises(ValueError, match="k: expected whole numbers"):
         fitted.fit(np.column_stack([k + 0.5, a]), y)
-    with pytest.raises(SymflowError, match="model has no train; hint: minimize"):
+    with pytest.raises(SymflowError, match="model has no train\n    hint: minimize"):
         Regressor(module).fit(np.column_stack([k, a]), y)
 
 
@@ -311,9 +331,12 @@ def no_target(n_features: int) -> sf.Tensor:
         (Regressor("gone.py"), "gone.py: No such file"),
         (Regressor(np), "numpy is no generated module with a loss"),
         (Regressor(no_tensor), r"test_estimators.py:\d+: no_tensor returns NoneType, no tensor"),
-        (Regressor(no_loss), r"test_estimators.py:\d+: no_loss minimizes nothing; hint: "),
-        (Regressor(no_target), "The loss reads x; prediction reads x; hint: "),
-        (Classifier(no_probability), r"probability gives no probabilities.*sf.softmax\(logits\)"),
+        (Regressor(no_loss), r"test_estimators.py:\d+: no_loss minimizes nothing\n    def no_loss"),
+        (Regressor(no_target), "The loss reads x; prediction reads x\n    hint: "),
+        (
+            Classifier(no_probability),
+            r"probability gives no probabilities.*\n    hint: sf.softmax\(logits\)",
+        ),
         (Regressor(linear, output="w"), "output: 'w' is none of prediction"),
         (Regressor(linear, features="z"), "the inputs of the loss are x, y; 'z' is none"),
         (Regressor(linear, target="z"), "the inputs of the loss are x, y; 'z' is none"),
@@ -351,7 +374,7 @@ def test_data_or_arguments_that_do_not_fit(estimator: Any, message: str) -> None
 def test_which_function_predicts_must_be_clear(compiled: Callable[[str], ModuleType]) -> None:
     module = compiled(TWO_INPUTS.replace("prediction", "told"))
     X, y = np.zeros((4, 3)), np.arange(4.0)
-    message = "level reads k; told reads k, a; hint: call .* prediction, or give output="
+    message = "level reads k; told reads k, a\n    hint: call .* prediction, or give output="
     with pytest.raises(SymflowError, match=message):
         Regressor(module, solver="lbfgs").fit(X, y)
     assert Regressor(module, solver="lbfgs", output="told").fit(X, y).roles_.target == "y"

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import EXAMPLES, ROOT, imported
+from conftest import DATA, EXAMPLES, ROOT, imported
 from numpy.testing import assert_allclose
 
 from symflow.files import Files, compile_files, write
+from symflow.shipping import Shipping, read_values
 
 GENERATED = ROOT / "generated"
 PLAIN = GENERATED / "plain"
 """Two of them in the plain style, to be read beside the others."""
+
+INFERENCE = GENERATED / "inference"
+"""One of them for use alone: no training, its parameters in it, and a test of itself."""
 
 IN_BOTH_STYLES = ("digits", "logistic_regression")
 TOOLS = {
@@ -110,6 +114,13 @@ def test_golden_plain_module(name: str, pytestconfig: pytest.Config) -> None:
     compared(compile_files(model, PLAIN, {}, None, style="plain"), pytestconfig)
 
 
+def test_golden_inference_module(pytestconfig: pytest.Config) -> None:
+    values = read_values(DATA / "digits_parameters.npz")
+    ships = Shipping(only=("probability",), parameters=values, selftest=True)
+    model = ROOT / "examples" / "digits.py"
+    compared(compile_files(model, INFERENCE, {}, None, ships=ships), pytestconfig)
+
+
 @pytest.mark.parametrize("name", IN_BOTH_STYLES)
 def test_golden_styles_agree(name: str, request: pytest.FixtureRequest) -> None:
     """On the data that the example is about, block by block and by two threads too."""
@@ -130,15 +141,18 @@ def test_golden_styles_agree(name: str, request: pytest.FixtureRequest) -> None:
 
 
 def test_golden_folder_holds_nothing_else() -> None:
-    for folder, names in ((GENERATED, EXAMPLES), (PLAIN, IN_BOTH_STYLES)):
+    folders = ((GENERATED, EXAMPLES), (PLAIN, IN_BOTH_STYLES), (INFERENCE, ["digits"]))
+    for folder, names in folders:
         strays = {path.stem for path in folder.iterdir() if path.suffix in (".py", ".npz")}
         assert strays == set(names)
         others = {path.name for path in folder.iterdir() if path.suffix not in (".py", ".npz")}
-        assert others <= {"__pycache__", "plain"}
+        assert others <= {"__pycache__", "inference", "plain"}
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-@pytest.mark.parametrize("folder", [GENERATED, PLAIN], ids=["fast", "plain"])
+@pytest.mark.parametrize(
+    "folder", [GENERATED, PLAIN, INFERENCE], ids=["fast", "plain", "inference"]
+)
 def test_golden_tool(tool: str, folder: Path, every_helper: Path) -> None:
     """For mypy, modules of one name are one module: it reads one folder at a time."""
     files = [*sorted(map(str, folder.glob("*.py"))), str(every_helper)]

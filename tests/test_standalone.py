@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,28 @@ def test_numpy_is_enough(numpy_only: Path, every_helper: Path, name: str, dtype:
     command = [numpy_only, "-I", "-W", "error", "-c", USES, module, dtype]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_inference_tests_itself(numpy_only: Path, tmp_path: Path) -> None:
+    for name in ("digits.py", "digits.npz"):
+        shutil.copy(ROOT / "generated" / "inference" / name, tmp_path)
+    module = tmp_path / "digits.py"
+    command = [numpy_only, "-I", "-W", "error", module, "--selftest"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    first, tested, last = run.stdout.splitlines()
+    assert first == "this file: as compiled"
+    assert tested.startswith("float32 probability: error ")
+    assert last.startswith("self-test passed, NumPy ")
+    text = module.read_text()
+    module.write_text(text.replace("+ _B1, 0.0)", "+ _B1, 0.5)"))
+    assert module.read_text() != text
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 1
+    first, tested, last = run.stdout.splitlines()
+    assert first == "this file: CHANGED since it was compiled"
+    assert tested.endswith("  WRONG")
+    assert last.startswith("self-test FAILED")
 
 
 def test_every_helper_is_there(every_helper: Path) -> None:

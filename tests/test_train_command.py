@@ -83,9 +83,9 @@ def test_the_article(here: Path) -> None:
     lines = result.output.splitlines()
     assert lines[1:3] == [
         "  x  (n,) is column x",
-        "  y_ (n,) is column y, which nothing else takes",
+        "  y_ (n,) is column y, nearly its name",
     ]
-    assert lines[3].startswith("   0/20  loss 147.312  rate 0.005")
+    assert lines[3] == "   0/20  loss 147.312      rate 0.005"
     assert lines[-4].startswith("20 updates, 0.")
     assert lines[-4].endswith(": loss 19.8783, 147.312 at first")
     assert lines[-3:-1] == ["  w = [[2.93373825]]", "  b = 0.04568701"]
@@ -396,6 +396,24 @@ def test_a_loss_that_is_not_finite(here: Path) -> None:
     assert not os.path.exists("line.npz")
 
 
+def test_a_loss_that_grows_is_told(here: Path) -> None:
+    data = ["--data", DATA / "diabetes.csv", "--map", "x=bmi", "--map", "y_=target"]
+    result = run("train", LINE, *data, "--steps", 5)
+    assert result.stderr == (
+        "the loss has grown; hint: --learning-rate below 0.005, "
+        "or data of about the size of 1: y_ reaches 346\n"
+    )
+
+
+def test_where_nothing_can_be_written_is_told_before(here: Path) -> None:
+    Path("file").write_text("")
+    how = ["train", LINE, "--data", LINE_DATA]
+    for option in ("--save", "--plot"):
+        result = run(*how, option, "file/here.png")
+        assert result.exit_code == 1
+        assert result.output == "symflow: file/here.png: File exists\n"
+
+
 # --- predictions ---------------------------------------------------------------------------------
 
 
@@ -431,8 +449,24 @@ def test_inputs_that_are_not_read_may_be_missing(here: Path) -> None:
     Path("new.csv").write_text("feature\n0.5\n")
     result = run("predict", LINE, "--parameters", "line.npz", "--data", "new.csv", "--map", "y_=t")
     assert result.exit_code == 0
-    assert "x (n,) is column feature, which nothing else takes" in result.stderr
+    assert "x (n,) is column feature, all that is left" in result.stderr
     assert len(result.stdout.splitlines()) == 2
+
+
+def test_a_module_that_holds_its_parameters(here: Path) -> None:
+    run("train", "adam.py", "--data", "adam.npz", "--steps", 5, "--save", "a.npz")
+    made = run("compile", "adam.py", "--only", "prediction", "--parameters", "a.npz", "-o", "small")
+    assert made.exit_code == 0
+    how = ["--data", "adam.npz"]
+    wanted = run("predict", "adam.py", "--parameters", "a.npz", *how).stdout.splitlines()
+    found = run("predict", "small/adam.py", *how).stdout.splitlines()
+    assert found[0] == wanted[0] == "prediction"
+    np.testing.assert_allclose(np.array(found[1:], float), np.array(wanted[1:], float), rtol=1e-13)
+    assert failed("predict", "small/adam.py", *how, "--parameters", "a.npz") == (
+        "small/adam.py: --parameters: the module holds them already"
+    )
+    assert "--parameters is needed" in run("predict", "adam.py", *how).stderr
+    assert failed("train", "small/adam.py", *how).startswith("small/adam.py: no training")
 
 
 def test_several_functions(here: Path) -> None:
@@ -472,8 +506,8 @@ def test_the_bar() -> None:
     progress = Progress(0, 200, stream, lambda: next(clock))
     line = progress.line(Seen(50, 0.12345678, 0.5, 0.25), 99)
     assert line == (
-        " 25% ━━━━━━━─────────────────────── 50/200  "
-        "loss 0.123457  held out 0.25  rate 0.5  0.0 s left"
+        " 25% ━━━━━━──────────────────  50/200  "
+        "loss 0.123457     held out 0.25         rate 0.5  0.0 s left"
     )
     short = Progress(0, 200, stream, lambda: 0.0).line(Seen(50, 0.12345678, 0.5, None), 30)
     assert len(short) == 30

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from symflow.compilation import Style
     from symflow.files import Files
 
-
 STAGES = ("lower", "stabilise", "differentiate", "simplify")
 
 
@@ -97,7 +96,7 @@ def command(
 
     Where one of several models is wrong, nothing is written, and all that is wrong is told.
     """
-    from symflow.errors import SymflowError
+    from symflow.errors import SymflowError, together
     from symflow.files import compilation, compile_files, is_current, write
     from symflow.shipping import Shipping, read_values
 
@@ -115,21 +114,22 @@ def command(
     _check_targets(models, output)
     chosen: Style = "plain" if style == "plain" else "fast"
     files: Files = {}
-    failed = False
+    mistakes: list[SymflowError] = []
     for model in dict.fromkeys(models):
         try:
             files.update(compile_files(model, output, given, dtype, without, chosen, ships))
         except SymflowError as error:
-            click.echo(error.printed, err=True)
-            failed = True
+            mistakes.append(error)
+    stale = [
+        path for path, content in files.items() if check_only and not is_current(path, content)
+    ]
+    for path in stale:
+        reason = "is not what the model compiles to" if path.exists() else "is missing"
+        click.echo(f"symflow: {path} {reason}", err=True)
+    if mistakes:
+        raise together(mistakes)
     if check_only:
-        stale = [path for path, content in files.items() if not is_current(path, content)]
-        for path in stale:
-            reason = "is not what the model compiles to" if path.exists() else "is missing"
-            click.echo(f"symflow: {path} {reason}", err=True)
-        sys.exit(1 if stale or failed else 0)
-    if failed:
-        sys.exit(1)
+        sys.exit(1 if stale else 0)
     write(files)
     for path, content in files.items():
         if content is not None:

@@ -19,10 +19,21 @@ from symflow.commands.options import given_shapes, shapes_option, without_option
     flag_value="rewrites",
     help="What is rewritten so that it keeps its digits, or is done once: before and after.",
 )
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a report: the graph, every tensor with the lines that compute it, costs, and a"
+    " check of the gradients.",
+)
 @shapes_option
 @without_option
 def command(
-    model: Path, form: str | None, shapes: tuple[str, ...], without: tuple[str, ...]
+    model: Path,
+    form: str | None,
+    html: Path | None,
+    shapes: tuple[str, ...],
+    without: tuple[str, ...],
 ) -> None:
     """Print MODEL as formulas: what it computes, its gradients, and how it is trained.
 
@@ -30,7 +41,16 @@ def command(
     symflow explain model.py
     symflow explain model.py --latex > model.tex
     symflow explain model.py --rewrites         what was rewritten, and why
+    symflow explain model.py --html report.html
     """
+    if html is not None:
+        from symflow.report.page import write_report
+
+        if form is not None:
+            raise click.UsageError(f"--html and --{form}: choose one")
+        write_report(model, html, given_shapes(shapes), without)
+        click.echo(f"wrote {html}")
+        return
     from symflow.explaining import content, paper, terminal
     from symflow.files import compilation
 

@@ -13,14 +13,14 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command("predict")
 @click.argument("path", metavar="MODEL_OR_MODULE", type=click.Path(path_type=Path))
-@click.option("--parameters", type=FILE, required=True, help="What `symflow train` saved.")
+@click.option("--parameters", type=FILE, help="What `symflow train` saved.")
 @data_options
 @click.option("--function", help="Of the module; needed where it has several.")
 @click.option("-o", "--output", type=FILE, help="Write to this .csv or .npz instead of printing.")
 @shapes_option
 def command(
     path: Path,
-    parameters: Path,
+    parameters: Path | None,
     data: Path | None,
     maps: tuple[str, ...],
     function: str | None,
@@ -35,7 +35,8 @@ def command(
         --function probability -o probability.csv
 
     The data are read as by `symflow train`, and --map works in the same way; inputs that the
-    function does not read may be missing. Without -o, a table in CSV is printed.
+    function does not read may be missing. Without -o, a table in CSV is printed. A module that
+    was compiled with --parameters holds them already.
     """
     from symflow.errors import SymflowError
     from symflow.fitting.matching import arrays, described, matched, parsed
@@ -45,7 +46,11 @@ def command(
 
     module = opened(path, given_shapes(shapes))
     name = function_of(module, function)
-    values = module.loaded(parameters)
+    if module.has_parameters and parameters is None:
+        raise click.UsageError("--parameters is needed: the module does not hold them")
+    if parameters is not None and not module.has_parameters:
+        raise SymflowError(f"{path}: --parameters: the module holds them already")
+    values = None if parameters is None else module.loaded(parameters)
     inputs = module.inputs(name)
     given = {}
     if inputs:
@@ -54,7 +59,7 @@ def command(
         maps_given = parsed(maps)
         source = table(data)
         matches = matched(source, inputs, maps_given, strict=False)
-        if any(match.guessed for match in matches):
+        if any(match.guess for match in matches):
             click.echo("\n".join([f"{source.path}:", *described(source, matches)]), err=True)
         given = arrays(source, matches, module.integers)
     elif data is not None:

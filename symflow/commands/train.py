@@ -63,7 +63,7 @@ def command(context: click.Context, /, path: Path, shapes: tuple[str, ...], **gi
     \b
     symflow train model.py --data data.csv --save trained.npz --plot fit.png
     symflow train model.py --data data.csv --map x=age,bmi,bp --map y=target
-    symflow train generated/model.py --data rows.npz --validation 0.2 --batch-size 50
+    symflow train model.py --data rows.npz --validation 0.2 --batch-size 50
     symflow train model.py --data data.csv --resume trained.npz --steps 5000
 
     Data are .npz, .csv, .tsv (also with .gz) or .parquet files. An input x of the loss takes the
@@ -73,6 +73,7 @@ def command(context: click.Context, /, path: Path, shapes: tuple[str, ...], **gi
     Ctrl-C stops after the step and saves what was reached, once more quits at once. A run that is
     resumed ends with the same bits as one that was never interrupted.
     """
+    from symflow.files import check_writable
     from symflow.fitting.checkpoints import save
     from symflow.fitting.interrupts import Interrupts
     from symflow.fitting.modules import trainable
@@ -84,6 +85,9 @@ def command(context: click.Context, /, path: Path, shapes: tuple[str, ...], **gi
 
         check_drawable(given["plot"])
     module = trainable(path, given_shapes(shapes))
+    for file in (given["save"] or given["resume"], given["plot"]):
+        if file is not None:
+            check_writable(file)
     plan, start = _planned(module, given)
     stream = sys.stderr if sys.stderr.isatty() else sys.stdout
     progress = Progress(start.state.step, plan.record.steps, stream)
@@ -218,7 +222,7 @@ def _report(plan: Plan, outcome: Outcome) -> None:
     import numpy as np
 
     from symflow.fitting.progress import spoken
-    from symflow.fitting.run import loss_on
+    from symflow.fitting.run import loss_on, smaller_steps
 
     here = outcome.checkpoint
     why = {
@@ -235,6 +239,8 @@ def _report(plan: Plan, outcome: Outcome) -> None:
         f"{here.state.step} updates, {spoken(outcome.seconds)}{why[outcome.reason]}: "
         f"loss {loss:.6g}{first}{held}"
     )
+    if here.history.losses and not loss <= here.history.losses[0]:
+        click.echo(f"the loss has grown; {smaller_steps(plan)}", err=True)
     if sum(np.size(one) for one in here.parameters) <= 12:
         for name, value in here.parameters._asdict().items():
             click.echo(f"  {name} = {np.array2string(value, precision=8, separator=', ')}")

@@ -95,16 +95,20 @@ class ModuleEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         self, made: Generated, start: Any, seed: int | None, inputs: dict[str, Array]
     ) -> None:
         """Train, and keep what comes of it."""
+        state = None
         if self.solver == "lbfgs":
             found, losses, count = self._minimized(made.module, start, inputs)
         elif not hasattr(made.module, "train"):
             raise SymflowError(
-                f"{made.name} has no train; hint: minimize the loss in the model, or solver='lbfgs'"
+                f"{made.name} has no train",
+                hint="minimize the loss in the model, or use solver='lbfgs'",
             )
         else:
             result = made.module.train(start, **inputs, **self._training(made.module, seed))
             found, losses, count = result.parameters, result.losses, result.steps
+            state = getattr(result, "state", None)  # a module of an earlier symflow has none
         self.generated_ = made
+        self.state_ = None if state is None else _plain(state)
         self.parameters_ = dict(found._asdict())
         self.losses_ = losses
         self.n_iter_ = count
@@ -119,12 +123,22 @@ class ModuleEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
             "batch_size": self.batch_size,
             "seed": seed or 0,
             "threads": self.threads,
+            "state": self._last_state(module),
         }
         if self.batch_size is not None and "batch_size" not in taken:
             raise SymflowError("batch_size: the module trains on all rows at once")
         return {
             name: value for name, value in wanted.items() if name in taken and value is not None
         }
+
+    def _last_state(self, module: ModuleType) -> Any:
+        """The state of the optimizer to go on from after a warm start; None to begin anew."""
+        last = getattr(self, "state_", None)
+        if not self.warm_start or last is None or set(last) != {*module.TrainingState._fields}:
+            return None
+        kept = {name: value for name, value in last.items() if name != "step"}
+        parts = {name: module.Parameters(**value) for name, value in kept.items()}
+        return module.TrainingState(step=last["step"], **parts)
 
     def _minimized(
         self, module: ModuleType, start: Any, inputs: dict[str, Array]
@@ -180,3 +194,10 @@ class ModuleEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn ship
         if isinstance(self.model, ModuleType):
             state["model"] = generated(self.model, "", None, {})
         return state
+
+
+def _plain(state: Any) -> dict[str, Any]:
+    """The state of an optimizer in types that can be pickled: arrays by name, and the step."""
+    fields = state._asdict()
+    step = fields.pop("step")
+    return {"step": step, **{name: dict(value._asdict()) for name, value in fields.items()}}

@@ -13,7 +13,7 @@ from symflow.compilation import Compilation
 from symflow.errors import Location, SymflowError
 from symflow.files import compilation
 from symflow.graph import Graph, Tensor
-from symflow.model import Model
+from symflow.model import Model, declared
 from symflow.modules import Generated, is_model, parsed
 from symflow.naming import is_identifier
 
@@ -77,20 +77,16 @@ def _model(factory: Callable[..., Any], output: str, graph: Graph, result: Any) 
     name, line = _called(factory), _location(factory)
     if not isinstance(result, Tensor) or result.graph is not graph:
         raise SymflowError(
-            f"{name} returns {type(result).__name__}, no tensor; hint: return the {output}", line
+            f"{name} returns {type(result).__name__}, no tensor", line, hint=f"return the {output}"
         )
     if not graph.training:
         raise SymflowError(
-            f"{name} minimizes nothing; "
-            "hint: sf.train.GradientDescentOptimizer(0.1).minimize(loss)",
+            f"{name} minimizes nothing",
             line,
+            hint="sf.train.GradientDescentOptimizer(0.1).minimize(loss)",
         )
-    if len(graph.training) > 1:
-        raise SymflowError(f"{name} minimizes twice", graph.training[1].location)
-    training = graph.training[0]
-    summary = (inspect.getdoc(factory) or "").partition("\n")[0].strip()
-    trained = tuple(sorted(training.variables, key=lambda one: one.number))
-    return Model(name, summary, graph, {}, {output: result}, training.loss, training, trained)
+    names = {output: result, "__all__": [output]}
+    return declared(name, inspect.getdoc(factory), names, graph)
 
 
 def _called(factory: Callable[..., Any]) -> str:
@@ -101,4 +97,7 @@ def _called(factory: Callable[..., Any]) -> str:
 
 def _location(factory: Callable[..., Any]) -> Location | None:
     code = getattr(getattr(factory, "func", factory), "__code__", None)
-    return code and Location(os.path.basename(code.co_filename), code.co_firstlineno)
+    if code is None:
+        return None
+    path = code.co_filename
+    return Location(os.path.basename(path), code.co_firstlineno, path)

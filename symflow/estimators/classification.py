@@ -116,6 +116,6 @@ def _check_probabilities(name: str, values: Array, count: int) -> None:
     if not (np.all(table >= 0.0) and np.all(table <= 1.0) and np.allclose(total, 1.0, atol=1e-3)):
         hint = "softmax" if table.shape[1] > 1 else "sigmoid"
         raise SymflowError(
-            f"{name} gives no probabilities, which lie between 0 and 1 and add up to 1; "
-            f"hint: sf.{hint}(logits)"
+            f"{name} gives no probabilities, which lie between 0 and 1 and add up to 1",
+            hint=f"sf.{hint}(logits)",
         )

@@ -47,13 +47,15 @@ class Regressor(RegressorMixin, ModuleEstimator):  # type: ignore[misc]
                    would)
     batch_size     rows for each update; None for all
     threads        that work on blocks of rows side by side
-    warm_start     whether `fit` goes on from the parameters that the last one has found
+    warm_start     whether `fit` goes on where the last one has ended, with the parameters and what
+                   the optimizer keeps, such as Adam's moments; `steps` is how many more
     random_state   for the initial parameters and the order of rows; None is the model's own seed
 
     After `fit` there are `parameters_`, arrays by name; `losses_`, before each update or after
-    each iteration; `n_iter_`; `generated_`, whose `text` is the source of the module; and
-    `module_`, the module. `fit` raises SymflowError where the model is none that it can use,
-    ValueError where the data do not fit it, FloatingPointError where the loss is not finite.
+    each iteration; `n_iter_`; `state_`, what the optimizer keeps; `generated_`, whose `text` is
+    the source of the module; and `module_`, the module. `fit` raises SymflowError where the model
+    is none that it can use, ValueError where the data do not fit it, FloatingPointError where the
+    loss is not finite.
     """
 
     usual = "prediction"

@@ -84,8 +84,8 @@ def _predicting(module: ModuleType, inputs: Sequence[str], target: str | None, u
     reading = "; ".join(f"{name} reads {_listed(readers[name])}" for name in (fitting or readers))
     raise SymflowError(
         f"{module.__name__}: which function predicts? The loss reads {_listed(inputs)}; "
-        f"{reading or 'there is no other function'}; "
-        f"hint: call the one that reads X and not y {usual}, or give output="
+        f"{reading or 'there is no other function'}",
+        hint=f"call the one that reads X and not y {usual}, or give output=",
     )
 
 

@@ -28,13 +28,13 @@ Declared = tuple["int | str", ...]
 class Match:
     """An input, and the fields of a file that it is made of.
 
-    guessed  whether something else than the names or `--map` tells
+    guess    what tells, where it is neither the name nor `--map`
     """
 
     name: str
     shape: Declared
     fields: tuple[str, ...]
-    guessed: bool = False
+    guess: str = ""
 
 
 def parsed(maps: Sequence[str]) -> dict[str, str]:
@@ -63,7 +63,7 @@ def matched(
             f"--map {unknown[0]}={maps[unknown[0]]}: the inputs are: {', '.join(inputs)}"
         )
     found: dict[str, tuple[str, ...]] = {}
-    guessed: set[str] = set()
+    guesses: dict[str, str] = {}
     for name in inputs:
         if name in maps:
             found[name] = _mapped(table, name, maps[name])
@@ -72,17 +72,19 @@ def matched(
             fields = _named(table.names, name)
             if fields:
                 found[name] = fields
-    for rule in (_nearly, _left):
+    for rule, guess in ((_nearly, "nearly its name"), (_left, "all that is left")):
         missing = {name: shape for name, shape in inputs.items() if name not in found}
         taken = {field for fields in found.values() for field in fields}
         free = [field for field in table.names if field not in taken]
         more = rule(table, missing, free)
         found |= more
-        guessed |= more.keys()
+        guesses |= dict.fromkeys(more, guess)
     missing = {name: shape for name, shape in inputs.items() if name not in found}
     if missing:
         raise _unmatched(table, missing, found)
-    return [Match(name, shape, found[name], name in guessed) for name, shape in inputs.items()]
+    return [
+        Match(name, shape, found[name], guesses.get(name, "")) for name, shape in inputs.items()
+    ]
 
 
 # --- rules ---------------------------------------------------------------------------------------
@@ -260,7 +262,7 @@ def described(table: Table, matches: Sequence[Match]) -> list[str]:
         fields = ", ".join(match.fields)
         if len(match.fields) > 3:
             fields = f"{match.fields[0]} to {match.fields[-1]} ({len(match.fields)})"
-        note = ", which nothing else takes" if match.guessed else ""
+        note = f", {match.guess}" if match.guess else ""
         lines.append(
             f"  {match.name:<{width}} {shown(match.shape)} is {table.called}{plural} {fields}{note}"
         )

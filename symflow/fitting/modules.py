@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from symflow.errors import SymflowError
 from symflow.files import compilation
 from symflow.fitting.matching import Declared
-from symflow.modules import Generated, imported, is_model, parsed, text_of
+from symflow.modules import Generated, imported, is_model, parsed
 from symflow.shapes import Shape
 
 _OWN = frozenset({"loss", "gradients", "loss_and_gradients", "train", "save_parameters"})
@@ -26,16 +26,17 @@ _OWN = frozenset({"loss", "gradients", "loss_and_gradients", "train", "save_para
 
 @dataclass(frozen=True)
 class Module:
-    """A generated module, and the text that it was read from."""
+    """A generated module, and the text and the arrays that it was made from."""
 
     path: Path
     module: ModuleType
-    source: str
+    source: Generated
 
     @cached_property
     def digest(self) -> str:
-        """Of the text: the same for a model as for the module that it compiles to."""
-        return hashlib.sha256(self.source.encode()).hexdigest()[:16]
+        """Of text and arrays: the same for a model as for the module that it compiles to."""
+        content = self.source.text.encode() + (self.source.archive or b"")
+        return hashlib.sha256(content).hexdigest()[:16]
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -47,16 +48,23 @@ class Module:
         return frozenset(getattr(self.module, "INTEGERS", ()))
 
     @property
+    def has_parameters(self) -> bool:
+        """Whether parameters are given to it; of a module with values put in, they are not."""
+        return hasattr(self.module, "Parameters")
+
+    @property
     def functions(self) -> tuple[str, ...]:
-        """The tensors that the module computes: its functions of the parameters."""
-        return tuple(
-            name
-            for name, value in vars(self.module).items()
-            if inspect.isfunction(value)
-            and not name.startswith("_")
-            and name not in _OWN
-            and next(iter(inspect.signature(value).parameters), "") == "parameters"
-        )
+        """The tensors that the module computes: its functions of inputs, and of parameters."""
+        known = ["parameters", *getattr(self.module, "INPUTS", ())]
+        found: list[str] = []
+        for name, value in vars(self.module).items():
+            own = inspect.isfunction(value) and value.__module__ == self.module.__name__
+            if own and not name.startswith("_") and name not in _OWN:
+                taken = list(inspect.signature(value).parameters)
+                right = taken[:1] == ["parameters"] if self.has_parameters else bool(taken)
+                if right and all(one in known for one in taken):
+                    found.append(name)
+        return tuple(found)
 
     def inputs(self, function: str) -> dict[str, Declared]:
         """The inputs of a function, and their shapes."""
@@ -85,14 +93,14 @@ class Module:
 def opened(path: Path, shapes: Mapping[str, Shape]) -> Module:
     """A generated module, or a model compiled in memory."""
     if is_model(parsed(path)):
-        compiled = Generated.compiled(compilation(path, shapes))
-        return Module(path, compiled.module, compiled.text)
+        made = Generated.compiled(compilation(path, shapes))
+        return Module(path, made.module, made)
     if shapes:
         raise SymflowError("--shape is for models; the shapes of a module are fixed")
     module = imported(path)
-    if not hasattr(module, "Parameters"):
-        raise SymflowError(f"{path}: neither a model nor a module with parameters")
-    return Module(path, module, text_of(path))
+    if not hasattr(module, "Parameters") and not hasattr(module, "INPUTS"):
+        raise SymflowError(f"{path}: neither a model nor a module that symflow has generated")
+    return Module(path, module, Generated.read(path))
 
 
 def trainable(path: Path, shapes: Mapping[str, Shape]) -> Module:

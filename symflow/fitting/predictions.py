@@ -37,10 +37,11 @@ def function_of(module: Module, named: str | None) -> str:
 
 
 def predicted(module: Module, function: str, parameters: Any, data: Mapping[str, Array]) -> Array:
-    """The values of a function."""
+    """The values of a function; `parameters` is None where the module takes none."""
+    first = () if parameters is None else (parameters,)
     try:
         with np.errstate(all="ignore"):
-            return np.asarray(getattr(module.module, function)(parameters, **data))
+            return np.asarray(getattr(module.module, function)(*first, **data))
     except (ValueError, np.linalg.LinAlgError) as error:
         raise SymflowError(f"{module.path}: {error}") from None
 

@@ -30,12 +30,12 @@ class Seen:
     validation: float | None
 
     def text(self) -> str:
-        parts = [f"loss {self.loss:.6g}"]
+        parts = [f"loss {self.loss:<11.6g}"]  # as wide each time, so that nothing jumps
         if self.validation is not None:
-            parts.append(f"held out {self.validation:.6g}")
+            parts.append(f"held out {self.validation:<11.6g}")
         if self.rate is not None:
             parts.append(f"rate {self.rate:.4g}")
-        return "  ".join(parts)
+        return "  ".join(parts).rstrip()
 
 
 class Progress:
@@ -67,14 +67,13 @@ class Progress:
             self._write("\r\x1b[K" + self.line(seen, width))
             self.drawn = True
         else:
-            width = len(str(self.total))
-            self._write(f"  {seen.step:>{width}}/{self.total}  {seen.text()}\n")
+            self._write(f"  {self._step(seen.step)}  {seen.text()}\n")
 
     def line(self, seen: Seen, width: int) -> str:
         """The bar, as long as there is room for it, and how things stand."""
         done = seen.step / self.total if self.total else 1.0
         before = f"{done:>4.0%} "
-        after = f" {seen.step}/{self.total}  {seen.text()}{self._left(seen.step)}"
+        after = f" {self._step(seen.step)}  {seen.text()}{self._left(seen.step)}"
         room = min(30, width - len(before) - len(after))
         if room < 5:
             return (before.strip() + after)[:width]
@@ -87,6 +86,9 @@ class Progress:
         if self.drawn:
             self._write("\r\x1b[K")
             self.drawn = False
+
+    def _step(self, step: int) -> str:
+        return f"{step:>{len(str(self.total))}}/{self.total}"
 
     def _left(self, step: int) -> str:
         """The time that is left, if the rest goes as what is done."""

@@ -112,6 +112,21 @@ def loss_on(module: Module, parameters: Any, data: Data) -> float:
         return float(module.module.loss(parameters, **data))
 
 
+def smaller_steps(plan: Plan) -> str:
+    """A hint for where the loss grows."""
+    rate = rate_at(plan)(0)
+    hint = "hint: " + (f"--learning-rate below {rate:g}" if rate is not None else "another start")
+    largest = {
+        name: float(np.max(np.abs(array)))
+        for name, array in plan.data.items()
+        if name not in plan.module.integers and array.size
+    }
+    name = max(largest, key=lambda one: largest[one], default="")
+    if name and largest[name] > 10.0:
+        hint += f", or data of about the size of 1: {name} reaches {largest[name]:.4g}"
+    return hint
+
+
 def _some(
     plan: Plan, now: Checkpoint, stop: Interrupts, progress: Progress
 ) -> tuple[Checkpoint, str]:
@@ -149,9 +164,9 @@ def _some(
                 now.parameters, **plan.data, **how, state=now.state, on_step=on_step
             )
     except FloatingPointError as error:
-        hint = f"; hint: --learning-rate below {rate(0):g}" if rate(0) is not None else ""
         progress.close()
-        raise SymflowError(f"{module.path}: {str(error).partition(';')[0]}{hint}") from None
+        what = str(error).partition("; lower the learning rate")[0]
+        raise SymflowError(f"{module.path}: {what}; {smaller_steps(plan)}") from None
     except (ValueError, np.linalg.LinAlgError) as error:
         progress.close()
         raise SymflowError(f"{module.path}: {error}") from None

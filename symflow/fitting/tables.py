@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -115,6 +116,9 @@ def _text(path: Path) -> Table:
         if not wanted:
             return []
         places = [names.index(name) for name in wanted]
+        whole = _at_once(path, delimiter, headed, len(names))
+        if whole is not None:
+            return [whole[:, place] for place in places]
         lines, rows = _cells(path, delimiter, headed, len(names), places)
         return [
             _column(path, name, lines, [row[at] for row in rows]) for at, name in enumerate(wanted)
@@ -171,6 +175,19 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _at_once(path: Path, delimiter: str, headed: bool, width: int) -> Array | None:
+    """All columns, if there are nothing but finite numbers: a tenth of the time."""
+    how: dict[str, Any] = {"delimiter": delimiter, "skiprows": int(headed), "quotechar": '"'}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of files without rows
+            whole = np.loadtxt(str(path), encoding="utf-8-sig", comments=None, ndmin=2, **how)
+    except (ValueError, OSError, EOFError, zlib.error):
+        return None  # and then it is looked for, line by line
+    fits = whole.size > 0 and whole.shape[1] == width and _not_finite(whole) is None
+    return whole if fits else None
+
+
 def _cells(
     path: Path, delimiter: str, headed: bool, width: int, places: Sequence[int]
 ) -> tuple[list[int], list[list[str]]]:
@@ -198,11 +215,12 @@ def _cells(
 
 
 def _column(path: Path, name: str, lines: Sequence[int], cells: Sequence[str]) -> Array:
-    for line, cell in zip(lines, cells, strict=True):
-        if not _is_number(cell):
-            what = f"{cell!r} is no number" if cell.strip() else "the cell is empty"
-            raise SymflowError(f"{path}: line {line}, column {name}: {what}")
-    array = np.array([float(cell) for cell in cells])
+    try:
+        array = np.array([float(cell) for cell in cells])
+    except ValueError:
+        row = next(row for row, cell in enumerate(cells) if not _is_number(cell))
+        what = f"{cells[row]!r} is no number" if cells[row].strip() else "the cell is empty"
+        raise SymflowError(f"{path}: line {lines[row]}, column {name}: {what}") from None
     if (at := _not_finite(array)) is not None:
         raise SymflowError(f"{path}: line {lines[at[0]]}, column {name}: {cells[at[0]].strip()}")
     return array

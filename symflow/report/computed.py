@@ -13,6 +13,7 @@ import tokenize
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from symflow.primitives import Part
 from symflow.program import Input
 from symflow.recurrence import Scan
 from symflow.report.entries import Entry
@@ -72,13 +73,18 @@ def computed(source: str, entries: Sequence[Entry]) -> Mapping[tuple[int, ...], 
     return found
 
 
-def names_in_module(found: Mapping[tuple[int, ...], Computed]) -> dict[tuple[int, ...], str]:
-    """What the functions that compute loss and gradient call tensors."""
-    return {
-        path: where.lines[0].name
-        for path, where in found.items()
-        if not where.within and where.lines[0].function in MAIN and where.lines[0].origin
-    }
+def names_in_module(
+    found: Mapping[tuple[int, ...], Computed], entries: Sequence[Entry]
+) -> dict[tuple[int, ...], str]:
+    """What the functions that compute loss and gradient call tensors, after their labels."""
+    names: dict[tuple[int, ...], str] = {}
+    for one in entries:
+        where = found.get(one.path, Computed((), True))
+        if not where.within and where.lines[0].function in MAIN:
+            name, label = where.lines[0].name, one.definition.label.name
+            if name == label or name.startswith(f"{label}_"):
+                names[one.path] = name
+    return names
 
 
 def _of(found: Mapping[tuple[int, ...], Computed], path: tuple[int, ...]) -> Sequence[Lines]:
@@ -167,6 +173,7 @@ def _said(
                 origin = part
     if not origin and not name:
         return None
+    target = target if target != "result" else ""  # of the function
     return Lines(function, name or target or function.lstrip("_"), shape, origin, first, last)
 
 
@@ -203,6 +210,8 @@ class _ByName:
         for one in sorted(entries, key=lambda one: (-one.definition.label.rank, one.path)):
             if not isinstance(one.definition.value, Input):
                 self.named.setdefault(one.definition.label.name, []).append(one)
+                if isinstance(one.definition.value, Part):
+                    continue
                 place = str(one.definition.origin or ""), _shape(one)
                 self.at.setdefault(place, []).append(one)
 
@@ -217,7 +226,8 @@ class _ByName:
         if found and number:
             return found[min(int(number[1]), len(found)) - 1]
         if not found:  # such as the first value of what a loop carries
-            only = self.at.get((lines.origin, lines.shape), [])
+            near = self.at.get((lines.origin, lines.shape), [])
+            only = [one for one in near if one.backward == lines.name.startswith("d_")] or near
             return only[0] if len(only) == 1 and lines.origin else None
         return self._last(found)
 

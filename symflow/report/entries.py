@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from symflow.errors import Location
 from symflow.naming import is_identifier
 from symflow.program import Bundle, Constant, Definition, Input, Program
 from symflow.recurrence import Scan
 from symflow.shapes import Shape, show
 from symflow.statements import Names
-
 
 GIVEN = ("input", "parameter")
 """Kinds of tensors whose names are the user's, or stand in the module's own arguments."""
@@ -118,23 +118,27 @@ def _backward(program: Program, gradients: Collection[str]) -> list[bool]:
 def gradients_of(found: Sequence[Entry]) -> dict[tuple[int, ...], Entry]:
     """For paths of tensors, the derivative of the loss by them, where the program has it."""
     ahead = Counter(_key(one, one.label) for one in found if not one.backward)
-    derivatives: dict[tuple[str, Shape], Entry] = {}
+    derivatives: dict[_Key, Entry] = {}
     for one in found:
         if one.backward and not isinstance(one.definition.value, Input):
             derivatives[_key(one, one.label)] = one  # the last is all of it
+    top = {one.tensor: one for one in found if len(one.path) == 1}
     result: dict[tuple[int, ...], Entry] = {}
     for one in found:
-        key = _key(one, one.label)
         derivative = derivatives.get(_key(one, f"d_{one.label}"))
         output = one.program.outputs.get(f"d_{one.label}")
         if one.backward or isinstance(one.definition.type, Bundle):
             continue
         if one.kind == "parameter" and output is not None:
-            result[one.path] = next(other for other in found if other.path == (output,))
-        elif derivative is not None and ahead[key] == 1:
+            result[one.path] = top[output]
+        elif derivative is not None and ahead[_key(one, one.label)] == 1:
             result[one.path] = derivative
     return result
 
 
-def _key(one: Entry, label: str) -> tuple[str, Shape]:
-    return label, one.definition.type.shape
+_Key = tuple[str, Shape, "Location | None"]
+
+
+def _key(one: Entry, label: str) -> _Key:
+    """A gradient has the shape and the model line of what it is the derivative by."""
+    return label, one.definition.type.shape, one.definition.origin

@@ -44,9 +44,7 @@ class Side:
     edges: list[Edge]
 
 
-def sides(
-    program: Program, entries: Sequence[Entry], partner: dict[int, int]
-) -> tuple[Side, Side]:
+def sides(program: Program, entries: Sequence[Entry], partner: dict[int, int]) -> tuple[Side, Side]:
     """Both halves; the backward one counts its layers from the loss.
 
     partner  of a gradient: the forward tensor that it is the derivative by

@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 GAP_ACROSS = 22.0
 """Between two nodes of a layer."""
@@ -144,7 +145,7 @@ class _Layered:
                 chain.append(self._bend(layer))
             chain.append(second)
             self.chains.append(chain)
-            for upper, lower in zip(chain, chain[1:], strict=False):
+            for upper, lower in pairwise(chain):
                 self.below[upper].append(lower)
                 self.above[lower].append(upper)
         self.rows: list[list[int]] = [[] for _ in heights]
@@ -192,7 +193,7 @@ class _Layered:
     def _crossings(self) -> int:
         """How often two edges between neighbouring rows cross."""
         total = 0
-        for upper, lower in zip(self.rows, self.rows[1:], strict=False):
+        for upper, lower in pairwise(self.rows):
             position = {node: place for place, node in enumerate(lower)}
             seen: list[int] = []
             for node in upper:
@@ -252,7 +253,7 @@ class _Layered:
         pooling neighbours that are in the wrong order.
         """
         offsets = [0.0]
-        for left, right in zip(row, row[1:], strict=False):
+        for left, right in pairwise(row):
             apart = (self.sizes[left][0] + self.sizes[right][0]) / 2 + GAP_ACROSS
             offsets.append(offsets[-1] + apart)
         pools: list[tuple[float, float, int]] = []  # weighted sum, weight, number of nodes

@@ -13,17 +13,21 @@ from pathlib import Path
 import symflow
 from symflow.compilation import Compilation
 from symflow.emission import digest, emit
+from symflow.errors import SymflowError
 from symflow.files import compilation, write
 from symflow.layout import environment
 from symflow.report.buffers import workspace
 from symflow.report.computed import computed, names_in_module
 from symflow.report.entries import entries, named
 from symflow.report.listing import SourceLine, listing
-from symflow.report.picture import Picture, picture
+from symflow.report.picture import Link, Picture, picture
 from symflow.report.relabelling import relabelled
 from symflow.report.tables import Budget, Check, Fact, Rule, budget, check_table, facts, rules
 from symflow.report.tensors import Tensors, TensorView, of_kind
 from symflow.shapes import Shape
+
+MANY = 12
+"""Tensors of a chapter beyond which it begins with a list of them."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Group:
     anchor: str
     title: str
     tensors: tuple[TensorView, ...]
+    index: tuple[Link, ...]  # where there are many
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,8 @@ def write_report(
     shapes   for placeholders, by name, in place of the ones in the file
     without  names of rules that are left out
     """
+    if html.resolve() == model.resolve():
+        raise SymflowError(f"{html}: the report would take the place of the model")
     write({html: report(compilation(model, shapes, None, without), model.read_text("utf-8"))})
 
 
@@ -81,7 +88,7 @@ def _page(run: Compilation, model: str) -> Page:
     twin = relabelled(run)
     labelled = entries(program, twin["simplify"], run.request.derivatives)
     where = computed(module, labelled)
-    found = named(labelled, names_in_module(where))
+    found = named(labelled, names_in_module(where, labelled))
     tensors = Tensors(run, found, twin["differentiate"], where, model, module)
     views = tensors.views()
     check = check_table(run)
@@ -110,7 +117,12 @@ def _page(run: Compilation, model: str) -> Page:
 def _groups(views: Sequence[TensorView]) -> tuple[Group, ...]:
     """The chapters; those without tensors are left out."""
     groups = (
-        Group("forward", "Forward", of_kind(views, "forward", "constant")),
-        Group("backward", "Backward", of_kind(views, "backward")),
+        _group("forward", "Forward", of_kind(views, "forward", "constant")),
+        _group("backward", "Backward", of_kind(views, "backward")),
     )
     return tuple(one for one in groups if one.tensors)
+
+
+def _group(anchor: str, title: str, tensors: tuple[TensorView, ...]) -> Group:
+    index = [Link(one.name, one.anchor, one.kind) for one in tensors]
+    return Group(anchor, title, tensors, tuple(index) if len(index) > MANY else ())

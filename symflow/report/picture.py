@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from symflow.program import Program
 from symflow.report.entries import Entry, gradients_of, shape_text
-from symflow.report.graph import Node, sides
-from symflow.report.layers import Point, drawn
+from symflow.report.graph import Node, Side, sides
+from symflow.report.layers import Drawing, Point, drawn
 
 CHARACTER = 7.25
 """The width of one, in the picture's letters of 12 pixels."""
@@ -77,50 +77,49 @@ class Picture:
     boxes: tuple[Box, ...]
 
 
-def picture(
-    program: Program, entries: Sequence[Entry], tooltip: Callable[[Entry], str]
-) -> Picture:
+def picture(program: Program, entries: Sequence[Entry], tooltip: Callable[[Entry], str]) -> Picture:
     """The graph of a program; `tooltip` says what is shown where a pointer rests on a node."""
-    partner: dict[int, int] = {}
+    halves = _halves(*sides(program, entries, _partners(entries)))
+    return Picture(
+        _text(max((one.x + one.drawing.width for one in halves), default=200.0) + MARGIN),
+        _text(max((one.drawing.height for one in halves), default=0.0) + HEADING + 2 * MARGIN),
+        tuple(Heading(one.heading, _text(one.x), _text(MARGIN + 10)) for one in halves),
+        tuple((one.role, _curve(path)) for one in halves for path in one.paths()),
+        tuple(
+            _box(node, centre, tooltip)
+            for one in halves
+            for node, centre in zip(one.nodes, one.moved(one.drawing.centres), strict=True)
+        ),
+    )
+
+
+def _partners(entries: Sequence[Entry]) -> dict[int, int]:
+    """For gradients outside of loops, the tensors that they are derivatives by."""
+    found: dict[int, int] = {}
     for path, gradient in gradients_of(entries).items():
         if len(path) == 1 and len(gradient.path) == 1:
-            partner.setdefault(gradient.tensor, path[0])
-    ahead, back = sides(program, entries, partner)
+            found.setdefault(gradient.tensor, path[0])
+    return found
+
+
+def _halves(ahead: Side, back: Side) -> list[_Half]:
+    """Both halves in the same rows, the backward one upside down; its layers count from the last
+    row, its edges lead up.
+    """
     rows = max((*ahead.layers, *back.layers), default=-1) + 1
-    # the backward half is drawn upside down: its layers count from the last row
-    down = ahead.layers if not back.layers else [at + rows - 1 - max(ahead.layers) for at in ahead.layers]
-    up = [rows - 1 - at for at in back.layers]
+    free = rows - 1 - max(ahead.layers, default=0)  # above the forward half
+    down, up = [free + at for at in ahead.layers], [rows - 1 - at for at in back.layers]
     heights = [0.0] * rows
     for node, row in zip([*ahead.nodes, *back.nodes], [*down, *up], strict=True):
         heights[row] = max(heights[row], _size(node)[1])
-    left = drawn([_size(one) for one in ahead.nodes], down, ahead.edges, heights)
-    reversed_edges = [(second, first) for first, second in back.edges]
-    right = drawn([_size(one) for one in back.nodes], up, reversed_edges, heights)
-    shift = MARGIN + left.width + BETWEEN
-    parts = [
-        _Half("forward ↓", "forward", ahead.nodes, left.centres, left.paths, MARGIN),
-        _Half(
-            "backward ↑",
-            "backward",
-            back.nodes,
-            right.centres,
-            tuple(path[::-1] for path in right.paths),
-            shift,
-        ),
-    ]
-    parts = [one for one in parts if one.nodes]
-    width = shift + right.width if back.nodes else MARGIN + left.width
-    return Picture(
-        _text(max(width + MARGIN, 200.0)),
-        _text(left.height + HEADING + 2 * MARGIN),
-        tuple(Heading(one.heading, _text(one.x), _text(MARGIN + 10)) for one in parts),
-        tuple((one.role, _curve(one.moved(path))) for one in parts for path in one.paths),
-        tuple(
-            _box(node, centre, tooltip)
-            for one in parts
-            for node, centre in zip(one.nodes, one.moved(one.centres), strict=True)
-        ),
-    )
+    left = drawn(list(map(_size, ahead.nodes)), down, ahead.edges, heights)
+    downwards = [(second, first) for first, second in back.edges]
+    right = drawn(list(map(_size, back.nodes)), up, downwards, heights)
+    halves = [_Half("forward ↓", "forward", ahead.nodes, left, MARGIN)]
+    if back.nodes:
+        beside = MARGIN + left.width + BETWEEN
+        halves.append(_Half("backward ↑", "backward", back.nodes, right, beside))
+    return halves
 
 
 @dataclass(frozen=True)
@@ -130,9 +129,13 @@ class _Half:
     heading: str
     role: str
     nodes: Sequence[Node]
-    centres: Sequence[Point]
-    paths: Sequence[Sequence[Point]]
+    drawing: Drawing
     x: float
+
+    def paths(self) -> list[list[Point]]:
+        """The edges in their direction."""
+        step = -1 if self.role == "backward" else 1
+        return [self.moved(path[::step]) for path in self.drawing.paths]
 
     def moved(self, points: Sequence[Point]) -> list[Point]:
         return [(x + self.x, y + MARGIN + HEADING) for x, y in points]

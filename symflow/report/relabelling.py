@@ -20,6 +20,9 @@ from symflow.statements import Names
 
 def relabelled(run: Compilation) -> Mapping[str, Program]:
     """Every stage of a run of the compiler, with a label of its own for every node."""
+    names = [label.name for label in run.labels.values()]
+    if len(set(names)) == len(names):
+        return run.stages
     given = [node for node in run.nodes if isinstance(node, (Placeholder, Variable))]
     labels: dict[int, Label] = {id(node): run.labels[id(node)] for node in given}
     pool = Names(one.name for one in labels.values())

@@ -1,4 +1,4 @@
-"""What a report says of each tensor: formula, gradient, lines, neighbours, cost; linked all ways."""
+"""What a report says of each tensor: formula, gradient, lines, neighbours and cost, with links."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class TensorView:
     """One tensor, ready to be laid out.
 
     inner     whether it is in the body of a loop
-    given     of an input of a loop's body: what it is at each step
+    given     of an input of a loop's body, or a result of a loop, in place of a formula: what it
+              is of the tensor `from_`
     line      the model line that it comes from; `said` is its text
     gradient  its derivative: the link to the tensor that it is, and its formula
     folded    its derivative before simplification, where the program has no tensor for it
@@ -137,6 +138,7 @@ class Tensors:
     # --- one tensor ---
 
     def _view(self, one: Entry) -> TensorView:
+        given, outer = self._given(one)
         spent = cost(one, self.precision)
         where = self.computed.get(one.path, Computed(()))
         gradient = self.gradient_of.get(one.path)
@@ -149,8 +151,8 @@ class Tensors:
             shape=shape_text(one),
             dtype="" if one.definition.type.dtype == "float" else one.definition.type.dtype,
             formula=self.equations.of(one),
-            given=self._given(one)[0],
-            from_=self._given(one)[1],
+            given=given,
+            from_=outer,
             line=self._line(one),
             said=self._said(one),
             gradient=None if gradient is None else _link(gradient),
@@ -171,19 +173,28 @@ class Tensors:
         )
 
     def _given(self, one: Entry) -> tuple[str, Link | None]:
-        """What an input of a loop's body is, and of which tensor around the loop."""
-        if len(one.path) == 1 or not isinstance(one.definition.value, Input):
+        """What an input of a loop's body is, or a result of a loop; and the tensor that it is."""
+        value, within = one.definition.value, one.path[:-1]
+        if isinstance(value, Part):
+            loop = self.by_path[(*within, value.source)]
+            scan = loop.definition.value
+            if not isinstance(scan, Scan):
+                return "", None
+            result = list(scan.body.outputs.values())[value.index]
+            last = value.index < len(scan.initial)
+            said = f"{'after the last step' if last else 'of every step'} of {loop.name}:"
+            return said, _link(self.by_path[(*loop.path, result)])
+        if not within or not isinstance(value, Input):
             return "", None
-        scan = self.by_path[one.path[:-1]].definition.value
+        scan = self.by_path[within].definition.value
         assert isinstance(scan, Scan)
         at = one.program.inputs.index(one.tensor)
-        outer = self.by_path[(*one.path[:-2], scan.operands[at])]
-        carried, gone_through = len(scan.initial), len(scan.initial) + len(scan.sequences)
-        if at < carried:
-            return "carried from step to step, at first", _link(outer)
-        return ("at each step an entry of" if at < gone_through else "the same at each step:"), (
-            _link(outer)
-        )
+        outer = _link(self.by_path[(*within[:-1], scan.operands[at])])
+        if at < len(scan.initial):
+            return "carried from step to step, at first", outer
+        if at < len(scan.initial) + len(scan.sequences):
+            return "at each step an entry of", outer
+        return "the same at each step:", outer
 
     def _folded(self, one: Entry) -> Formula | None:
         """The gradient of a tensor as it was before simplification."""
@@ -210,9 +221,7 @@ class Tensors:
             key = one.label.name, one.type.shape
             if key not in given:
                 given[key] = known.get(key) or pool.give(one.label.name)
-        return [
-            given[(one.label.name, one.type.shape)] for one in self.differentiated.definitions
-        ]
+        return [given[(one.label.name, one.type.shape)] for one in self.differentiated.definitions]
 
     # --- the model ---
 
@@ -243,5 +252,3 @@ def of_kind(views: Sequence[TensorView], *kinds: str) -> tuple[TensorView, ...]:
         if taken:
             found.append(one)
     return tuple(found)
-
-
