@@ -31,9 +31,7 @@ STAGES = ("lower", "stabilise", "differentiate", "simplify")
     help="Folder to write the module to.",
 )
 @shapes_option
-@click.option(
-    "--dtype", type=click.Choice(["float32", "float64"]), help="Precision of parameters."
-)
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Precision of parameters.")
 @click.option(
     "--check",
     "check_only",
