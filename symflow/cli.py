@@ -15,7 +15,6 @@ import symflow
 COMMANDS = ("compile", "check", "explain", "train", "predict", "rules")
 """In the order of a first quarter of an hour; each is `commands/<name>.py`."""
 
-
 TRACEBACK = "SYMFLOW_TRACEBACK"
 """The variable of the environment that shows where an error comes from."""
 
@@ -67,10 +66,7 @@ class _Commands(click.Group):
             if not isinstance(error, SymflowError):
                 _tell_bug(error)
                 context.exit(BUG)
-            for mistake in error.every:
-                click.echo(f"symflow: {mistake.alone}", err=True)
-            if error.others:
-                click.echo(f"symflow: {len(error.every)} mistakes", err=True)
+            click.echo(error.printed, err=True)
             context.exit(1)
 
 

@@ -114,7 +114,7 @@ def emit(compilation: Compilation) -> Source:
     if not compilation.ships.selftest:
         return source
     needed = tolerances(source.text, source.archive(), compilation.model.stem)
-    if needed != TOLERANCES:
+    if needed is not None:
         source = _Emitter(compilation, needed).source()
     return replace(source, text=with_digest(source.text, source.arrays))
 

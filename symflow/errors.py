@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import FrameType
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -107,6 +108,12 @@ class SymflowError(Exception):
         """This mistake and the others, in the order in which they are told."""
         return (self, *self.others)
 
+    @property
+    def printed(self) -> str:
+        """What a command says of it on stderr."""
+        told = [f"symflow: {one.alone}" for one in self.every]
+        return "\n".join([*told, *([f"symflow: {len(told)} mistakes"] if self.others else [])])
+
     def __str__(self) -> str:
         told = [one.alone for one in self.every]
         return "\n".join([*told, *([f"{len(told)} mistakes"] if self.others else [])])
@@ -189,4 +196,13 @@ def location_of(frame: FrameType) -> Location:
 
 def _line_of(frame: FrameType, caller: Location | None) -> Location:
     path = frame.f_code.co_filename
-    return Location(os.path.basename(path), frame.f_lineno or 1, path, caller)
+    return Location(_file_name(path), frame.f_lineno or 1, path, caller)
+
+
+@lru_cache(maxsize=256)
+def _file_name(path: str) -> str:
+    """What a user calls a file: its name without folders, or the cell of a notebook: `In[3]`."""
+    notebook = sys.modules.get("IPython")
+    shell = None if notebook is None else notebook.get_ipython()
+    told = None if shell is None else shell.compile.format_code_name(path)
+    return os.path.basename(path) if told is None else str(told[1])

@@ -8,7 +8,7 @@ made; what depends on a placeholder without a shape is inferred when the shape i
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,11 +23,12 @@ from symflow.guidance import unknown_of_tensor
 from symflow.program import Dtype, Type, dimension
 from symflow.rows import ROWS
 from symflow.shapes import Shape, Sizes, Unknown, show, unknown
+from symflow.showing import Shown
 
 _KINDS: dict[str, Dtype] = {"b": "bool", "i": "int", "u": "int", "f": "float"}
 
 
-class Graph:
+class Graph(Shown):
     """A set of nodes, and the training operations asked of them.
 
     `with Graph().as_default():` makes it the graph that new nodes belong to.
@@ -87,7 +88,7 @@ def set_random_seed(seed: int) -> None:
     get_default_graph().seed = int(seed)
 
 
-class Tensor:
+class Tensor(Shown):
     """A node of the graph. Made by `placeholder`, `Variable`, `constant` and the operations.
 
     `+ - * / % ** @ - abs [] < <= > >= == !=` make further nodes, with NumPy's broadcasting, and
@@ -330,7 +331,8 @@ class Variable(Tensor):
         self, initial_value: Any = None, name: str | None = None, trainable: bool = True
     ) -> None:
         if initial_value is None:
-            raise SymflowError("a Variable needs an initial value", calling_location())
+            hint = "as sf.Variable(np.zeros(3)) or sf.Variable(sf.glorot_uniform((784, 10)))"
+            raise SymflowError("a Variable needs an initial value", calling_location(), hint=hint)
         if isinstance(initial_value, Constant):
             initial_value = initial_value.value
         if isinstance(initial_value, Tensor):
@@ -385,7 +387,12 @@ def constant(value: Any, dtype: DTypeLike | None = None, name: str | None = None
 
 def shape_of(shape: Any) -> Shape:
     """What a user writes for a shape, as sizes."""
-    entries = (shape,) if isinstance(shape, (int, str, np.integer)) else tuple(shape)
+    if isinstance(shape, (int, str, np.integer)):
+        return (_size(shape),)
+    if not isinstance(shape, Iterable):
+        told, hint = f"{shape!r} is no shape", 'as (784, 10), or ("n", 784) where n is open'
+        raise SymflowError(told, calling_location(), hint=hint)
+    entries = tuple(shape)
     return tuple(_size(entry) for entry in entries)
 
 
@@ -433,7 +440,8 @@ def convert(value: Any) -> Tensor:
         return value
     if isinstance(value, initializers.Initializer):
         if value.constant is None:
-            raise SymflowError(f"{value.name} is for Variables only", calling_location())
+            hint = f"sf.Variable(sf.{value.name}({value.shape}))"
+            raise SymflowError(f"{value.name} is for Variables only", calling_location(), hint=hint)
         return Constant(np.full(value.shape, value.constant))
     return Constant(value)
 

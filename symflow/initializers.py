@@ -37,7 +37,10 @@ class Initializer:
 
 
 def _shape(name: str, shape: Sequence[int] | int) -> tuple[int, ...]:
-    sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    try:
+        sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    except TypeError:
+        sizes = (-1,)
     for size in sizes:
         if not isinstance(size, (int, np.integer)) or size < 1:
             raise SymflowError(

@@ -242,4 +242,6 @@ def _depth(source: Type, rows: Type) -> int:
 
 def whole_numbers(rows: Type) -> None:
     if rows.dtype != "int":
-        raise SymflowError(f"indices are whole numbers, but these are {rows.dtype}")
+        raise SymflowError(
+            f"indices are whole numbers, but these are {rows.dtype}s", hint="sf.to_int(...) of them"
+        )

@@ -35,6 +35,7 @@ from symflow.naming import label_nodes
 from symflow.program import Input, Type
 from symflow.rules import known_rules
 from symflow.shapes import Shape, show
+from symflow.showing import Shown
 from symflow.stabilisation import Rules
 from symflow.train import LineSearch, Training
 
@@ -96,7 +97,7 @@ def _fitting(declared: Shape, given: Sequence[int]) -> str:
     return "sizes of the same name are equal in one run"
 
 
-class Session:
+class Session(Shown):
     """Runs operations of one graph, and holds the values of its Variables.
 
     with sf.Session() as sess:
@@ -175,6 +176,15 @@ class Session:
             if isinstance(one, Training):
                 self._train(one, fed)
         return _alike(fetches, results)
+
+    def values(self) -> list[tuple[Variable, NDArray[Any]]]:
+        """All Variables of the graph, each with its value in this session."""
+        return [(one, self._value(one)) for one in self.graph.variables]
+
+    @property
+    def updates(self) -> int:
+        """How often Variables were updated, by any optimizer."""
+        return sum(self._steps.values())
 
     # --- feeding ---
 

@@ -227,7 +227,7 @@ class _Point:
     def _trained(
         self, training: Training, at: Mapping[str, Array], steps: int
     ) -> tuple[list[float], Mapping[str, Array]]:
-        """The losses before each step, then the parameters after the last."""
+        """The losses before each step, as far as they are finite, and the parameters then."""
         run, optimizer = self.compilation, training.optimizer
         update = Update(
             training.loss,
@@ -256,6 +256,8 @@ class _Point:
                 right = self._exact(lowered, now, steps)
                 found = _in_floats(compiled, now) if right is None else right
                 digits = 12 if right is None else digits
+            if not all(np.all(np.isfinite(one)) for one in found.values()):
+                break  # training by the model's own rate diverges here
             losses.append(float(_rounded(found["loss"], digits)))
             for number, name in enumerate(self.parameters):
                 kept = [name, *(f"_{state}_{number}" for state in optimizer.state)]

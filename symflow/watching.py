@@ -58,6 +58,9 @@ def trace_function(
     lines = [*call("_trace = _Trace", [f"{_key(one)}={one}" for one in given], ""), *prelude]
     for statement in code.statements:
         lines += statement.lines
+    for result, text in code.results.items():  # one may be an expression, as of a number
+        if text not in (*code.names, *given):
+            lines += call("_trace.saw", [text, f'"{result}"', '""', '""'], "")
     doc = "Where what is computed first is not finite."
     return Function(signature(name, arguments, "str"), (doc,), (*lines, "return _trace.told()"))
 

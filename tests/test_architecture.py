@@ -13,7 +13,7 @@ import symflow
 PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
-    ("errors", "continuation", "elimination", "functional", "machine"),
+    ("errors", "showing", "continuation", "elimination", "functional", "machine"),
     ("flat",),
     ("guidance", "shapes", "initializers"),
     ("program",),
@@ -31,6 +31,7 @@ ORDER = (
     ("formulas.moving", "formulas.wrapping"),
     ("formulas.reading",),
     ("formulas.selection",),
+    ("formulas.lines",),
     ("rules", "polynomials"),
     ("substitution", "invariants"),
     ("structures", "products"),
@@ -72,6 +73,7 @@ ORDER = (
     ("diagnosis",),
     ("checking",),
     ("testing",),
+    ("notebook",),
     ("report", "report.layers", "report.entries", "report.buffers", "report.relabelling"),
     ("report.computed", "report.costs", "report.equations", "report.graph"),
     ("report.picture",),

@@ -161,9 +161,7 @@ def test_derivatives(row: Elementwise, order: int) -> None:
 @pytest.mark.parametrize("row", [row for row in ROW_LIST if row.result in WHOLE], ids=named)
 def test_predicates_have_no_derivative(row: Elementwise) -> None:
     x = [accepted(row, (3,), name=name) for name in ["x", "y"][: len(row.domain)]]
-    told = (
-        "x .* holds booleans" if row.takes == "booleans" else rf"{row.name}: x .*only through this"
-    )
+    told = "x holds booleans" if row.takes == "booleans" else "x .*only through this"
     with pytest.raises(sf.SymflowError, match=told):
         sf.gradients(sf.reduce_sum(sf.to_float(apply(row, x))), x)
 

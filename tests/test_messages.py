@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -992,6 +993,17 @@ raise ValueError("no")
         "model.py:7: matmul: w is (784, 10) but x is (n, 784)"
     )
     assert "mistakes" not in complaint(text, tmp_path)
+
+
+def test_a_cell_of_a_notebook_has_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def named(path: str) -> tuple[str, str] | None:
+        return ("Cell", "In[3]") if "ipykernel" in path else None
+
+    compiler = SimpleNamespace(format_code_name=named)
+    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace(compile=compiler))
+    monkeypatch.setitem(sys.modules, "IPython", shell)  # type: ignore[arg-type]
+    with pytest.raises(AttributeError, match=r"In\[3\]:1: sf has no 'zerox'"):
+        exec(compile("sf.zerox", "/run/ipykernel_1/2.py", "exec"))
 
 
 def test_the_command_tells_every_mistake_and_their_number(tmp_path: Path) -> None:

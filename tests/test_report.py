@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import html
 import html.parser
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Browser, Page
+from browser import Browser, Page, chromium
 from click.testing import CliRunner
 from conftest import ROOT
 
@@ -173,7 +176,9 @@ def test_the_page_has_model_module_command_rewrites_buffers_and_check(
 
 def test_no_path_and_no_time_and_the_same_bytes(pages: dict[str, Path], tmp_path: Path) -> None:
     again = tmp_path / "again.html"
-    write_report(ROOT / "examples" / "digits.py", again, {})
+    command = [sys.executable, "-m", "symflow", "explain", str(ROOT / "examples" / "digits.py")]
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    subprocess.run([*command, "--html", str(again)], env=environment, cwd=ROOT, check=True)
     assert again.read_bytes() == pages["digits"].read_bytes()
     for name in ("digits", "deep"):
         text = pages[name].read_text(encoding="utf-8")
@@ -373,6 +378,27 @@ def test_links_between_model_tensor_and_module_can_be_followed(
         ):
             page.evaluate(step)
         assert "hidden" in page.evaluate("document.querySelector(':target h4').textContent")
+
+
+def test_the_picture_fits_the_page_when_asked(pages: dict[str, Path], browser: Browser) -> None:
+    width = "document.querySelector('svg').getBoundingClientRect().width"
+    with browser.page(390, 800) as page:
+        page.open(pages["digits"])
+        assert page.evaluate(width) > 390
+        page.evaluate("document.querySelector('label').click()")
+        assert page.evaluate(width) < 390
+
+
+def test_where_a_browser_is_required_a_missing_one_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("SYMFLOW_CHROMIUM", "required")
+    with pytest.raises(pytest.fail.Exception, match="there is no chromium"):
+        chromium()
+    monkeypatch.delenv("SYMFLOW_CHROMIUM")
+    with pytest.raises(pytest.skip.Exception):
+        chromium()
 
 
 def test_boxes_of_the_picture_do_not_cover_each_other(

@@ -163,6 +163,27 @@ def test_the_test_is_of_values_that_are_put_in(testing: Callable[..., Path]) -> 
     assert passes(path)
 
 
+def test_training_that_diverges_is_tested_as_far_as_it_goes(
+    testing: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        "w = sf.Variable(3.0)\nloss = sf.exp(w * w)\n"
+        "sf.train.GradientDescentOptimizer(0.01).minimize(loss)\n"
+    )
+    assert imported(testing(text)).selftest()
+    assert "float64 w after 1 step: error" in capsys.readouterr().out
+
+
+def test_what_float32_cannot_hold_is_tested_in_float64(
+    testing: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = 'x = sf.placeholder(shape=("n",))\nz = sf.exp(200.0 + x)\n'
+    assert imported(testing(text)).selftest()
+    tested = capsys.readouterr().out
+    assert "float64 z: error" in tested
+    assert "float32" not in tested
+
+
 def test_no_finite_result_is_told(testing: Callable[..., Path]) -> None:
     from symflow.errors import SymflowError
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -12,9 +14,11 @@ import pytest
 from click.testing import CliRunner
 from conftest import EXAMPLES, ROOT, imported
 from numpy.testing import assert_allclose
+from test_golden import TOOLS
 
 import symflow as sf
 from symflow.cli import main
+from symflow.compilation import Style
 from symflow.files import Files, compile_files, write
 from symflow.shipping import Shipping
 
@@ -201,6 +205,41 @@ def test_without_the_option_the_error_names_it(tmp_path: Path) -> None:
         "(symflow compile --trace-nan says where it began)"
     )
     assert "_trace" not in (tmp_path / "out" / "model.py").read_text()
+
+
+SMALL = {
+    "a number": 'x = sf.placeholder(shape=("n",))\nz = x * 0 + 0.5\nloss = sf.reduce_sum(z)\n',
+    "an input": 'x = sf.placeholder(shape=("n",))\nz = sf.reshape(x, (-1, 1))\nk = x > 0\n',
+    "whole numbers": "k = sf.placeholder(sf.int64, (3,))\nz = sf.one_hot(k, 4)\n",
+    "nothing given": "z = sf.constant([1.0, 2.0]) * 2\n",
+    "one parameter": "w = sf.Variable([1.0, 2.0])\nloss = sf.reduce_sum(sf.log(w))\n",
+    "loss alone": 'x = sf.placeholder(shape=("n",))\nloss = sf.reduce_sum(x)\n',
+    "a long formula": (
+        'x = sf.placeholder(shape=("n", 3, 4))\nw = sf.Variable(sf.ones((4, 5)))\n'
+        "z = sf.reduce_sum(sf.exp(sf.einsum('nij,jk->nik', sf.sin(x) * x ** 3, w)), axis=1)\n"
+        "loss = sf.reduce_mean(sf.square(z - sf.reduce_mean(z, axis=0, keepdims=True)))\n"
+    ),
+    "solvers": (
+        "import numpy as np\na = sf.Variable(np.eye(3) * 2.0)\nx = sf.placeholder(shape=('n', 3))\n"
+        "loss = sf.reduce_sum(sf.matrix_solve(a, sf.transpose(x))) + sf.linalg.slogdet(a)[1]\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("style", ["fast", "plain"])
+@pytest.mark.parametrize("tool", TOOLS)
+def test_tools_have_nothing_to_say(tmp_path: Path, tool: str, style: Style) -> None:
+    ships = Shipping(trace_nan=True, selftest=True)
+    for name, text in SMALL.items():
+        path = tmp_path / f"{name.replace(' ', '_')}.py"
+        path.write_text(f"import symflow as sf\n{text}")
+        write(compile_files(path, tmp_path / "out", {}, None, style=style, ships=ships))
+        assert imported(tmp_path / "out" / path.name).selftest()
+    files = sorted(map(str, (tmp_path / "out").glob("*.py")))
+    run = subprocess.run(
+        [sys.executable, "-m", *TOOLS[tool], *files], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 # --- sessions ------------------------------------------------------------------------------------

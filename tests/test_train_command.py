@@ -223,7 +223,8 @@ def test_what_was_said_before_need_not_be_said_again(here: Path) -> None:
     own = ["--batch-size", 8, "--seed", 5, "--learning-rate", 0.01, "--dtype", "float32"]
     run(*how, *own, "--steps", 20, "--save", "whole.npz")
     run(*how, *own, "--steps", 5, "--save", "part.npz")
-    assert run(*how, "--resume", "part.npz", "--steps", 20).exit_code == 0
+    result = run(*how, "--resume", "part.npz", "--steps", 20)
+    assert result.output.splitlines()[-2].startswith("15 updates, 20 in all, ")
     assert_same_run("part.npz", "whole.npz")
 
 
@@ -250,7 +251,7 @@ main(prog_name="symflow")
         ("adam.py", "adam.npz", []),
     ],
 )
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_loses_nothing(
     here: Path, model: str, data: str, batches: list[str], number: signal.Signals
 ) -> None:
@@ -301,6 +302,22 @@ def test_ctrl_c(here: Path) -> None:
     run(*how, "--steps", steps + 10, "--save", "whole.npz")
     run(*how, "--steps", steps + 10, "--resume", "part.npz")
     assert_same_run("part.npz", "whole.npz")
+
+
+def test_output_that_nobody_reads_any_more(here: Path) -> None:
+    """`symflow train ... | head -4`: a run that has begun goes on, and is saved."""
+    command = [sys.executable, "-m", "symflow", "train", "adam.py", "--data", "adam.npz"]
+    process = subprocess.Popen(
+        [*command, "--steps", "40", "--save", "a.npz"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    assert any(b"0/40  loss" in process.stdout.readline() for _ in range(4))
+    process.stdout.close()
+    process.wait(timeout=60)
+    with np.load("a.npz") as archive:
+        assert len(archive["training/losses"]) == 40
 
 
 def test_the_second_ctrl_c_ends_it(here: Path) -> None:

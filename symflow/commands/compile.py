@@ -32,7 +32,7 @@ STAGES = ("lower", "stabilise", "differentiate", "simplify")
 )
 @shapes_option
 @click.option(
-    "--dtype", type=click.Choice(["float32", "float64"]), help="Precision of initial parameters."
+    "--dtype", type=click.Choice(["float32", "float64"]), help="Precision of parameters."
 )
 @click.option(
     "--check",

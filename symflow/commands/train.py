@@ -24,7 +24,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("path", metavar="MODEL_OR_MODULE", type=click.Path(path_type=Path))
 @data_options
 @click.option("--steps", type=click.IntRange(min=0), help="Updates in all.  [default: 1000]")
-@click.option("--learning-rate", type=float, help="A fixed one, in place of the model's.")
+@click.option(
+    "--learning-rate", type=click.FloatRange(min=0.0), help="A fixed one, in place of the model's."
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Rows per update; all if not given.")
 @click.option(
     "--tolerance",
@@ -93,13 +95,14 @@ def command(context: click.Context, /, path: Path, shapes: tuple[str, ...], **gi
     progress = Progress(start.state.step, plan.record.steps, stream)
     with Interrupts() as stop:
         outcome = trained(plan, start, stop, progress)
-        _report(plan, outcome)
         target = given["save"] or given["resume"]
         if target is None and outcome.reason == "stopped":
             target = Path(f"{path.stem}.interrupted.npz")
         if target is not None:
             save(target, outcome.checkpoint)
-            click.echo(f"wrote {target}")
+    _report(plan, outcome, start.state.step)
+    if target is not None:
+        click.echo(f"wrote {target}")
     if given["plot"] is not None:
         from symflow.fitting.pictures import draw
 
@@ -217,8 +220,8 @@ def _fraction(text: str) -> float | None:
     return fraction
 
 
-def _report(plan: Plan, outcome: Outcome) -> None:
-    """How it went, in a few lines, and the parameters where they are few."""
+def _report(plan: Plan, outcome: Outcome, first_step: int) -> None:
+    """How it went since a step, in a few lines, and the parameters where they are few."""
     import numpy as np
 
     from symflow.fitting.progress import spoken
@@ -235,8 +238,10 @@ def _report(plan: Plan, outcome: Outcome) -> None:
     held = ""
     if plan.held is not None:
         held = f"; held out {loss_on(plan.module, here.parameters, plan.held):.6g}"
+    made = here.state.step - first_step
+    in_all = f", {here.state.step} in all" if first_step else ""
     click.echo(
-        f"{here.state.step} updates, {spoken(outcome.seconds)}{why[outcome.reason]}: "
+        f"{made} updates{in_all}, {spoken(outcome.seconds)}{why[outcome.reason]}: "
         f"loss {loss:.6g}{first}{held}"
     )
     if here.history.losses and not loss <= here.history.losses[0]:

@@ -6,17 +6,19 @@ computed. What holds the equations is written out in `formulas`, as text, LaTeX 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from symflow.compilation import Compilation
 from symflow.errors import Location
 from symflow.explaining.training import Told, told
+from symflow.formulas.algebra import names_in
+from symflow.formulas.lines import Line, lines, model_names
 from symflow.formulas.reading import Reader
-from symflow.formulas.selection import named, recognised
+from symflow.formulas.selection import named, recognised, wants_name
 from symflow.formulas.text import text
-from symflow.formulas.tree import Equation, Partial, Quantity, Tree
-from symflow.program import Bundle, Constant, Definition, Derivative, Dtype, Input, Program
+from symflow.formulas.tree import Entry, Equation, Partial, Quantity, Tree, renamed
+from symflow.program import Constant, Definition, Dtype, Input, Program
 from symflow.shapes import Shape
 
 
@@ -27,15 +29,6 @@ class Given:
     name: Tree
     shape: Shape
     dtype: Dtype
-    origin: Location | None
-
-
-@dataclass(frozen=True)
-class Line:
-    """One tensor: its formula, its shape, and the model line it comes from."""
-
-    equation: Equation
-    shape: Shape
     origin: Location | None
 
 
@@ -70,25 +63,27 @@ def explained(compilation: Compilation) -> Explanation:
     loss = "" if model.loss is None else compilation.name(model.loss)
     trained = [compilation.name(node) for node in compilation.trainable]
     written = compilation.stages["lower"]
-    called = _forward(written)
-    parameters = _given(written, called, "variable")
+    reader = Reader(written, model_names(written))
+    called = reader.names.called
+    parameters = _given(written, "variable")
+    told_lines = list(lines(reader))
     return Explanation(
         model.source,
         model.summary,
         loss,
-        _given(written, called, "placeholder"),
+        _given(written, "placeholder"),
         parameters,
         _constants(written, called),
-        list(_lines(written, called, Reader(written, called))),
-        _gradients(compilation.program(), called.values(), trained),
+        told_lines,
+        _gradients(compilation.program(), reader, told_lines, loss, trained),
         [one for one in parameters if text(one.name) in trained],
         None if model.training is None else told(model.training.optimizer, loss),
     )
 
 
-def _given(program: Program, called: Mapping[int, Tree], kind: str) -> list[Given]:
+def _given(program: Program, kind: str) -> list[Given]:
     return [
-        Given(called[tensor], one.type.shape, one.type.dtype, one.origin)
+        Given(Quantity(one.label.name), one.type.shape, one.type.dtype, one.origin)
         for tensor in program.inputs
         if isinstance((one := program[tensor]).value, Input) and one.value.kind == kind
     ]
@@ -102,39 +97,14 @@ def _constants(program: Program, called: Mapping[int, Tree]) -> list[Given]:
     ]
 
 
-def _forward(program: Program) -> dict[int, Tree]:
-    """The names of the tensors that the model is told with."""
-    roots: dict[int, Tree] = {
-        tensor: Quantity(program[tensor].label.name)
-        for tensor in program.outputs.values()
-        if not isinstance(program[tensor].value, Derivative)
-    }
-    inputs: dict[int, Tree] = {at: Quantity(program[at].label.name) for at in program.inputs}
-    return named(program, roots, inputs)
-
-
-def _lines(program: Program, called: Iterable[int], reader: Reader) -> Iterable[Line]:
-    """An equation for each tensor that is computed."""
-    for tensor in called:
-        one = program[tensor]
-        if not isinstance(one.value, (Input, Constant)) and not isinstance(one.type, Bundle):
-            yield Line(reader.equation(tensor), one.type.shape, one.origin)
-
-
-def _gradients(program: Program, written: Iterable[Tree], parameters: Sequence[str]) -> list[Line]:
+def _gradients(
+    program: Program, model: Reader, told: Sequence[Line], loss: str, parameters: Sequence[str]
+) -> list[Line]:
     """The equations of the gradients, and of what they read that the model did not name."""
     if not parameters:
         return []
     program = recognised(program)
-    names = {text(name): name for name in written}
-    results = {f"d_{parameter}" for parameter in parameters}
-    known: dict[int, Tree] = {}
-    forward = program.live(at for name, at in program.outputs.items() if name not in results)
-    for tensor, one in enumerate(program.definitions):
-        given = isinstance(one.value, (Input, Constant))
-        if given or (one.label.exact and forward[tensor]):
-            known[tensor] = names.get(one.label.name) or Quantity(one.label.name)
-    loss = program[program.outputs["loss"]].label.name
+    known = _known(program, model, {f"d_{parameter}" for parameter in parameters})
     roots: dict[int, Tree] = {}
     again: list[tuple[Tree, int]] = []
     for parameter in parameters:
@@ -144,13 +114,57 @@ def _gradients(program: Program, written: Iterable[Tree], parameters: Sequence[s
             again.append((gradient, tensor))
         else:
             roots[tensor] = gradient
-    called = named(program, roots, known, _name_of_adjoint)
-    reader = Reader(program, {**known, **called})
-    lines = list(_lines(program, [at for at in called if at not in known], reader))
+    reader = Reader(program, named(program, roots, known, _name_of_adjoint, model.names))
+    found = _not_told(lines(reader, known), told)
     for gradient, tensor in again:
         one = program[tensor]
-        lines.append(Line(reader.same(gradient, tensor), one.type.shape, one.origin))
-    return lines
+        found.append(Line(reader.same(gradient, tensor), one.type.shape, one.origin))
+    return found
+
+
+def _known(program: Program, model: Reader, results: Container[str]) -> dict[int, Tree]:
+    """The tensors that the model is told with: what is given, and what the user named."""
+    forward = program.live(at for name, at in program.outputs.items() if name not in results)
+    by_label: dict[str, Tree] = {}
+    by_digest: dict[str, Tree] = {}
+    for tensor, name in model.names.called.items():
+        one = model.program[tensor]
+        if isinstance(one.value, Input) or one.label.exact:
+            by_label[one.label.name] = name
+        if isinstance(one.value, Constant):
+            by_digest[one.value.digest] = name
+    known: dict[int, Tree] = {}
+    for tensor, one in enumerate(program.definitions):
+        if isinstance(one.value, Constant):
+            if wants_name(one):
+                known[tensor] = by_digest.get(one.value.digest, Quantity(one.label.name))
+        elif isinstance(one.value, Input) or (one.label.exact and forward[tensor]):
+            known[tensor] = by_label.get(one.label.name, Quantity(one.label.name))
+    return known
+
+
+def _not_told(found: Iterable[Line], told: Sequence[Line]) -> list[Line]:
+    """The lines that say something new: not again what the user has named."""
+    before = {_form(line.equation) for line in told}
+    names = {_base(line) for line in told if line.by_user}
+    return [
+        line
+        for line in found
+        if _form(line.equation) not in before and not (line.by_user and _base(line) in names)
+    ]
+
+
+def _base(line: Line) -> Tree:
+    """What a line defines, without indices."""
+    left = line.equation.left
+    return left.base if isinstance(left, Entry) else left
+
+
+def _form(equation: Equation) -> Equation:
+    """An equation with indices of its own, to see whether two say the same."""
+    found = dict.fromkeys([*names_in(equation.left), *names_in(equation.right)])
+    names = {name: f"_{at}" for at, name in enumerate(found)}
+    return Equation(renamed(equation.left, names), renamed(equation.right, names))
 
 
 def _name_of_adjoint(definition: Definition) -> Tree:

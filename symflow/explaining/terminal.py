@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from symflow.errors import Location
-from symflow.explaining.content import Explanation, Given, Line
+from symflow.explaining.content import Explanation, Given
+from symflow.formulas.lines import Line
 from symflow.formulas.text import SPACE, text, written
 from symflow.formulas.tree import Call, Fenced, Quantity, Tree, parts
 from symflow.formulas.wrapping import wrapped
@@ -15,10 +16,14 @@ from symflow.shapes import Shape, show
 WIDTH = 100
 """Characters in a line, if the terminal has as many."""
 
+NARROW = 36
+"""Characters for formulas, below which there are no columns."""
+
 INDENT = "  "
 
 _OF_TENSORS = {
     "concat": "its arguments joined along an axis",
+    "order": "the positions of the entries of x in sorted order",
     "overlap_add": "zeros, with every window of x added where it was taken from",
     "pad": "x with zeros, or another number, around it",
     "place": "zeros, with x where it was taken from",
@@ -44,7 +49,8 @@ def page(explanation: Explanation, width: int = WIDTH) -> str:
     for title, lines in (("Model", explanation.model), ("Gradients", explanation.gradients)):
         sections.append((title, _table([_row_of_line(one, file) for one in lines], width)))
     sections.append(("Training", list(_training(explanation, width))))
-    sections.append(("Notation", [INDENT + one for one in _notation(explanation)]))
+    notation = [line for one in _notation(explanation) for line in _paragraph(one, width)]
+    sections.append(("Notation", notation))
     title = f"{file}: {explanation.summary}" if explanation.summary else file
     head = textwrap.fill(title, width, subsequent_indent=INDENT)
     blocks = [head, *("\n".join([title, *lines]) for title, lines in sections if lines)]
@@ -76,7 +82,9 @@ def _table(rows: Sequence[Row], width: int) -> list[str]:
     if not rows:
         return []
     shapes, origins = (max(len(row[at]) for row in rows) for at in (1, 2))
-    room = max(width - len(INDENT) - 2 - shapes - 2 - origins, 24)
+    room = width - len(INDENT) - 2 - shapes - 2 - origins
+    if room < NARROW:
+        return [line for row in rows for line in _stacked(row, width)]
     formulas = [wrapped(row[0], room) for row in rows]
     left = max(len(line) for lines in formulas for line in lines)
     found: list[str] = []
@@ -84,6 +92,13 @@ def _table(rows: Sequence[Row], width: int) -> list[str]:
         found.append(f"{INDENT}{first:<{left}}  {shape:<{shapes}}  {origin}".rstrip())
         found += [INDENT + line for line in rest]
     return found
+
+
+def _stacked(row: Row, width: int) -> list[str]:
+    """A formula, and below it the rest, where there is no room for columns."""
+    formula, shape, origin = row
+    lines = wrapped(formula, width - len(INDENT))
+    return [*(INDENT + line for line in lines), f"{3 * INDENT}{shape}  {origin}".rstrip()]
 
 
 def _training(explanation: Explanation, width: int) -> Iterator[str]:

@@ -97,7 +97,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     arrays[f"{PREFIX}validation"] = np.array([*history.validation.items()]).reshape(-1, 2)
     arrays[f"{PREFIX}path"] = np.array(history.path)
     content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
+    np.savez(content, **arrays)
     write({path: content.getvalue()})
 
 

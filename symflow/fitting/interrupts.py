@@ -1,13 +1,21 @@
-"""Ctrl-C while training: the first asks it to stop after the step, the second ends the process."""
+"""Ctrl-C while training: the first asks it to stop after the step, the second ends the process.
+
+The same goes for the signals by which a system ends a process, or a terminal is closed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if name in signal.Signals.__members__  # there is no SIGHUP on Windows
+)
 NOTICE = b"\nstopping after this step; once more quits at once\n"
 
 
@@ -25,7 +33,8 @@ class Interrupts:
 
     def __enter__(self) -> Interrupts:
         for one in SIGNALS:
-            self._before[one] = signal.signal(one, self._came)
+            if signal.getsignal(one) is not signal.SIG_IGN:  # as below nohup
+                self._before[one] = signal.signal(one, self._came)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -34,6 +43,7 @@ class Interrupts:
 
     def _came(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        for one in SIGNALS:
+        for one in self._before:
             signal.signal(one, signal.SIG_DFL)
-        os.write(2, NOTICE)  # the streams of Python may be in the middle of a line
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            os.write(2, NOTICE)  # the streams of Python may be in the middle of a line

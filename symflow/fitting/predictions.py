@@ -76,5 +76,6 @@ def save(path: Path, name: str, values: Array, rows: Array) -> None:
     if kind != ".npz":
         raise SymflowError(f"--output {path}: predictions are written to .csv or .npz")
     content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **{name: values})
+    arrays: dict[str, Any] = {name: values}
+    np.savez(content, **arrays)
     write({path: content.getvalue()})

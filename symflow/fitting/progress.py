@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable
@@ -106,8 +107,9 @@ class Progress:
         return "━", "─"
 
     def _write(self, text: str) -> None:
-        self.stream.write(text)
-        self.stream.flush()
+        with contextlib.suppress(OSError):  # nobody looks any more: that is no reason to stop
+            self.stream.write(text)
+            self.stream.flush()
 
 
 def spoken(seconds: float) -> str:

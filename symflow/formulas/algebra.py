@@ -107,9 +107,7 @@ class _Reader:
     def _operation(self, expression: Opaque) -> Tree:
         name = type(expression).row.name
         if name in _AS_DEFINED:
-            symbols = sp.symbols(f"x:{len(expression.args)}", real=True)
-            inner = dict(zip(symbols, map(self.tree, expression.args), strict=True))
-            return tree(ROWS[name].maths(*symbols), inner)
+            return self._as_defined(name, expression.args)
         arguments = [self.tree(one) for one in expression.args]
         if name == "where":
             return _cases(*arguments)
@@ -122,6 +120,15 @@ class _Reader:
         if name in ("abs", "floor", "ceil"):
             return Fenced(name, arguments[0])  # type: ignore[arg-type]
         return Call(_FUNCTIONS.get(name, name), tuple(arguments))
+
+    def _as_defined(self, name: str, arguments: Sequence[sp.Expr]) -> Tree:
+        inner: dict[sp.Symbol, Tree] = {}
+        operands: list[sp.Expr] = []
+        for argument in arguments:
+            operands.append(argument if argument.is_number else sp.Dummy(real=True))
+            if not argument.is_number:
+                inner[operands[-1]] = self.tree(argument)
+        return tree(ROWS[name].maths(*operands), inner)
 
     def _function(self, expression: sp.Expr) -> Tree:
         if expression is sp.pi:
@@ -138,11 +145,18 @@ class _Reader:
 
 
 def number(value: sp.Expr) -> Tree:
-    return _signed(bool(value < 0), Number(number_text(abs(value))))
+    """A number as people write it: 1 for 1.0."""
+    size = abs(value)
+    if size == sp.oo:
+        return _signed(bool(value < 0), Name("∞"))
+    whole = float(size).is_integer() and size < 2**53
+    return _signed(bool(value < 0), Number(number_text(sp.Integer(size) if whole else size)))
 
 
 def truth(tree: Tree) -> Tree:
     """A condition as a number."""
+    if isinstance(tree, Relation) and tree.operator == "=" and tree.left == tree.right:
+        return UNIT
     return Fenced("indicator", tree) if is_condition(tree) else tree
 
 
@@ -153,11 +167,17 @@ def is_condition(tree: Tree) -> bool:
 
 
 def _cases(condition: Tree, yes: Tree, no: Tree) -> Tree:
-    if yes == no:
+    if yes == no or (condition == Relation(yes, ">", ZERO) and _is_positive(yes)):
         return yes
     if isinstance(no, Cases):
         return Cases(((yes, condition), *no.branches), no.otherwise)
     return Cases(((yes, condition),), no)
+
+
+def _is_positive(tree: Tree) -> bool:
+    """Whether it is a sum of exponentials, which is 0 in rounding only."""
+    body = tree.body if isinstance(tree, Big) and tree.kind == "sum" else tree
+    return isinstance(body, Call) and body.function == "exp"
 
 
 def _signed(negative: bool, tree: Tree) -> Tree:
@@ -177,12 +197,28 @@ def plus(terms: Sequence[Tree]) -> Tree:
     flat: list[Tree] = []
     for term in map(truth, terms):
         flat.extend(term.terms if isinstance(term, Sum) else [term])
-    flat = [term for term in flat if term != ZERO]
+    flat = _numbers_as_one([term for term in flat if term != ZERO])
     if not flat:
         return ZERO
     if len(flat) == 1:
         return flat[0]
     return Sum(tuple(sorted(flat, key=_term_order)))
+
+
+def _numbers_as_one(terms: Sequence[Tree]) -> list[Tree]:
+    rest = [term for term in terms if _value(term) is None]
+    values = [value for term in terms if (value := _value(term)) is not None]
+    if len(values) < 2:
+        return list(terms)
+    total = sp.Add(*values)
+    return [*rest, number(total)] if total != 0 else rest
+
+
+def _value(term: Tree) -> sp.Rational | None:
+    if isinstance(term, Negative):
+        value = _value(term.inside)
+        return None if value is None else -value
+    return sp.Rational(term.text) if isinstance(term, Number) else None
 
 
 def _term_order(term: Tree) -> tuple[object, ...]:
@@ -233,15 +269,17 @@ def over(above: Tree, below: Tree) -> Tree:
 
 
 def summed(over: Sequence[Tree], body: Tree) -> Tree:
-    """Σ of a body, and in front of it what is the same in every term."""
+    """Σ of a body, and in front of it the numbers and sizes by which every term is multiplied."""
     if isinstance(body, Negative):
         return minus(summed(over, body.inside))
-    above = _factors(body.above if isinstance(body, Quotient) else body)
-    below = _factors(body.below) if isinstance(body, Quotient) else ()
-    letters = {name for index in over for name in index_names(index)}
+    above: list[Tree] = []
+    below: list[Tree] = []
+    for factor in _factors(body):
+        above += _factors(factor.above if isinstance(factor, Quotient) else factor)
+        below += _factors(factor.below) if isinstance(factor, Quotient) else ()
 
     def varies(factor: Tree) -> bool:
-        return not letters.isdisjoint(names_in(factor))
+        return not isinstance(factor, (Number, Name)) or factor in over
 
     inner = _fraction([one for one in above if varies(one)], [one for one in below if varies(one)])
     outer = _fraction(

@@ -46,8 +46,8 @@ _APPLIED = "<mo>\N{FUNCTION APPLICATION}</mo>"
 
 
 def equation(equation: Equation, display: bool = True) -> str:
-    """An equation as an element; `display` gives it a line of its own."""
-    kind = ' display="block"' if display else ""
+    """An equation as an element; `display` gives it a line of its own, in the middle."""
+    kind = ' display="block"' if display else ' displaystyle="true"'
     left, right = mathml(equation.left), mathml(equation.right)
     return f"<math{kind}>{_row(left, _operator(equation.operator), right)}</math>"
 

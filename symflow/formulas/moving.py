@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 import sympy as sp
 
-from symflow.formulas.algebra import number, plus, times, tree
+from symflow.formulas.algebra import number, plus, times, tree, truth
 from symflow.formulas.tree import (
     ZERO,
     Big,
@@ -158,7 +158,7 @@ def _extremum(reader: Reading, value: Extremum, indices: Indices, scope: Indices
 
 
 def _eye(reader: Reading, value: Eye, indices: Indices, scope: Indices) -> Tree:
-    return Fenced("indicator", Relation(indices[0], "=", indices[1]))
+    return truth(Relation(indices[0], "=", indices[1]))
 
 
 def _diagonal(reader: Reading, value: Diagonal, indices: Indices, scope: Indices) -> Tree:
@@ -171,7 +171,7 @@ def _diagonal(reader: Reading, value: Diagonal, indices: Indices, scope: Indices
 def _diagonal_matrix(
     reader: Reading, value: DiagonalMatrix, indices: Indices, scope: Indices
 ) -> Tree:
-    on = Fenced("indicator", Relation(indices[-2], "=", indices[-1]))
+    on = truth(Relation(indices[-2], "=", indices[-1]))
     return times([reader.read(value.source, indices[:-1], scope), on])
 
 
@@ -182,7 +182,7 @@ def _band(reader: Reading, value: Band, indices: Indices, scope: Indices) -> Tre
     conditions: list[Tree] = [] if low is None else [Relation(column, "≥", low)]
     conditions += [] if high is None else [Relation(column, "≤", high)]
     entry = reader.read(value.source, indices, scope)
-    return times([entry, *(Fenced("indicator", one) for one in conditions)])
+    return times([entry, *map(truth, conditions)])
 
 
 MOVES: Mapping[type, Move] = {

@@ -44,7 +44,7 @@ GREEK = {
 
 LATEX_GREEK = {
     sign: rf"\{name.rstrip('_')}" for name, sign in GREEK.items() if name not in ("epsilon", "phi")
-} | {"ε": r"\varepsilon", "φ": r"\varphi"}
+} | {"∞": r"\infty", "ε": r"\varepsilon", "φ": r"\varphi"}
 
 
 @dataclass(frozen=True)

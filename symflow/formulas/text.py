@@ -109,7 +109,7 @@ def _(tree: Product) -> str:
 @text.register
 def _(tree: Quotient) -> str:
     above, below = _factor(tree.above), tree.below
-    return f"{above} /{SPACE}{_power_base(below)}"
+    return f"{above}{SPACE}/{SPACE}{_denominator(below)}"
 
 
 @text.register
@@ -192,6 +192,11 @@ def _inner_factor(tree: Tree) -> str:
         simple = all(isinstance(one, (Number, Name)) for one in (tree.above, tree.below))
         return _tight(text(tree)) if simple else _parenthesised(tree)
     return _parenthesised(tree) if isinstance(tree, Big) else _factor(tree)
+
+
+def _denominator(tree: Tree) -> str:
+    loose = isinstance(tree, (Product, Quotient))
+    return _parenthesised(tree) if loose else _inner_factor(tree)
 
 
 def _power_base(tree: Tree) -> str:

@@ -6,9 +6,9 @@ negative term is a `Negative`, and what is divided by stands below a `Quotient`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +176,15 @@ def _trees(value: object) -> Iterator[Tree]:
         yield value  # type: ignore[misc]
 
 
-def weight(tree: Tree) -> int:
-    """How much there is to read: names, numbers and functions, indices not counted."""
-    if isinstance(tree, Entry):
-        return weight(tree.base)
-    if isinstance(tree, Quantity):
-        return 1
-    own = isinstance(tree, (Number, Name, Quantity, Partial, Call, Big, Fenced, Root, Cases))
-    return int(own) + sum(map(weight, parts(tree)))
+def renamed(tree: Tree, names: Mapping[str, str]) -> Tree:
+    """The tree with other letters for some indices and sizes."""
+    if isinstance(tree, Name):
+        return Name(names.get(tree.name, tree.name))
+    found = {field.name: _renamed(getattr(tree, field.name), names) for field in fields(tree)}
+    return replace(tree, **found)
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_renamed(one, names) for one in value)
+    return value if value is None or isinstance(value, (str, bool, int)) else renamed(value, names)

@@ -37,18 +37,23 @@ def _best(formula: str, room: int) -> int | None:
 
 
 def _places(formula: str) -> Iterator[tuple[int, int]]:
-    """The places where a line may end, each with how badly: behind a factor is a bit worse, and
-    where `SPACE` stands is better than a line that is too long.
+    """The places where a line may end, each with how badly. Behind a factor, before / and behind
+    the first = are a bit worse; where `SPACE` stands is better than a line that is too long.
     """
     depth = 0
     for at, sign in enumerate(formula):
-        if sign in "([{":
-            depth += 2
-        elif sign in ")]}":
-            depth -= 2
-        elif sign == " ":
+        depth += _NESTED.get(sign, 0)
+        if sign == " ":
             yield at, depth
         elif sign == "·":
             yield at + 1, depth + 1
+        elif sign == SPACE and formula.startswith("/", at + 1):
+            yield at, depth + 2
+        elif sign == SPACE and not depth and formula[at - 1] in "=←":
+            yield at, depth + 3
         elif sign == SPACE:
             yield at + 1, depth + LAST_RESORT
+
+
+_NESTED = {"(": 4, "{": 4, "[": 40, ")": -4, "}": -4, "]": -40}
+"""How much worse it is to break inside."""

@@ -70,12 +70,17 @@ class Equations:
         return _bar(one.name) if one.backward else Quantity(one.name)
 
 
-def before_simplification(program: Program, tensor: int, names: Sequence[str]) -> Formula:
-    """A definition of the program as it is before it is simplified, its tensors called so."""
-    plain: dict[int, Tree] = {at: Quantity(name) for at, name in enumerate(names)}
-    typeset: dict[int, Tree] = {at: _bar(name) for at, name in enumerate(names)}
-    written = text.equation(Reader(program, plain).equation(tensor))
-    return Formula(written, mathml.equation(Reader(program, typeset).equation(tensor)))
+class Before:
+    """Formulas of the program as it is before it is simplified, its tensors called by `names`."""
+
+    def __init__(self, program: Program, names: Sequence[str]) -> None:
+        self.plain = Reader(program, {at: Quantity(name) for at, name in enumerate(names)})
+        self.typeset = Reader(program, {at: _bar(name) for at, name in enumerate(names)})
+
+    def of(self, tensor: int) -> Formula:
+        """What defines a tensor."""
+        written = text.equation(self.plain.equation(tensor))
+        return Formula(written, mathml.equation(self.typeset.equation(tensor)))
 
 
 def _bar(name: str) -> Quantity:

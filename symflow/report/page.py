@@ -54,6 +54,7 @@ class Page:
     facts: tuple[Fact, ...]
     inputs: tuple[TensorView, ...]
     parameters: tuple[TensorView, ...]
+    has_rate: bool  # the module multiplies gradients by the learning rate as it computes them
     picture: Picture
     groups: tuple[Group, ...]
     rules: tuple[Rule, ...]
@@ -104,6 +105,7 @@ def _page(run: Compilation, model: str) -> Page:
         facts=facts(found, costs, check),
         inputs=of_kind(views, "input"),
         parameters=of_kind(views, "parameter"),
+        has_rate=" rate: float | None" in module,
         picture=picture(program, found, tensors.tooltip),
         groups=_groups(views),
         rules=rules(run, found),

@@ -23,7 +23,7 @@ from symflow.stabilisation import Rewrite
 MOST = 600
 """Entries of all parameters that are tested, or a few more: a report must not take minutes."""
 
-LEAST = 5
+LEAST = 2
 """Entries of each parameter that are tested, however many parameters there are."""
 
 

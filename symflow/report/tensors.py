@@ -15,7 +15,7 @@ from symflow.recurrence import Scan
 from symflow.report.computed import Computed
 from symflow.report.costs import cost, count_text
 from symflow.report.entries import Entry, gradients_of, shape_text
-from symflow.report.equations import Equations, Formula, before_simplification
+from symflow.report.equations import Before, Equations, Formula
 from symflow.report.listing import SourceLine, excerpt, listing
 from symflow.report.picture import Link
 from symflow.shapes import Shape
@@ -204,7 +204,7 @@ class Tensors:
         found = self._derivatives.get(key)
         if found is None or isinstance(self.differentiated[found].value, Part):
             return None  # one of several results of a loop
-        return before_simplification(self.differentiated, found, self._names_before)
+        return self._before.of(found)
 
     @cached_property
     def _derivatives(self) -> Mapping[tuple[str, Shape], int]:
@@ -212,6 +212,9 @@ class Tensors:
         return {(one.label.name, one.type.shape): at for at, one in enumerate(definitions)}
 
     @cached_property
+    def _before(self) -> Before:
+        return Before(self.differentiated, self._names_before())
+
     def _names_before(self) -> Sequence[str]:
         """What tensors are called before simplification: as after it, those that stay."""
         known = {(one.label, one.definition.type.shape): one.name for one in self.entries}
