@@ -4,12 +4,14 @@
 ```
 
 shows `sf.placeholder(...)` and so on; `{functions} nn:*` shows all that `sf.nn` offers, without
-what `{arrays}` shows already. A name of `symflow.api` that stands on no page is a warning.
+what `{arrays}` shows already. `symflow.flat.flat` is a name of a module that `sf` does not have. A
+name of `symflow.api` that stands on no page is a warning.
 """
 
 from __future__ import annotations
 
 import inspect
+from importlib import import_module
 from typing import Any
 
 from array_examples import SHOWN
@@ -63,7 +65,10 @@ def public(module: str) -> list[str]:
 
 
 def thing(name: str) -> Any:
-    """What a dotted name below `sf` is."""
+    """What a dotted name below `sf` is, or one of a module of symflow's in full."""
+    if name.startswith("symflow."):
+        module, _, last = name.rpartition(".")
+        return getattr(import_module(module), last)
     found: Any = sf
     for part in name.split("."):
         found = getattr(found, part)
@@ -73,11 +78,12 @@ def thing(name: str) -> Any:
 def entry(name: str) -> str:
     """A name as a directive of Sphinx's domain of Python, in Markdown."""
     one = thing(name)
+    shown = name if name.startswith("symflow.") else f"sf.{name}"
     if inspect.isclass(one) and one.__module__.startswith("symflow"):
-        return _class(name, one)
+        return _class(shown, one)
     if not callable(one) or inspect.isclass(one):
-        return f"```{{py:data}} sf.{name}\n```"
-    return f"```{{py:function}} sf.{name}{signature(one)}\n\n{_doc(one)}\n```"
+        return f"```{{py:data}} {shown}\n```"
+    return f"```{{py:function}} {shown}{signature(one)}\n\n{_doc(one)}\n```"
 
 
 def _class(name: str, one: type) -> str:
@@ -90,8 +96,8 @@ def _class(name: str, one: type) -> str:
         f"````{{py:method}} {found}{signature(member)}\n\n{_doc(member)}\n````"
         for found, member in methods
     )
-    shown = "" if issubclass(one, tuple | Exception) else signature(one)
-    return f"``````{{py:class}} sf.{name}{shown}\n\n{_doc(one)}\n\n{inside}\n``````"
+    call = "" if issubclass(one, tuple | Exception) else signature(one)
+    return f"``````{{py:class}} {name}{call}\n\n{_doc(one)}\n\n{inside}\n``````"
 
 
 def _doc(one: Any) -> str:
