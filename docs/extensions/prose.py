@@ -1,7 +1,8 @@
 """A docstring of symflow as Markdown.
 
 The docstrings are plain text in three forms: paragraphs, tables of names with what they mean, and
-code that is indented. `prose` finds these forms and writes them in MyST's Markdown.
+code, which is indented or stands by itself. `prose` finds these forms and writes them in MyST's
+Markdown.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import re
 import textwrap
 from collections.abc import Iterable
+from itertools import groupby
 
 _ENTRY = re.compile(r"^(\S+(?:, \S+)*)  +(\S.*)$")
 _SPECIAL = re.compile(r"([\\*_\[\]<>|#$~])")
@@ -27,15 +29,30 @@ def escaped(text: str) -> str:
 def prose(docstring: str) -> str:
     """A docstring, already without its indentation, as Markdown."""
     parts = []
-    for part in re.split(r"\n\s*\n", docstring.strip()):
-        lines = part.splitlines()
-        if all(line.startswith("    ") for line in lines):
-            parts.append(_code(textwrap.dedent(part)))
-        elif _ENTRY.match(lines[0]):
-            parts.append(_definitions(lines))
+    paragraphs = re.split(r"\n[^\S\n]*\n", docstring.strip("\n"))
+    for is_code, group in groupby(paragraphs, _is_code):
+        if is_code:
+            parts.append(_code(textwrap.dedent("\n\n".join(group))))
         else:
-            parts.append(escaped("\n".join(line.strip() for line in lines)))
+            parts += map(_paragraph, group)
     return "\n\n".join(parts)
+
+
+def _is_code(part: str) -> bool:
+    """What is indented, and what is Python and not a single word."""
+    if all(line.startswith("    ") for line in part.splitlines()):
+        return True
+    with contextlib.suppress(SyntaxError):
+        ast.parse(part)
+        return not part.strip().isidentifier()
+    return False
+
+
+def _paragraph(part: str) -> str:
+    lines = part.splitlines()
+    if _ENTRY.match(lines[0]):
+        return _definitions(lines)
+    return escaped("\n".join(line.strip() for line in lines))
 
 
 def _code(text: str) -> str:
