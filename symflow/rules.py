@@ -852,7 +852,7 @@ def _first_step(body: sp.Expr, phase: Phase | None, without: frozenset[str]) -> 
     for rule in rules:
         for node in nodes[rule]:
             after = rule.applied(node, body)
-            if after is None or after == node:
+            if after is None or after == node or after.has(sp.I):  # log(-exp(x)) is NaN
                 continue
             if rule.stable or cost(after) < cost(node):
                 return Step(rule.name, node, after)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import mpmath
 import numpy as np
 import pytest
 import sympy as sp
+from conftest import imported
 
 import symflow as sf
 from symflow.compiler import compile_program
+from symflow.files import compile_files, write
 from symflow.graph import Tensor
 from symflow.lowering import Request, needed
 from symflow.matching import occurrences
@@ -389,3 +392,16 @@ def test_numbers_beside_an_exponential() -> None:
     text = value_text(value, type_, [type_], lambda _: Text("x")).source
     found = eval(text, {"np": np, "x": np.array([2.0])})
     np.testing.assert_allclose(found, [float(body.subs(slot(0), 2))], rtol=1e-15)
+
+
+def test_what_is_not_real_to_sympy_is_left_to_numpy(tmp_path: Path) -> None:
+    """log(-exp(x)) is x + iπ to SymPy, and nan to NumPy."""
+    model = tmp_path / "model.py"
+    model.write_text(
+        "import symflow as sf\nx = sf.placeholder(shape=('n',))\nw = sf.Variable(1.0)\n"
+        "loss = sf.reduce_sum(sf.log(-sf.exp(x * w)))\n"
+    )
+    write(compile_files(model, tmp_path / "out", {}, None))
+    module = imported(tmp_path / "out" / "model.py")
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(module.loss(module.initial_parameters(), [0.5, 1.0]))
