@@ -444,10 +444,8 @@ def train(
             break
         for moved, gradient in zip(p, d, strict=True):
             np.subtract(moved, gradient, moved)
-    else:
-        step = state.step + steps
-    steps = step - state.step
-    state = TrainingState(step)
+    steps = len(losses) - (reason != "steps")  # no update follows the loss at which it stops
+    state = TrainingState(state.step + steps)
     return TrainingResult(p, losses, steps, reason, state)
 
 

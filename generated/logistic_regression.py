@@ -371,10 +371,8 @@ def train(
         d = Parameters(*(np.array(one) for one in d))  # the search writes to the workspace
         rate = _line_search(works, rate, value, p, d, *batch)
         p = _moved(p, d, rate, step)
-    else:
-        step = state.step + steps
-    steps = step - state.step
-    state = TrainingState(step)
+    steps = len(losses) - (reason != "steps")  # no update follows the loss at which it stops
+    state = TrainingState(state.step + steps)
     return TrainingResult(p, losses, steps, reason, state)
 
 

@@ -387,10 +387,8 @@ def train(
             break
         rate = _corrected_rate(rate, step)
         p, m_of, v_of = _moved(p, d, m_of, v_of, rate, step)
-    else:
-        step = state.step + steps
-    steps = step - state.step
-    state = TrainingState(step, m_of, v_of)
+    steps = len(losses) - (reason != "steps")  # no update follows the loss at which it stops
+    state = TrainingState(state.step + steps, m_of, v_of)
     return TrainingResult(p, losses, steps, reason, state)
 
 

@@ -152,10 +152,8 @@ def train(
         p = _moved(p, d, rate, step)
         if dtype == np.float32:  # the next step reads what is handed out
             p = [float(np.float32(value)) for value in p]
-    else:
-        step = state.step + steps
-    steps = step - state.step
-    state = TrainingState(step)
+    steps = len(losses) - (reason != "steps")  # no update follows the loss at which it stops
+    state = TrainingState(state.step + steps)
     return TrainingResult(_arrays(p, dtype), losses, steps, reason, state)
 
 

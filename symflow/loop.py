@@ -248,7 +248,7 @@ def started(states: Sequence[str]) -> tuple[str, ...]:
 
 def reached(states: Sequence[str]) -> tuple[str, ...]:
     """The statement that hands out where training stands."""
-    return tuple(call("state = TrainingState", ["step", *states], ""))
+    return tuple(call("state = TrainingState", ["state.step + steps", *states], ""))
 
 
 def _corrected_rate(optimizer: Optimizer) -> list[Function]:

@@ -6,13 +6,16 @@ with forward-mode derivatives beside it. The last node is the loss, a scalar.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from independent_numbers import FLOAT, Arithmetic, Array
 from independent_operations import OPERATIONS
+
+STOPS = {"stop_gradient", "argmax"}
+"""Floats behind which nothing is differentiated."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,13 @@ class Model:
     def operations(self) -> set[str]:
         return {one.operation for one in self.nodes if isinstance(one, Step)}
 
-    def reached(self, loss: int | None = None) -> list[int]:
-        """The nodes that a derivative of the loss passes through."""
+    def reached(self, loss: int | None = None, stops: Collection[str] = STOPS) -> list[int]:
+        """The nodes that a derivative of the loss passes through; none passes through `stops`."""
         floats = self._floating()
         found = {self.loss if loss is None else loss}
         for number in range(max(found), -1, -1):
             node = self.nodes[number]
-            if number in found and isinstance(node, Step) and node.operation not in STOPS:
+            if number in found and isinstance(node, Step) and node.operation not in stops:
                 found.update(one for one in node.sources if floats[one])
         return sorted(found)
 
@@ -101,9 +104,6 @@ class Model:
                 found.update(node.sources)
         return sorted(found)
 
-
-STOPS = {"stop_gradient", "argmax"}
-"""Floats behind which nothing is differentiated."""
 
 PREDICATES = {
     "greater",

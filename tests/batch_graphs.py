@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from abstract_models import Leaf, Model, Step, without_dead
+from abstract_models import STOPS, Leaf, Model, Step, without_dead
 from random_graphs import ROW_WEIGHTS, Drawing, Rejected, _try, chosen_operation
 
 KEEPING = (
@@ -18,6 +18,9 @@ KEEPING = (
     *("transpose", "reshape", "stack", "one_hot", "gather", "squeeze"),
 )
 MIXING = ("sort", "cumsum", "flip", "pad", "reduce_variance", "unsorted_segment_sum", "top_k")
+FLAT = frozenset({"floor", "ceil", "round", "sign"})
+"""What moves in steps alone: a loss that a Variable reaches only through it is not trained."""
+
 ENDS = ("reduce_sum", "reduce_mean", "l2_loss")
 
 
@@ -35,13 +38,13 @@ def batch_model(seed: int) -> Model:
 
 
 def trainable(model: Model) -> bool:
-    """Whether the loss reaches every Variable, and one there is."""
+    """Whether the loss moves with every Variable, and one there is."""
     variables = [
         number
         for number, node in enumerate(model.nodes)
         if isinstance(node, Leaf) and node.kind == "Variable"
     ]
-    return bool(variables) and set(variables) <= set(model.reached())
+    return bool(variables) and set(variables) <= set(model.reached(stops=STOPS | FLAT))
 
 
 def _drawn(rng: np.random.Generator) -> Model:

@@ -250,10 +250,8 @@ def train(
             reason = "stopped"
             break
         p = _moved(p, d, rate, step)
-    else:
-        step = state.step + steps
-    steps = step - state.step
-    state = TrainingState(step)
+    steps = len(losses) - (reason != "steps")  # no update follows the loss at which it stops
+    state = TrainingState(state.step + steps)
     return TrainingResult(p, losses, steps, reason, state)
 
 
