@@ -15,6 +15,7 @@ import pytest
 import symflow as sf
 from symflow.compilation import Style
 from symflow.files import compile_files, write
+from symflow.rows import ROWS
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "examples" / "data"
@@ -26,6 +27,15 @@ def graph() -> Iterator[sf.Graph]:
     """A graph of its own for every test."""
     with sf.Graph().as_default() as graph:
         yield graph
+
+
+@pytest.fixture
+def own_table() -> Iterator[None]:
+    """The table of elementwise operations, without what the test adds to it when it has ended."""
+    before = dict(ROWS)
+    yield
+    ROWS.clear()
+    ROWS.update(before)
 
 
 EVERY_HELPER = '''\

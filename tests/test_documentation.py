@@ -31,6 +31,7 @@ def named(path: Path) -> str:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder as that of a reader, with the examples beside it."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.syspath_prepend(tmp_path)
     shutil.copytree(DATA.parent, tmp_path / "examples")
     before = set(sys.modules)
@@ -40,6 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
+@pytest.mark.usefixtures("own_table")
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_block_of_the_page_is_true(page: Path, folder: Path) -> None:
     Page(page).run()

@@ -6,7 +6,7 @@ The first tests are driven by the table: an operation that is added to it is tes
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import accuracy
@@ -253,14 +253,6 @@ def test_whole_numbers_become_floats_of_the_models_precision(row: Elementwise) -
 
 
 # --- a row of one's own ----------------------------------------------------------------------
-
-
-@pytest.fixture
-def own_table() -> Iterator[None]:
-    before = dict(ROWS)
-    yield
-    ROWS.clear()
-    ROWS.update(before)
 
 
 @pytest.fixture

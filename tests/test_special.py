@@ -20,7 +20,6 @@ from conftest import EXAMPLES, ROOT
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 from reference import evaluate
-from test_elementwise import own_table  # noqa: F401
 from test_standalone import USES
 
 import symflow as sf
