@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -100,11 +101,21 @@ class Source:
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def archive(self) -> bytes | None:
-        """The .npz file, the same bytes every time, or None where there is nothing in it."""
+        """The .npz file, the same bytes every time, or None where there is nothing in it.
+
+        Not by `np.savez`: what it writes beside the arrays depends on the versions of Python and
+        NumPy.
+        """
         if not self.arrays:
             return None
         file = io.BytesIO()
-        np.savez(file, allow_pickle=False, **self.arrays)
+        with zipfile.ZipFile(file, "w") as members:
+            for name, array in self.arrays.items():
+                member = zipfile.ZipInfo(f"{name}.npy")  # of 1980, as all without a time
+                member.create_system = 3  # Unix, wherever it is written
+                content = io.BytesIO()
+                np.lib.format.write_array(content, array, allow_pickle=False)
+                members.writestr(member, content.getvalue())
         return file.getvalue()
 
 
