@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 import symflow
+from symflow.archives import archived
 from symflow.arguments import Arguments
 from symflow.backward import Gradients
 from symflow.compilation import Compilation
@@ -101,22 +99,8 @@ class Source:
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def archive(self) -> bytes | None:
-        """The .npz file, the same bytes every time, or None where there is nothing in it.
-
-        Not by `np.savez`: what it writes beside the arrays depends on the versions of Python and
-        NumPy.
-        """
-        if not self.arrays:
-            return None
-        file = io.BytesIO()
-        with zipfile.ZipFile(file, "w") as members:
-            for name, array in self.arrays.items():
-                member = zipfile.ZipInfo(f"{name}.npy")  # of 1980, as all without a time
-                member.create_system = 3  # Unix, wherever it is written
-                content = io.BytesIO()
-                np.lib.format.write_array(content, array, allow_pickle=False)
-                members.writestr(member, content.getvalue())
-        return file.getvalue()
+        """The .npz file, the same bytes every time, or None where there is nothing in it."""
+        return archived(self.arrays) if self.arrays else None
 
 
 def emit(compilation: Compilation) -> Source:

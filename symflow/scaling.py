@@ -228,13 +228,14 @@ def with_rate(program: Program, parameters: Sequence[str]) -> Program | None:
     gradients = [program.outputs[name] for name in names[1:]]
     changes = dependent(program, parameters)
     allowed = sum(_pass_over(program[tensor]) for tensor in gradients)
-    found = [
-        (cost, tensor)
+    costs = {
+        tensor: _pass_over(program[tensor])
         for tensor in _behind_all(program, gradients)
         if changes[tensor]  # what does not is computed once, before training
-        if (cost := _pass_over(program[tensor])) < allowed and _scales(program, tensor)
-    ]
-    return _multiplied_at(program, min(found)[1]) if found else None
+    }
+    fewest = sorted((one for one in costs if costs[one] < allowed), key=lambda one: costs[one])
+    place = next((one for one in fewest if _scales(program, one)), None)
+    return None if place is None else _multiplied_at(program, place)
 
 
 def _behind_all(program: Program, gradients: Sequence[int]) -> list[int]:

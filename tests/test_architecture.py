@@ -13,7 +13,7 @@ import symflow
 PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
-    ("errors", "showing", "continuation", "elimination", "functional", "machine"),
+    ("archives", "errors", "showing", "continuation", "elimination", "functional", "machine"),
     ("flat",),
     ("guidance", "shapes", "initializers"),
     ("program",),

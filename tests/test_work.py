@@ -18,6 +18,7 @@ from symflow import (
     printing,
     program,
     rules,
+    scaling,
     schedule,
     stabilisation,
     substitution,
@@ -240,3 +241,26 @@ def test_what_is_printed_once_is_what_would_be_printed_every_time(example: str) 
             assert _with_operands(value.body, texts, True) == formula_of(
                 value.body, tuple(texts), True
             )
+
+
+def test_the_place_of_the_rate_is_looked_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the gradient comes through each of many tensors: the smallest is tried, not all."""
+    tried: list[int] = []
+    scales = scaling._scales
+
+    def counted(whole: program.Program, tensor: int) -> bool:
+        tried.append(tensor)
+        return scales(whole, tensor)
+
+    monkeypatch.setattr(scaling, "_scales", counted)
+    path = tmp_path / "model.py"
+    path.write_text(
+        "import symflow as sf\nx = sf.placeholder(shape=('n', 1024))\n"
+        "w = sf.Variable(sf.ones((1024, 16)))\n_value = x @ w\nfor _ in range(50):\n"
+        "    _value = sf.sin(sf.reduce_mean(_value, axis=1, keepdims=True) + 0.5 * _value)\n"
+        "loss = sf.reduce_mean(_value)\nsf.GradientDescentOptimizer(0.1).minimize(loss)\n"
+    )
+    assert compilation(path, {}).step() is not None
+    assert len(tried) == 1

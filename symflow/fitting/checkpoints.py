@@ -8,7 +8,6 @@ a record of the run in JSON, the optimizer's state, and the losses.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,6 +18,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.archives import archived
 from symflow.errors import SymflowError
 from symflow.files import write
 from symflow.fitting.modules import Module
@@ -96,9 +96,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     arrays[f"{PREFIX}losses"] = np.array(history.losses)
     arrays[f"{PREFIX}validation"] = np.array([*history.validation.items()]).reshape(-1, 2)
     arrays[f"{PREFIX}path"] = np.array(history.path)
-    content = io.BytesIO()
-    np.savez(content, **arrays)
-    write({path: content.getvalue()})
+    write({path: archived(arrays)})
 
 
 def load(path: Path, module: Module) -> Checkpoint:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.archives import archived
 from symflow.errors import SymflowError
 from symflow.files import write
 from symflow.fitting.modules import Module, row_axes, row_count
@@ -75,7 +76,4 @@ def save(path: Path, name: str, values: Array, rows: Array) -> None:
         return
     if kind != ".npz":
         raise SymflowError(f"--output {path}: predictions are written to .csv or .npz")
-    content = io.BytesIO()
-    arrays: dict[str, Any] = {name: values}
-    np.savez(content, **arrays)
-    write({path: content.getvalue()})
+    write({path: archived({name: values})})
