@@ -22,7 +22,7 @@ ORDER = (
     ("highprecision",),
     ("views", "windows", "batching", "calls"),
     ("matrices", "picking", "picks", "running", "tiling"),
-    ("solvers",),
+    ("solvers", "poles"),
     ("operations", "differentiation", "expansion", "contraction", "printing", "guards"),
     ("recurrence",),
     ("notation", "motion", "matching", "pieces"),
