@@ -19,11 +19,13 @@ from typing import Literal
 
 import sympy as sp
 
+from symflow.elementwise import function_of
 from symflow.errors import SymflowError
 from symflow.matching import Bindings, occurrences
 from symflow.notation import expression_text
 from symflow.program import slot, slots_of
 from symflow.rows import (
+    abs_,
     atan2,
     atanh,
     equal,
@@ -32,6 +34,7 @@ from symflow.rows import (
     exp_over_expm1,
     expm1,
     greater,
+    less,
     log,
     log1mexp,
     log1p,
@@ -202,6 +205,42 @@ def _root_difference(bound: Bindings) -> sp.Expr:
 
     difference = bound[_d] * mixed(size - 1) / mixed(root - 1)
     return difference if exponent > 0 else -difference * a**exponent * b**exponent
+
+
+def _may_be_infinite(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether something is divided by what may be 0, and no branch has been made of that."""
+    above, below = map(abs_, _fraction(bound[_x]))
+    if not slots_of(below) or below.args[0].is_positive:
+        return False
+    return not body.has(less(above, below), less(below, above))
+
+
+def _fraction(x: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """a and b where x is a / b, or a power of it."""
+    if isinstance(x, sp.Add):
+        return x, sp.S.One
+    if _is_power_of_fraction(x):
+        return _fraction(x.args[0])
+    factors = [one.as_base_exp() for one in sp.Mul.make_args(x)]
+    below = [base**-power for base, power in factors if power.is_negative and not base.is_number]
+    denominator = sp.Mul(*below)
+    return x * denominator, denominator
+
+
+def _is_power_of_fraction(x: sp.Expr) -> bool:
+    whole = isinstance(x, sp.Pow) and x.exp.is_Integer
+    return isinstance(x, (sp.Pow, function_of(power))) and not whole
+
+
+def _saturating(bound: Bindings) -> sp.Expr:
+    x = bound[_x]
+    above, below = _fraction(x)
+    if not slots_of(above) and above.is_positive and not _is_power_of_fraction(x):
+        return below / (below + above)
+    inverse = 1 / x
+    if _is_power_of_fraction(x):
+        inverse = x.func(below / above, *x.args[1:])
+    return where(less(abs_(below), abs_(above)), inverse / (1 + inverse), 1 / (1 + x))
 
 
 RULES = (
@@ -621,6 +660,29 @@ RULES = (
         "Hamming (1987), problem 3.3.1",
         phase="computed",
         given={_d: _b - _a},
+    ),
+    Rule(
+        "reciprocal",
+        text="1 / (1 / x) → x",
+        why="∞·0 in the gradient at 0",
+        phase="written",
+    ),
+    Rule(
+        "saturation",
+        1 / (1 + _x),
+        _saturating,
+        "0·∞ in the gradient where x is infinite, as in Hill's function at 0",
+        phase="written",
+        provided=_may_be_infinite,
+        text="1 / (1 + a / b) → where(|b| < |a|, (b / a) / (1 + b / a), 1 / (1 + a / b))",
+    ),
+    Rule(
+        "parallel",
+        1 / (1 / _a + 1 / _b),
+        where(less(abs_(_a), abs_(_b)), _a / (1 + _a / _b), _b / (1 + _b / _a)),
+        "0·∞ in the gradient where a or b is 0",
+        phase="written",
+        provided=_vary(_a, _b),
     ),
     Rule(
         "difference-of-squares",
