@@ -38,13 +38,32 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Row:
+    """An array of a function, at the point and the entry at which it is worst.
+
+    error  how far it is off
+    ratio  the same in units of what rounding may do to it
+    """
+
+    function: str
+    array: str
+    shape: tuple[int, ...]
+    error: float
+    ratio: float
+    entry: tuple[int, ...]
+    point: str
+
+
+@dataclass(frozen=True)
 class Report:
     """All that was found of a module.
 
+    rows    every array that was compared
     limits  what was left out, and why: "3 of 40 points: ..."
     """
 
     findings: tuple[Finding, ...] = ()
+    rows: tuple[Row, ...] = ()
     limits: tuple[str, ...] = field(default=())
 
     @property
