@@ -17,7 +17,7 @@ from symflow.batching import Batch, Place, batched, places
 from symflow.layout import Function, signature, sizes_of
 from symflow.program import Input, Program, Type, Value
 from symflow.schedule import ARRAYS, Printer, block
-from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call
+from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call, distinct
 from symflow.text import PRODUCT, Text
 
 _OWN = ("works", "rows", "sums", "dtype")
@@ -187,4 +187,4 @@ def _lines(code: Block) -> list[str]:
 
 
 def _tuple(names: Sequence[str]) -> str:
-    return f"({names[0]},)" if len(names) == 1 else ", ".join(names)
+    return f"({names[0]},)" if len(names) == 1 else ", ".join(distinct(names))

@@ -14,6 +14,7 @@ PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
     ("archives", "errors", "showing", "continuation", "elimination", "functional", "machine"),
+    ("tokens",),
     ("flat",),
     ("guidance", "shapes", "initializers"),
     ("program",),
