@@ -183,9 +183,11 @@ class _Core:
         given = [*interface.arguments, *interface.parameters]  # others serve other results
         shapes = {self.written[one]: self.types[one].shape for one in self.types if one in given}
         self.lengths = sizes_of(shapes)
-        if self.batch:
-            counted = self.lengths[str(self.batch.rows)]
-            inside = counted.partition(".")[0] in interface.parameters
+        if self.batch:  # rows are counted by an input that is cut
+            cut = next(one for one in given if one in self.batch.axes)
+            counted = f"{cut}.shape[{self.batch.axes[cut]}]"
+            self.lengths[str(self.batch.rows)] = counted
+            inside = cut in interface.parameters
             self.lengths[str(self.batch.total)] = f"p.{counted}" if inside else counted
         taken = [*self.lengths, *interface.arguments, *interface.parameters]
         self.constants = {
@@ -418,9 +420,10 @@ class _Core:
         return name in self.types and self.types[name].dtype == "float"
 
     def _inputs(self, read: Sequence[str]) -> list[str]:
-        """The inputs that are read, and the one that rows are counted by."""
+        """The inputs that are read, and those that rows are counted by and sizes are read off."""
         assert self.batch is not None
-        needed = set(read) | {self.lengths[str(self.batch.rows)].partition(".")[0]}
+        sizes = {str(self.batch.rows), *read}.intersection(self.lengths)
+        needed = {*read, *(self.lengths[size].partition(".")[0] for size in sizes)}
         names = [*self.interface.arguments, *self.interface.parameters]
         return [name for name in names if name in needed]
 

@@ -84,7 +84,9 @@ class _Gathering:
         sums = [
             name for one in inside.statements if found[one.tensor] == "sum" for name in one.names
         ]
-        measured = self._measured(inside, self.sizes)
+        cut = next(name for name in self.inputs if name in batch.axes)
+        rows = {str(batch.size): f"{cut}.shape[{batch.axes[cut]}]"}
+        measured = self._measured(inside, self.sizes | rows)
         needed = {line.partition(" = ")[2].partition(".")[0] for line in measured}
         read = [name for name in self.inputs if name in needed or inside.mentions(name)]
         shared = [name for name in (*before.names, total) if inside.mentions(name)]
