@@ -64,7 +64,12 @@ row(
 )
 for _name in ("erf", "erfc", "erfinv", "ndtr", "ndtri", "lgamma", "digamma"):
     OPERATIONS[_name] = elementwise(_name)
-for _name in ("xlogx", "log1mexp", "exp_over_expm1", "difference_of_squares"):  # which models do not name
+for _name in (
+    "xlogx",
+    "log1mexp",
+    "exp_over_expm1",
+    "difference_of_squares",
+):  # which models do not name
     OPERATIONS[_name] = elementwise(_name)
 
 
