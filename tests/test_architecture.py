@@ -76,6 +76,7 @@ ORDER = (
     ("validation.written", "validation.borders"),
     ("validation.calling", "validation.comparison", "validation.limits"),
     ("validation.values",),
+    ("validation.blame",),
     ("validation.validating",),
     ("checking",),
     ("testing",),

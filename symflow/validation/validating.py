@@ -12,8 +12,10 @@ import sympy as sp
 
 from symflow.compilation import Compilation
 from symflow.initial import initial_values
+from symflow.modules import Generated
 from symflow.program import Kernel, Program, operations_in
 from symflow.recurrence import Scan
+from symflow.validation.blame import blamed
 from symflow.validation.borders import borders
 from symflow.validation.calling import Functions
 from symflow.validation.findings import Finding, Report, Row
@@ -22,9 +24,9 @@ from symflow.validation.values import Deviation, Reference, deviations, referenc
 from symflow.validation.written import as_written
 
 SIZES = (5, 3, 4, 2)
-"""Open sizes, in the order of their names; small, since every number is computed in 50 digits."""
+"""Open sizes, in the order of their inputs; small, since every number is computed in 50 digits."""
 
-SMALL = (3, 2, 2, 2)
+SMALL = (3, 2)
 """The same of large models."""
 
 EFFORT = 4_000_000
@@ -35,41 +37,32 @@ LEAST = 4
 
 
 @dataclass
-class Validation:
-    """A module that is validated, and what all checks share.
+class Expectation:
+    """What a model computes, and where modules are compared with it.
 
-    compilation  the run of the compiler that the module is said to come from
-    module       the module, loaded; it may be another than the compiler would make
-    at           values of parameters and inputs by name
-    seed         of everything that is drawn
-    effort       operations in many digits, roughly
-    limits       what was left out; checks append to it
-    rows         what was found right, too
+    at      values of parameters and inputs by name, for the first of the points
+    seed    of everything that is drawn
+    effort  operations in many digits, roughly
+    limits  what was left out; checks append to it
     """
 
     compilation: Compilation
-    module: ModuleType
     at: Inputs
     seed: int = 0
     effort: int = EFFORT
     limits: list[str] = field(default_factory=list)
-    rows: dict[tuple[str, str], Row] = field(default_factory=dict)
 
     @cached_property
-    def written(self) -> Program:
+    def program(self) -> Program:
         return as_written(self.compilation)
-
-    @cached_property
-    def functions(self) -> Functions:
-        return Functions(self.compilation, self.module)
 
     @cached_property
     def sizes(self) -> dict[sp.Expr, sp.Integer]:
         """The open sizes: those of what is given, small numbers for the rest."""
         found: dict[sp.Expr, sp.Integer] = {}
         symbols: dict[sp.Expr, None] = {}
-        for tensor in self.written.inputs:
-            one = self.written[tensor]
+        for tensor in self.program.inputs:
+            one = self.program[tensor]
             symbols |= dict.fromkeys(size for size in one.type.shape if not size.is_Integer)
             array = self.at.get(getattr(one.value, "name", ""))
             if array is not None:
@@ -79,31 +72,11 @@ class Validation:
             found | {one: sp.Integer(of[at % len(of)]) for at, one in enumerate(rest)}
             for of in (SMALL, SIZES)
         )
-        return small if self._work(usual) > self.effort / 100 else usual
-
-    def _work(self, sizes: Mapping[sp.Expr, sp.Integer]) -> int:
-        """How many operations one evaluation takes, about."""
-        return work(self.written, sizes)
+        return small if work(self.program, usual) > self.effort / 100 else usual
 
     @cached_property
     def given(self) -> list[Given]:
-        return inputs_of(self.written, self.sizes)
-
-    @cached_property
-    def points(self) -> list[Point]:
-        """The user's first, then those that tell most, as many as there is time for."""
-        random = np.random.default_rng(self.seed)
-        start = list(bases(self.given, self.initial, self.at, random))
-        runs = references(self.written, start, self.seed)
-        base = next((one.point for one in runs if _is_finite(one)), start[0])
-        own = [base, *(one for one in start if one is not base)]
-        around_it = around(base.inputs, self.given, random)
-        on_borders = borders(base.inputs, self.written, self.given)
-        found = [base, *around_it[:4], *on_borders[:2], *own[1:], *on_borders[2:], *around_it[4:]]
-        most = max(LEAST, int(self.effort / (4 * max(1, self._work(self.sizes)))))
-        if len(found) > most:
-            self.limits.append(f"{most} of {len(found)} points: the model is large")
-        return found[:most]
+        return inputs_of(self.program, self.sizes)
 
     @cached_property
     def initial(self) -> Inputs:
@@ -113,8 +86,24 @@ class Validation:
         return {**found, **self.compilation.initial}
 
     @cached_property
+    def points(self) -> list[Point]:
+        """The user's first, then those that tell most, as many as there is time for."""
+        random = np.random.default_rng(self.seed)
+        start = list(bases(self.given, self.initial, self.at, random))
+        runs = references(self.program, start, self.seed)
+        base = next((one.point for one in runs if _is_finite(one)), start[0])
+        own = [one for one in start if one is not base]
+        more = around(base.inputs, self.given, random)
+        edges = borders(base.inputs, self.program, self.given)
+        found = [base, *more[:4], *edges[:2], *own, *edges[2:], *more[4:]]
+        most = max(LEAST, int(self.effort / (4 * max(1, work(self.program, self.sizes)))))
+        if len(found) > most:
+            self.limits.append(f"{len(found) - most} of {len(found)} points: the model is large")
+        return found[:most]
+
+    @cached_property
     def references(self) -> list[Reference]:
-        return references(self.written, self.points, self.seed)
+        return references(self.program, self.points, self.seed)
 
 
 def work(program: Program, sizes: Mapping[sp.Expr, sp.Integer]) -> int:
@@ -134,35 +123,69 @@ def _is_finite(reference: Reference) -> bool:
     return all(bool(np.isfinite(one[0]).all()) for one in reference.runs.values())
 
 
+@dataclass
+class Validation:
+    """A module that is validated, and what all checks share.
+
+    compilation  the run of the compiler that the module is said to come from
+    module       the module, loaded; it may be another than the compiler would make
+    expected     what it should compute
+    style        of the compiler's own module; "" where it is one that is said to be
+    rows         every array that was compared
+    """
+
+    compilation: Compilation
+    module: ModuleType
+    expected: Expectation
+    style: str = ""
+    rows: list[Row] = field(default_factory=list)
+
+    @cached_property
+    def functions(self) -> Functions:
+        return Functions(self.compilation, self.module)
+
+
 Check = Callable[[Validation], Iterator[Finding]]
 
 
 def values(validation: Validation) -> Iterator[Finding]:
     """All arrays that the module's functions give, at all points."""
-    worst: dict[tuple[str, str], Deviation] = {}
-    for reference in validation.references:
+    worst: dict[tuple[str, str], tuple[Deviation, Reference]] = {}
+    raised: set[str] = set()
+    for reference in validation.expected.references:
         for one in deviations(reference, validation.functions):
             if isinstance(one, Finding):
-                yield one
+                if one.function not in raised:
+                    raised.add(one.function)
+                    yield one
                 continue
+            if one.note:
+                yield finding(one, "", validation.style)
             key = one.result.function, one.result.array
-            if key not in worst or _rank(one) > _rank(worst[key]):
-                worst[key] = one
-    for key, one in worst.items():
-        validation.rows[key] = row(one)
-        if one.problem:
-            yield finding(one)
+            if key not in worst or _rank(one) > _rank(worst[key][0]):
+                worst[key] = one, reference
+    for one, reference in worst.values():
+        validation.rows.append(row(one))
+        if one.problem and not one.note:
+            blame = blamed(validation.compilation, reference, one, bool(validation.style))
+            yield finding(one, blame, validation.style)
 
 
 def _rank(one: Deviation) -> tuple[int, float]:
-    return (0 if not one.problem else 1 if one.note else 2, one.ratio)
+    return (2 if one.problem and not one.note else 0 if one.note else 1, one.ratio)
 
 
-def finding(one: Deviation) -> Finding:
-    entry = f"[{', '.join(map(str, one.entry))}]" if one.entry else ""
+def finding(one: Deviation, blame: str, style: str) -> Finding:
     name = one.result.array or one.result.function
-    told = f"{name}{entry} is {one.computed:.10g}, not {one.expected:.10g}"
-    return Finding(one.result.function, one.result.array, one.point.name, told, note=one.note)
+    if one.note:
+        told = f"{name} has a limit, but neither the module nor the code as written gives it"
+    else:
+        entry = f"[{', '.join(map(str, one.entry))}]" if one.entry else ""
+        told = f"{name}{entry} is {one.computed:.10g}, not {one.expected:.10g}"
+        if f"{one.computed:.10g}" == f"{one.expected:.10g}":
+            told = f"{name}{entry} is {one.computed!r}, not {one.expected!r}"
+    function, array = one.result.function, one.result.array
+    return Finding(function, array, one.point.name, told, blame, style, one.note)
 
 
 def row(one: Deviation) -> Row:
@@ -174,6 +197,7 @@ def row(one: Deviation) -> Row:
         one.ratio,
         one.entry,
         one.point.name,
+        not one.problem or one.note,
     )
 
 
@@ -189,7 +213,26 @@ def validate(
     seed: int = 0,
     effort: int = EFFORT,
 ) -> Report:
-    """Compare a module with the program as it was written."""
-    validation = Validation(compilation, module, at or {}, seed, effort)
+    """Compare a module with the program as it was written, whatever made the module."""
+    expected = Expectation(compilation, at or {}, seed, effort)
+    return _report(Validation(compilation, module, expected))
+
+
+def validate_compiled(
+    compilation: Compilation, *, at: Inputs | None = None, seed: int = 0, effort: int = EFFORT
+) -> Report:
+    """Compare the modules that the compiler makes, in both styles, with the program as written."""
+    expected = Expectation(compilation, at or {}, seed, effort)
+    report = Report()
+    for style in ("fast", "plain"):
+        run = compilation.in_style(style)
+        module = Generated.compiled(run).module
+        report = report.with_more(_report(Validation(run, module, expected, style)))
+    return report
+
+
+def _report(validation: Validation) -> Report:
     findings = tuple(finding for check in CHECKS for finding in check(validation))
-    return Report(findings, tuple(validation.rows.values()), tuple(validation.limits))
+    points = len(validation.expected.points)
+    limits = tuple(validation.expected.limits)
+    return Report(findings, tuple(validation.rows), points, limits)
