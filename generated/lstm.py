@@ -38,7 +38,7 @@ INPUTS: dict[str, tuple[int | str, ...]] = {
     "pixels": ("t", "n", 8),
     "digit": ("n",),
 }
-INTEGERS = frozenset({"digit"})  # inputs of whole numbers
+INTEGERS: dict[str, Any] = {"digit": np.int64}  # inputs that are no floats
 
 
 class Parameters(NamedTuple):
@@ -506,7 +506,7 @@ def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
             expected = ", ".join(str(known.get(str(want), want)) for want in shape)
             comma = "," if len(shape) == 1 else ""
             raise ValueError(f"{name}: expected ({expected}{comma}), got {array.shape}")
-        arrays.append(array if name in INTEGERS else array.astype(dtype, copy=False))
+        arrays.append(array.astype(INTEGERS.get(name, dtype), copy=False))
     return arrays
 
 

@@ -48,6 +48,10 @@ LONGEST_SUMMARY = 12
 """Formulas in the docstring of a module; the functions have them all."""
 
 
+WHOLE = {"int": "np.int64", "bool": "np.bool_"}
+"""What inputs that are no floats are kept in: of bytes, 200 + 100 would be 44."""
+
+
 @dataclass(frozen=True)
 class ParameterField:
     name: str
@@ -212,10 +216,12 @@ class _Emitter:
                 InputField(name, self._shape_tuple(self.types[name].shape))
                 for name in self.given.names
             ),
-            integers="".join(
-                f'"{name}", ' for name in self.given.names if self.types[name].dtype != "float"
+            integers=", ".join(
+                f'"{name}": {WHOLE[self.types[name].dtype]}'
+                for name in self.given.names
+                if self.types[name].dtype in WHOLE
             ),
-            has_integers=any(self.types[name].dtype != "float" for name in self.given.names),
+            has_integers=any(self.types[name].dtype in WHOLE for name in self.given.names),
             constants=tuple(self.embedded.lines),
             has_arrays=bool(self.embedded.arrays),
             has_parameters=bool(self.parameters),

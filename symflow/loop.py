@@ -13,7 +13,7 @@ from symflow.cores import Core
 from symflow.layout import Function, docstring, signature
 from symflow.lowering import Adjustment
 from symflow.machine import SMALL
-from symflow.printing import kernel_text
+from symflow.printing import floats_text
 from symflow.program import Access, Kernel, Type, kernel
 from symflow.statements import INDENT, WIDTH, call
 from symflow.text import Text
@@ -369,7 +369,7 @@ def _assigned(name: str, text: str) -> list[str]:
 def formula_text(
     formula: sp.Expr,
     names: Sequence[str],
-    write: Callable[[Kernel, Callable[[int], Text]], Text] = kernel_text,
+    write: Callable[[Kernel, Callable[[int], Text]], Text] = floats_text,
 ) -> str:
     """An elementwise formula on slots as an expression of the given names."""
     # rate * gradient, but 0.9 * velocity + gradient

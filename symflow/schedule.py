@@ -211,9 +211,7 @@ class _Scheduler:
             value = definition.value
             named_by_user = definition.label.exact and not _is_literal(value)
             repeated = reads[tensor] > 1 and not _is_transpose(value)
-            if tensor not in self.unnamed and (
-                named_by_user or repeated or tensor in self.named
-            ):
+            if tensor not in self.unnamed and (named_by_user or repeated or tensor in self.named):
                 stated.add(tensor)
             inline = [
                 operand

@@ -215,6 +215,8 @@ class Session(Shown):
                     calling_location(),
                     hint="feed values.astype(int), or declare the placeholder as sf.float32",
                 )
+            else:  # of bytes, 200 + 100 would be 44
+                array = array.astype(np.int64 if node.kind == "int" else np.bool_, copy=False)
             fed[id(node)] = array
         return fed
 
