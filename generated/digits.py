@@ -419,7 +419,7 @@ def train(
     if batches is None and pixels.shape[0] <= KEPT:
         blocks = _blocks(pixels.shape[0])
         fixed = [_fixed(pixels[rows], digit[rows], pixels.shape[0]) for rows in blocks]
-    p = Parameters(*(np.array(one) for one in p))  # moved in place
+    p = _copied(p)
     losses: list[float] = []
     batch = (pixels, digit)
     reason = "steps"
@@ -439,7 +439,7 @@ def train(
         if enough > 0.0 and _squared_norm(d) <= enough:
             reason = "tolerance"
             break
-        if on_step is not None and on_step(step, value, Parameters(*(np.array(one) for one in p))):
+        if on_step is not None and on_step(step, value, _copied(p)):
             reason = "stopped"
             break
         for moved, gradient in zip(p, d, strict=True):
@@ -447,6 +447,11 @@ def train(
     steps = len(losses) - (reason != "steps")  # no update follows the loss at which it stops
     state = TrainingState(state.step + steps)
     return TrainingResult(p, losses, steps, reason, state)
+
+
+def _copied(p: Parameters) -> Parameters:
+    """The same numbers in memory of their own."""
+    return Parameters(*(np.array(one) for one in p))
 
 
 def _squared_norm(d: Parameters) -> float:

@@ -366,7 +366,7 @@ def train(
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
-    p = Parameters(*(np.array(one) for one in p))  # moved in place
+    p = _copied(p)
     losses: list[float] = []
     batch = (x, y)
     reason = "steps"
@@ -385,7 +385,7 @@ def train(
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             reason = "tolerance"
             break
-        if on_step is not None and on_step(step, value, Parameters(*(np.array(one) for one in p))):
+        if on_step is not None and on_step(step, value, _copied(p)):
             reason = "stopped"
             break
         for moved, gradient in zip(p, d, strict=True):
@@ -393,6 +393,11 @@ def train(
     steps = len(losses) - (reason != "steps")  # no update follows the loss at which it stops
     state = TrainingState(state.step + steps)
     return TrainingResult(p, losses, steps, reason, state)
+
+
+def _copied(p: Parameters) -> Parameters:
+    """The same numbers in memory of their own."""
+    return Parameters(*(np.array(one) for one in p))
 
 
 def _squared_norm(d: Parameters) -> float:

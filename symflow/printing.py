@@ -216,8 +216,12 @@ def _broadcast(text: Text, value: Kernel, target: Indices, kinds: Kinds) -> Text
     shape = shape_text(
         tuple(sp.Integer(1) if index is None else value.sizes[index] for index in target)
     )
-    if not text.axes and kinds.result == "float":
-        return Text(f"np.full({shape}, {text.source}, dtype)", ATOM, target)
+    if not text.axes:
+        precision = ", dtype" if kinds.result == "float" else ""
+        return Text(f"np.full({shape}, {text.source}{precision})", ATOM, target)
+    added = len(target) - len(text.axes)
+    if text.axes and text.axes == target[added:] and set(target[:added]) == {None}:
+        return text.indexed(["None"] * added, target)
     return Text(f"np.broadcast_to({text.source}, {shape})", ATOM, target)
 
 

@@ -179,7 +179,7 @@ class Session(Shown):
 
     def values(self) -> list[tuple[Variable, NDArray[Any]]]:
         """All Variables of the graph, each with its value in this session."""
-        return [(one, self._value(one)) for one in self.graph.variables]
+        return [(one, self._value(one).copy()) for one in self.graph.variables]
 
     @property
     def updates(self) -> int:

@@ -25,6 +25,7 @@ ORDER = (
     ("solvers",),
     ("operations", "differentiation", "expansion", "contraction", "printing", "guards"),
     ("recurrence",),
+    ("ownership",),
     ("notation", "motion", "matching", "pieces"),
     ("formulas", "formulas.tree", "formulas.spelling"),
     ("formulas.algebra", "formulas.text", "formulas.latex", "formulas.mathml"),
