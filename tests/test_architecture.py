@@ -13,7 +13,8 @@ import symflow
 PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
-    ("archives", "errors", "showing", "continuation", "elimination", "functional", "machine"),
+    ("archives", "ending", "errors", "showing", "continuation"),
+    ("elimination", "functional", "machine", "writing"),
     ("flat",),
     ("guidance", "shapes", "initializers"),
     ("program",),
