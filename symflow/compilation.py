@@ -38,7 +38,6 @@ MODULE_NAMES = frozenset(
         "CLOSE",
         "KEPT",
         "RECENTRE",
-        "BadZipFile",
         "Array",
         "ArrayLike",
         "Callable",
@@ -53,12 +52,15 @@ MODULE_NAMES = frozenset(
         "TrainingResult",
         "TrainingState",
         "annotations",
+        "hashlib",
+        "io",
         "math",
         "gradients",
         "initial_parameters",
         "load_parameters",
         "loss_and_gradients",
         "save_parameters",
+        "zipfile",
         "train",
     }
 )

@@ -13,7 +13,8 @@ import symflow
 PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
-    ("archives", "errors", "showing", "continuation", "elimination", "functional", "machine"),
+    ("archives", "ending", "errors", "showing", "continuation"),
+    ("elimination", "functional", "machine", "writing"),
     ("tokens",),
     ("flat",),
     ("guidance", "shapes", "initializers"),
@@ -26,6 +27,7 @@ ORDER = (
     ("solvers",),
     ("operations", "differentiation", "expansion", "contraction", "printing", "guards"),
     ("recurrence",),
+    ("ownership",),
     ("batching", "notation", "motion", "matching", "pieces"),
     ("formulas", "formulas.tree", "formulas.spelling"),
     ("formulas.algebra", "formulas.text", "formulas.latex", "formulas.mathml"),
