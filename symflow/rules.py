@@ -185,6 +185,11 @@ def _of_either_sign(bound: Bindings, body: sp.Expr) -> bool:
     return not known and not body.has(greater(b, 0), greater(-b, 0))
 
 
+def _vary(*names: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
+    """That something stands for more than a number."""
+    return lambda bound, body: all(slots_of(bound[name]) for name in names)
+
+
 # --- right sides -----------------------------------------------------------------------------
 
 
@@ -209,39 +214,36 @@ def _root_difference(bound: Bindings) -> sp.Expr:
 
 
 def _may_be_infinite(bound: Bindings, body: sp.Expr) -> bool:
-    """Whether something is divided by what may be 0, and no branch has been made of that."""
-    above, below = map(abs_, _fraction(bound[_x]))
-    if not slots_of(below) or below.args[0].is_positive:
-        return False
-    return not body.has(less(above, below), less(below, above))
+    """Whether something is divided by what may be 0, which no branch has been made of."""
+    above, below = _fraction(bound[_x])
+    plain = not any(one.exp.is_Integer and one.exp > 1 for one in below.atoms(sp.Pow))
+    vanishes = bool(slots_of(below)) and not below.is_positive
+    return vanishes and plain and "where" not in kinds_of(below)
 
 
 def _fraction(x: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    """a and b where x is a / b, or a power of it."""
-    if isinstance(x, sp.Add):
-        return x, sp.S.One
-    if _is_power_of_fraction(x):
-        return _fraction(x.args[0])
+    """a and b of a / b."""
     factors = [one.as_base_exp() for one in sp.Mul.make_args(x)]
-    below = [base**-power for base, power in factors if power.is_negative and not base.is_number]
-    denominator = sp.Mul(*below)
-    return x * denominator, denominator
-
-
-def _is_power_of_fraction(x: sp.Expr) -> bool:
-    whole = isinstance(x, sp.Pow) and x.exp.is_Integer
-    return isinstance(x, (sp.Pow, function_of(power))) and not whole
+    below = sp.Mul(
+        *(
+            base**-power
+            for base, power in factors
+            if power.is_Integer and power.is_negative and not base.is_number
+        )
+    )
+    return x * below, below
 
 
 def _saturating(bound: Bindings) -> sp.Expr:
-    x = bound[_x]
-    above, below = _fraction(x)
-    if not slots_of(above) and above.is_positive and not _is_power_of_fraction(x):
-        return below / (below + above)
-    inverse = 1 / x
-    if _is_power_of_fraction(x):
-        inverse = x.func(below / above, *x.args[1:])
-    return where(less(abs_(below), abs_(above)), inverse / (1 + inverse), 1 / (1 + x))
+    above, below = _fraction(bound[_x])
+    return below / (below + above)
+
+
+def _parallel(bound: Bindings) -> sp.Expr:
+    a, b = bound[_a], bound[_b]
+    smaller = less(abs_(a), abs_(b))
+    least = where(smaller, a, b)
+    return least / (1 + least / where(smaller, b, a))
 
 
 RULES = (
@@ -672,18 +674,27 @@ RULES = (
         "saturation",
         1 / (1 + _x),
         _saturating,
-        "0·∞ in the gradient where x is infinite, as in Hill's function at 0",
+        "0·∞ in the gradient where b is 0",
         phase="written",
         provided=_may_be_infinite,
-        text="1 / (1 + a / b) → where(|b| < |a|, (b / a) / (1 + b / a), 1 / (1 + a / b))",
+        text="1 / (1 + a / b) → b / (b + a)",
     ),
     Rule(
         "parallel",
         1 / (1 / _a + 1 / _b),
-        where(less(abs_(_a), abs_(_b)), _a / (1 + _a / _b), _b / (1 + _b / _a)),
+        _parallel,
         "0·∞ in the gradient where a or b is 0",
         phase="written",
         provided=_vary(_a, _b),
+        text="1 / (1 / a + 1 / b) → u / (1 + u / v), where u is the smaller of a and b",
+    ),
+    Rule(
+        "quotient-slope",
+        _u / _b - _a / _b**2,
+        _d / _b**2,
+        "digits are lost where a and u·b are close, as in the derivative of x / (x + 1)",
+        phase="computed",
+        given={_d: _u * _b - _a},
     ),
     Rule(
         "difference-of-squares",

@@ -110,18 +110,6 @@ BRANCHES: dict[str, tuple[Model, list[tuple[float, ...]]]] = {
         [(0, 2), (2, 0), (2, 3)],
     ),
     "inhibition": (lambda m, v, k, s: v / (1 + k / s), [(2, 3, 0), (2, 0, 3), (2, 3, 1)]),
-    "Hill, written with a ratio": (
-        lambda m, a, b, c, x: a + (b - a) / (1 + m.square(c / x)),
-        [(1, 2, 3, 0), (1, 2, 3, 2), (1, 2, 0, 2)],
-    ),
-    "Hill, of any order": (
-        lambda m, a, b, c, x, h: a + (b - a) / (1 + m.pow(c / x, h)),
-        [(1, 2, 3, 0, 2), (1, 2, 3, 0, 1), (1, 2, 3, 2, 1.5), (1, 2, 0, 2, 1.5)],
-    ),
-    "four parameters": (
-        lambda m, a, d, c, x: d + (a - d) / (1 + m.pow(x / c, 2.5)),
-        [(1, 2, 3, 0), (1, 2, 3, 2), (1, 2, 3, 7)],
-    ),
     # branches of where
     "where of a where": (
         lambda m, x: m.where(x > 0, m.where(x > 1, m.log(x), x - 1), -1.0),
