@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import sympy as sp
 from sympy.printing.numpy import SciPyPrinter
 
+from symflow.arithmetic import assert_as_written
 from symflow.elementwise import Opaque, canonical
 from symflow.errors import SymflowError
 from symflow.program import Indices, Kernel, slots_of
@@ -29,6 +30,7 @@ class Body:
     def __init__(
         self, value: Kernel, operands: Sequence[Text], target: Indices, whole: bool = False
     ) -> None:
+        assert_as_written()
         self.value = value
         self.whole = whole  # whether the result is of integers, which a float would widen
         self.operands = operands

@@ -10,6 +10,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from symflow.arithmetic import as_written
 from symflow.batching import batched
 from symflow.compiler import compile_program, compile_stages
 from symflow.errors import Location, SymflowError, together
@@ -259,6 +260,7 @@ class Compilation:
     def program(self) -> Program:
         return self.stages["simplify"]
 
+    @as_written
     def quadratic(self) -> Quadratic | None:
         """The loss from moments of the data, where plain gradient descent can use them."""
         training = self.model.training
@@ -270,6 +272,7 @@ class Compilation:
         # a stopped gradient can be seen before simplification only
         return quadratic(self.stages["differentiate"], names, Rules(frozenset(self.without)))
 
+    @as_written
     def step(self) -> Program | None:
         """The loss, and rate times its gradient, where plain gradient descent gains by that."""
         training = self.model.training
@@ -278,12 +281,14 @@ class Compilation:
         names = [self.name(node) for node in self.trainable]
         return with_rate(self.program(), names)
 
+    @as_written
     def rewrites(self) -> list[Rewrite]:
         """What the rules rewrote, in the order in which it was done."""
         applied: list[Rewrite] = []
         compile_program(self.model.graph, self.request, Rules(frozenset(self.without), applied))
         return [*applied, *self._hoisted()]
 
+    @as_written
     def explain(self) -> str:
         """What the rules rewrote, grouped by rule, for a person who audits it."""
         return explained(self.rewrites())
@@ -313,6 +318,7 @@ class Compilation:
             found.append(Rewrite("quadratic-loss", "loss", origin, before, after))
         return found
 
+    @as_written
     def dump(self, stage: str) -> str:
         """The program after a stage, as text."""
         return program_text(self.stages[stage])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import symflow
 from symflow.archives import archived
 from symflow.arguments import Arguments
+from symflow.arithmetic import as_written
 from symflow.backward import Gradients
 from symflow.compilation import Compilation
 from symflow.cores import Core, Interface, core
@@ -103,6 +104,7 @@ class Source:
         return archived(self.arrays) if self.arrays else None
 
 
+@as_written
 def emit(compilation: Compilation) -> Source:
     """Compile a model into the source of its module."""
     source = _Emitter(compilation).source()

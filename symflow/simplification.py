@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from sympy.logic.boolalg import Boolean
 
 from symflow.affine import distributed
+from symflow.arithmetic import as_written
 from symflow.bodies import Body
 from symflow.contraction import called, sum_of_products
 from symflow.elementwise import canonical
@@ -74,6 +75,7 @@ _NO_NUMBERS = (sp.zoo, sp.nan, sp.oo, sp.S.NegativeInfinity, sp.I)
 Rebuild = Callable[[Builder, Definition], "int | None"]
 
 
+@as_written
 def simplify_forward(program: Program, rules: Rules = ALL_RULES) -> Program:
     """What is done before derivatives are taken."""
     program = in_bodies(program, partial(simplify_forward, rules=rules))
@@ -83,6 +85,7 @@ def simplify_forward(program: Program, rules: Rules = ALL_RULES) -> Program:
     return hoisted(_walk(program, last_entries))
 
 
+@as_written
 def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     """What is done when no derivative is left to take."""
     program = tidied(_walk(program, _folded_without_stops))
@@ -98,6 +101,7 @@ def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     return _walk(program, _without_absent)
 
 
+@as_written
 def fold(program: Program) -> Program:
     """The same kernels, reading through literals and renamed axes."""
     return _walk(program, _folded)

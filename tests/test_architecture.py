@@ -13,7 +13,16 @@ import symflow
 PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
-    ("archives", "errors", "showing", "continuation", "elimination", "functional", "machine"),
+    (
+        "archives",
+        "arithmetic",
+        "errors",
+        "showing",
+        "continuation",
+        "elimination",
+        "functional",
+        "machine",
+    ),
     ("flat",),
     ("guidance", "shapes", "initializers"),
     ("program",),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import symflow
+from symflow.arithmetic import as_written
 from symflow.compilation import Compilation
 from symflow.emission import digest, emit
 from symflow.errors import SymflowError
@@ -64,6 +65,7 @@ class Page:
     module_lines: tuple[SourceLine, ...]
 
 
+@as_written
 def write_report(
     model: Path, html: Path, shapes: Mapping[str, Shape], without: Sequence[str] = ()
 ) -> None:
@@ -77,6 +79,7 @@ def write_report(
     write({html: report(compilation(model, shapes, None, without), model.read_text("utf-8"))})
 
 
+@as_written
 def report(run: Compilation, model: str) -> bytes:
     """The page on one run of the compiler; `model` is the text of the model file."""
     page = _page(run, model)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from symflow.arithmetic import as_written
 from symflow.compilation import Compilation
 from symflow.validation.findings import Finding, Report
 
@@ -38,6 +39,7 @@ CHECKS: tuple[Check, ...] = ()
 """In the order in which they are made."""
 
 
+@as_written
 def validate(
     compilation: Compilation,
     module: ModuleType,
