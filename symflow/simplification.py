@@ -25,6 +25,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -37,7 +38,7 @@ from symflow.affine import distributed
 from symflow.arithmetic import as_written
 from symflow.bodies import Body
 from symflow.contraction import called, sum_of_products
-from symflow.elementwise import canonical
+from symflow.elementwise import canonical, function_of
 from symflow.motion import hoisted, last_entries, sunk, tidied
 from symflow.program import (
     Access,
@@ -58,6 +59,7 @@ from symflow.program import (
 )
 from symflow.program import Constant as Literal
 from symflow.recurrence import in_bodies
+from symflow.rows import difference_of_squares
 from symflow.rules import Phase, cost
 from symflow.scaling import scaled
 from symflow.solving import solve_for_products
@@ -243,9 +245,27 @@ def _unchanged(program: Builder, value: Kernel) -> bool:
 
 
 def _folded_without_stops(program: Builder, definition: Definition) -> int | None:
-    """When all derivatives are taken, nothing has to be stopped."""
+    """When all derivatives are taken, nothing has to be stopped, or to look like one term."""
     value = definition.value
+    if isinstance(value, Kernel):
+        body = _with_factors(value.body)
+        if body is not value.body:
+            factored = kernel(value.output, value.sizes, body, value.accesses)
+            definition = replace(definition, value=factored)
+            found = _folded(program, definition)
+            if found is None:
+                found = program.add(factored, definition.label, definition.origin)
+            return found
     return value.source if isinstance(value, StopGradient) else _folded(program, definition)
+
+
+@lru_cache(maxsize=65536)
+def _with_factors(body: sp.Expr) -> sp.Expr:
+    """x² - y² as a product, once nobody asks for its derivative."""
+    function = function_of(difference_of_squares)
+    if not body.has(function):
+        return body
+    return body.replace(function, lambda x, y: (x - y) * (x + y))
 
 
 # --- inline ----------------------------------------------------------------------------------
