@@ -3,8 +3,8 @@
 SymPy makes 2·(t - t0) into 2·t - 2·t0 wherever a number meets a sum. It is right as algebra; as
 numbers each product is rounded before the difference is taken, and what t and t0 have in common
 no longer cancels: for a date in days 1e-9 of a period is lost, for numbers in float32 everything.
-So SymPy's parameter `distribute` is off in all that symflow makes of expressions: `as_written`
-goes around whatever a user calls, and `assert_as_written` stands where a kernel is made.
+So SymPy's parameter `distribute` is off in all that symflow makes of expressions: `undistributed`
+goes around whatever a user calls, and `assert_undistributed` stands where a kernel is made.
 
 The parameter belongs to a thread, but SymPy's cache to all of them, and to the user's own SymPy.
 Assigning to the parameter empties the cache; here it is changed behind SymPy's back, which is
@@ -32,7 +32,7 @@ class Symbol(sp.Symbol):  # type: ignore[misc]
     __slots__ = ()
 
 
-def as_written(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+def undistributed(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
     """The function, leaving products of numbers and sums as they are."""
 
     @wraps(function)
@@ -58,5 +58,5 @@ def _negated(total: sp.Add) -> sp.Expr:
 sp.Add.__neg__ = _negated
 
 
-def assert_as_written() -> None:
-    assert not global_parameters.distribute, "an expression is made outside of `as_written`"
+def assert_undistributed() -> None:
+    assert not global_parameters.distribute, "an expression is made outside of `undistributed`"

@@ -15,7 +15,9 @@ INDENT = 4
 
 BUILTINS = frozenset(
     {
+        "Exception",
         "FloatingPointError",
+        "ImportError",
         "LookupError",
         "ValueError",
         "all",

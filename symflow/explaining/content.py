@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from symflow.arithmetic import as_written
+from symflow.arithmetic import undistributed
 from symflow.compilation import Compilation
 from symflow.errors import Location
 from symflow.explaining.training import Told, told
@@ -58,7 +58,7 @@ class Explanation:
     training: Told | None
 
 
-@as_written
+@undistributed
 def explained(compilation: Compilation) -> Explanation:
     """A model of a file, explained."""
     model = compilation.model
