@@ -505,8 +505,9 @@ def _of_exports(user: UserModel, model: Model, made: Any, what: Wanted) -> str |
         first += count
         function = getattr(made, user.called[number])
         found = function(p, **_inputs(user, model, function))
-        if np.asarray(found).dtype != model.dtype:
-            return f"{user.called[number]} is {np.asarray(found).dtype}"
+        dtype = np.asarray(found).dtype
+        if dtype.kind == "f" and dtype != model.dtype:  # whole numbers of constants stay whole
+            return f"{user.called[number]} is {dtype}"
         problem = _off(found, right, SLACK * off)
         if problem is not None:
             return f"{user.called[number]} {problem}"
