@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import symflow.diagnosis as diagnosis
+from symflow.arithmetic import undistributed
 from symflow.compilation import Compilation
 from symflow.differences import Slope, continued, slope
 from symflow.errors import SymflowError
@@ -43,6 +44,7 @@ PROVED = 3
 Array = NDArray[Any]
 
 
+@undistributed
 def check(
     of: Path | str | ModuleType | Tensor | Compilation,
     shapes: Mapping[str, Shape] | None = None,

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import sympy as sp
 
+from symflow.arithmetic import Symbol
 from symflow.errors import Location
 from symflow.guards import guarded
 from symflow.notation import at, letters, plain_text, subscripts
@@ -299,5 +300,5 @@ def formula_text(program: Builder, value: Kernel, part: sp.Expr | None = None) -
     for number in slots_of(part):
         access = value.accesses[number]
         called = at(program[access.tensor].label.name, subscripts(access.indices, names))
-        replacements[slot(number)] = sp.Symbol(called)
+        replacements[slot(number)] = Symbol(called)
     return plain_text(part.xreplace(replacements))
