@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import symflow.diagnosis as diagnosis
+from symflow.arithmetic import undistributed
 from symflow.compilation import Compilation
 from symflow.differences import Slope, continued, slope
 from symflow.errors import SymflowError
@@ -45,6 +46,7 @@ _MORE_DIGITS = "symflow check of the model file compares with 50 digits"
 Array = NDArray[Any]
 
 
+@undistributed
 def check(
     of: Path | str | ModuleType | Tensor | Compilation,
     shapes: Mapping[str, Shape] | None = None,

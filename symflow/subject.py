@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.arithmetic import undistributed
 from symflow.compilation import Compilation
 from symflow.derivatives import dependencies
 from symflow.errors import SymflowError
@@ -90,6 +91,7 @@ def _number(loss: Any) -> Any:
     return loss.reshape(()) if getattr(loss, "ndim", 0) else loss
 
 
+@undistributed
 def subject(
     of: Path | str | ModuleType | Tensor | Compilation, shapes: Mapping[str, Shape] | None = None
 ) -> Subject:
@@ -186,6 +188,7 @@ _DRAWS: Sequence[Callable[[np.random.Generator, tuple[int, ...]], Array]] = (
 """Where inputs are drawn from, until the loss and its gradient are finite."""
 
 
+@undistributed
 def points(of: Subject, at: Mapping[str, Any] | Path | str | None, seed: int) -> list[Point]:
     """Points to try, best first. What `at` does not give is drawn.
 

@@ -13,6 +13,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from symflow.arithmetic import undistributed
 from symflow.compilation import Compilation, Style
 from symflow.diagnosis import first_not_finite
 from symflow.errors import SymflowError
@@ -232,6 +233,7 @@ At = Mapping[str, Any] | Path | str | None
 """Values of parameters and inputs by name, an .npz file of them, or none."""
 
 
+@undistributed
 def validate(
     compilation: Compilation,
     module: ModuleType,
@@ -244,6 +246,7 @@ def validate(
     return _report(Validation(compilation, module, expectation(compilation, at, seed, effort)))
 
 
+@undistributed
 def validate_compiled(
     compilation: Compilation,
     styles: Sequence[Style] = ("fast", "plain"),
@@ -262,6 +265,7 @@ def validate_compiled(
     return reduce(Report.with_more, reports)
 
 
+@undistributed
 def expectation(
     compilation: Compilation, at: At = None, seed: int = 0, effort: int = EFFORT
 ) -> Expectation:
