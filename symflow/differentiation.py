@@ -230,7 +230,9 @@ def _share(
     body, nature = poles.share(
         program, value, position, derivative, upstream, nature, natures.depends
     )
-    share = program.add(adjoint_kernel(value, position, body, tensor, adjoint), label, definition.origin)
+    share = program.add(
+        adjoint_kernel(value, position, body, tensor, adjoint), label, definition.origin
+    )
     natures.note(share, nature)
     return share
 

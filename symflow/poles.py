@@ -15,23 +15,23 @@ factor may be infinite. A zero that is a factor wins where that is proved:
   for all x where c = 0.
 
 Elsewhere it does not, as in cbrt(x³) at 0, of which the slope is 1. A slope can be infinite only
-where something is divided by that is not proved to be positive (`signs.py`), so that ordinary
+where something is divided by that may be 0 for all that is known (`signs.py`), so that ordinary
 networks have no branches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache, reduce
+from functools import cache, lru_cache, reduce
 
 import sympy as sp
 
-from symflow.elementwise import ROWS, Opaque
+from symflow.elementwise import Opaque
 from symflow.program import Builder, Kernel, slots_of
 from symflow.rows import greater_equal, less_equal, logical_and, not_equal, where
-from symflow.signs import is_positive
+from symflow.signs import Facts, facts_of
 
 
 class Pole(IntEnum):
@@ -72,19 +72,24 @@ class Slope:
     """A kernel's derivative by one operand, taken apart.
 
     own     the worst pole of the derivative at a zero that the operand may bring about
+    far     whether it may be infinite at a zero of something else
     flats   conditions that hold where the branch taken is not flat
     factor  the derivative without what is 0 and 1 by these conditions
-    zeros   factors that may be 0, and have no pole
+    zeros   factors that may be 0, and have no pole; all that have none, where no pole is near
     """
 
     own: Pole
+    far: bool
     flats: tuple[sp.Expr, ...]
     factor: sp.Expr
     zeros: sp.Expr
 
     @staticmethod
-    def of(program: Builder, value: Kernel, derivative: sp.Expr, position: int) -> Slope:
-        own, flats, factor, zeros = Pole.NONE, [], [], []
+    def of(
+        program: Builder, value: Kernel, derivative: sp.Expr, position: int, upstream: Nature
+    ) -> Slope:
+        known = cache(lambda: facts_of(program, value))
+        own, far, flats, factor, zeros = Pole.NONE, False, [], [], []
         for part in sp.Mul.make_args(derivative):
             condition = _condition(part)
             if condition is not None:
@@ -93,12 +98,18 @@ class Slope:
                 factor.append(part)
             if condition is not None or not slots_of(part):
                 continue
-            poles = [_pole(program, value, one, position) for one in _singular(part)]
+            poles = [_pole(one, position, known) for one in _singular(part)]
             own = max([own, *poles])
+            far = far or any(
+                position not in slots_of(one) and not known().range(one.args[0]).zero_free
+                for one in (_singular(part) if upstream.flat else ())
+            )
             inverse = isinstance(part, sp.Pow) and part.exp.is_negative
-            if not (inverse or any(poles) or is_positive(program, value, part)):
+            if not (inverse or any(poles)):
                 zeros.append(part)
-        return Slope(own, tuple(flats), sp.Mul(*factor), sp.Mul(*zeros))
+        if zeros and (upstream.pole or own):
+            zeros = [part for part in zeros if not known().range(part).zero_free]
+        return Slope(own, far, tuple(flats), sp.Mul(*factor), sp.Mul(*zeros))
 
 
 def share(
@@ -114,7 +125,7 @@ def share(
 
     depends  what each tensor depends on, as bits
     """
-    slope = Slope.of(program, value, derivative, position)
+    slope = Slope.of(program, value, derivative, position, nature)
     operand = depends.get(value.operands[position], 0)
     read = [depends.get(value.operands[at], 0) for at in slots_of(slope.zeros)]
     zeros = reduce(int.__or__, read, 0)
@@ -126,7 +137,8 @@ def share(
         if pole == Pole.ROOT or (pole == Pole.CUSP and apart):
             conditions.append(not_equal(slope.zeros, 0))
     vanishes = nature.flat or (nature.zero and slope.own < Pole.INFINITE)
-    if slope.own and vanishes and not nature.zeros & operand:
+    vanishes = (slope.own and vanishes) or (slope.far and nature.flat)
+    if vanishes and not nature.zeros & operand:
         conditions.append(not_equal(upstream, 0))
     summed = set(value.accesses[position].indices) < set(range(len(value.sizes)))
     after = Nature(
@@ -138,7 +150,7 @@ def share(
     if not conditions:
         return upstream * derivative, after
     condition = reduce(logical_and, conditions)
-    if slope.own:
+    if slope.own or slope.far:
         return where(condition, upstream * slope.factor, 0), after
     return where(condition, upstream, 0) * slope.factor, after
 
@@ -187,14 +199,14 @@ _INFINITE_AT_ZERO = {
 _INFINITE_AT_ENDS = frozenset({"erfinv", "ndtri"})
 
 
-def _pole(program: Builder, value: Kernel, part: sp.Expr, position: int) -> Pole:
+def _pole(part: sp.Expr, position: int, known: Callable[[], Facts]) -> Pole:
     """The pole of a power or a function, at a zero of what reads the operand at `position`."""
     if position not in slots_of(part):
         return Pole.NONE
     name = type(part).__name__
     if name in _INFINITE_AT_ENDS:
         return Pole.INFINITE
-    if position not in slots_of(part.args[0]) or is_positive(program, value, part.args[0]):
+    if position not in slots_of(part.args[0]) or known().range(part.args[0]).zero_free:
         return Pole.NONE
     if name in _INFINITE_AT_ZERO:
         return _INFINITE_AT_ZERO[name]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -77,10 +76,13 @@ BRANCHES: dict[str, tuple[Model, list[tuple[float, ...]]]] = {
     "masked cubic root": (lambda m, c, x: c * m.cbrt(x), [(0, 0), (2, 8)]),
     "masked power": (lambda m, c, x: c * m.pow(x, 0.3), [(0, 0), (2, 8)]),
     "haversine": (
-        lambda m, a, b, c, d: 2
-        * m.asin(
-            m.sqrt(
-                m.square(m.sin((c - a) / 2)) + m.cos(a) * m.cos(c) * m.square(m.sin((d - b) / 2))
+        lambda m, a, b, c, d: (
+            2
+            * m.asin(
+                m.sqrt(
+                    m.square(m.sin((c - a) / 2))
+                    + m.cos(a) * m.cos(c) * m.square(m.sin((d - b) / 2))
+                )
             )
         ),
         [(0.5, 0.25, 0.5, 0.25), (0.5, 0.25, 0.75, 0.5), (0, 0, 0, 0)],
@@ -174,9 +176,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_limit(name: str, modules: Any) -> None:
     model, points = MODELS[name]
     number = list(MODELS).index(name)
-    limits = [
-        [slopes(model, point, by) for by in range(len(points[0]))] for point in points
-    ]
+    limits = [[slopes(model, point, by) for by in range(len(points[0]))] for point in points]
     values = [value(model, point) for point in points]
     assert any(one for row in limits for one in row), "a model without a limit shows nothing"
     for style in ("fast", "plain"):
