@@ -21,7 +21,7 @@ networks have no branches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache, lru_cache, reduce
@@ -31,7 +31,7 @@ import sympy as sp
 from symflow.elementwise import Opaque
 from symflow.program import Builder, Kernel, slots_of
 from symflow.rows import greater_equal, less_equal, logical_and, not_equal, where
-from symflow.signs import Facts, facts_of
+from symflow.signs import Facts, facts_of, implied
 
 
 class Pole(IntEnum):
@@ -98,12 +98,10 @@ class Slope:
                 factor.append(part)
             if condition is not None or not slots_of(part):
                 continue
-            poles = [_pole(one, position, known) for one in _singular(part)]
+            singular = list(_singular(part, known())) if _may_be_singular(part) else []
+            poles = [_pole(one) for one in singular if position in slots_of(one.args[0])]
             own = max([own, *poles])
-            far = far or any(
-                position not in slots_of(one) and not known().range(one.args[0]).zero_free
-                for one in (_singular(part) if upstream.flat else ())
-            )
+            far = far or (upstream.flat and len(poles) < len(singular))
             inverse = isinstance(part, sp.Pow) and part.exp.is_negative
             if not (inverse or any(poles)):
                 zeros.append(part)
@@ -178,19 +176,6 @@ def _condition(part: sp.Expr) -> sp.Expr | None:
 # --- poles -----------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=65536)
-def _singular(part: sp.Expr) -> tuple[sp.Expr, ...]:
-    """The parts of an expression that may be infinite; of `where`, in both branches."""
-    found = [
-        one
-        for one in sp.preorder_traversal(part)
-        if (isinstance(one, sp.Pow) and one.exp.is_negative)
-        or type(one).__name__ in _INFINITE_AT_ZERO
-        or type(one).__name__ in _INFINITE_AT_ENDS
-    ]
-    return tuple(found)
-
-
 _INFINITE_AT_ZERO = {
     "log": Pole.ROOT,  # the slope of y·log(y)
     "pow": Pole.CUSP,
@@ -199,17 +184,39 @@ _INFINITE_AT_ZERO = {
 _INFINITE_AT_ENDS = frozenset({"erfinv", "ndtri"})
 
 
-def _pole(part: sp.Expr, position: int, known: Callable[[], Facts]) -> Pole:
-    """The pole of a power or a function, at a zero of what reads the operand at `position`."""
-    if position not in slots_of(part):
-        return Pole.NONE
+@lru_cache(maxsize=65536)
+def _may_be_singular(part: sp.Expr) -> bool:
+    return any(map(_is_singular, sp.preorder_traversal(part)))
+
+
+def _is_singular(part: sp.Expr) -> bool:
+    """Whether a power or a function may be infinite at 0, or at the ends of where it is defined."""
+    if isinstance(part, sp.Pow):
+        return bool(part.exp.is_negative and slots_of(part))
+    return type(part).__name__ in _INFINITE_AT_ZERO or type(part).__name__ in _INFINITE_AT_ENDS
+
+
+def _singular(part: sp.Expr, facts: Facts) -> Iterator[sp.Expr]:
+    """The parts of an expression that may be infinite for all that is known in their branches."""
+    if type(part).__name__ == "where":
+        condition, yes, no = part.args
+        yield from _singular(yes, facts.assuming(*implied(condition, True)))
+        yield from _singular(no, facts.assuming(*implied(condition, False)))
+        return
+    at_ends = type(part).__name__ in _INFINITE_AT_ENDS
+    if _is_singular(part) and (at_ends or not facts.range(part.args[0]).zero_free):
+        yield part
+    for one in part.args:
+        yield from _singular(one, facts)
+
+
+def _pole(part: sp.Expr) -> Pole:
+    """The pole of a power or a function."""
     name = type(part).__name__
-    if name in _INFINITE_AT_ENDS:
-        return Pole.INFINITE
-    if position not in slots_of(part.args[0]) or known().range(part.args[0]).zero_free:
-        return Pole.NONE
     if name in _INFINITE_AT_ZERO:
         return _INFINITE_AT_ZERO[name]
+    if name in _INFINITE_AT_ENDS:
+        return Pole.INFINITE
     if type(part.base).__name__ == "cbrt":
         return Pole.CUSP
     if -part.exp <= sp.Rational(1, 2):
