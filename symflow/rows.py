@@ -273,7 +273,8 @@ _TABLE = (
     Elementwise(
         "where",
         lambda condition, x, y: choose(sp.Ne(condition, 0), x, y),
-        "x where the condition holds, y elsewhere; the gradient goes only to the one taken.",
+        "x where the condition holds, y elsewhere; the gradient goes only to the one taken. A "
+        "number for a condition holds where it is not 0, as in NumPy.",
         partials=lambda condition, x, y, z: [0, where(condition, 1, 0), where(condition, 0, 1)],
         numpy="np.where({0}, {1}, {2})",
         opaque=True,
