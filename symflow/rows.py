@@ -474,7 +474,7 @@ _TABLE = (
     ),
     Elementwise(
         "ndtr",
-        lambda x: sp.erfc(-x / sp.sqrt(2)) / 2,
+        lambda x: erfc(-x / sp.sqrt(2)) / 2,  # of SymPy's own, erfc(-x) is 2 - erfc(x)
         "Φ(x), the probability that a standard normal number is less than x.",
         partials=lambda x, y: [exp(-(x**2) / 2) / sp.sqrt(2 * sp.pi)],
         numpy="special.ndtr({0})",
