@@ -14,7 +14,7 @@ PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
     ("archives", "ending", "errors", "showing", "continuation"),
-    ("elimination", "functional", "machine", "writing"),
+    ("elimination", "functional", "machine", "reading", "writing"),
     ("tokens",),
     ("flat",),
     ("guidance", "shapes", "initializers"),
