@@ -39,7 +39,7 @@ INPUTS: dict[str, tuple[int | str, ...]] = {
     "pixels": ("n", 64),
     "digit": ("n",),
 }
-INTEGERS = frozenset({"digit"})  # inputs of whole numbers
+INTEGERS: dict[str, Any] = {"digit": np.int64}  # inputs that are no floats
 
 
 class Parameters(NamedTuple):
@@ -420,7 +420,7 @@ def train(
     if batches is None and pixels.shape[0] <= KEPT:
         blocks = _blocks(pixels.shape[0])
         fixed = [_fixed(pixels[rows], digit[rows], pixels.shape[0]) for rows in blocks]
-    p = Parameters(*(np.array(one) for one in p))  # moved in place
+    p = _copied(p)
     losses: list[float] = []
     batch = (pixels, digit)
     reason = "steps"
@@ -440,7 +440,7 @@ def train(
         if enough > 0.0 and _squared_norm(d) <= enough:
             reason = "tolerance"
             break
-        if on_step is not None and on_step(step, value, Parameters(*(np.array(one) for one in p))):
+        if on_step is not None and on_step(step, value, _copied(p)):
             reason = "stopped"
             break
         for moved, gradient in zip(p, d, strict=True):
@@ -448,6 +448,11 @@ def train(
     steps = len(losses) - (reason != "steps")  # no update follows the loss at which it stops
     state = TrainingState(state.step + steps)
     return TrainingResult(p, losses, steps, reason, state)
+
+
+def _copied(p: Parameters) -> Parameters:
+    """The same numbers in memory of their own."""
+    return Parameters(*(np.array(one) for one in p))
 
 
 def _squared_norm(d: Parameters) -> float:
@@ -567,5 +572,5 @@ def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
             expected = ", ".join(str(known.get(str(want), want)) for want in shape)
             comma = "," if len(shape) == 1 else ""
             raise ValueError(f"{name}: expected ({expected}{comma}), got {array.shape}")
-        arrays.append(array if name in INTEGERS else array.astype(dtype, copy=False))
+        arrays.append(array.astype(INTEGERS.get(name, dtype), copy=False))
     return arrays

@@ -323,7 +323,7 @@ def train(
         found = _descended(works, p, x, y_, state, learning_rate, steps, tolerance)
         if found is not None:
             return found
-    p = Parameters(*(np.array(one) for one in p))  # moved in place
+    p = _copied(p)
     losses: list[float] = []
     batch = (x, y_)
     reason = "steps"
@@ -342,7 +342,7 @@ def train(
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             reason = "tolerance"
             break
-        if on_step is not None and on_step(step, value, Parameters(*(np.array(one) for one in p))):
+        if on_step is not None and on_step(step, value, _copied(p)):
             reason = "stopped"
             break
         for moved, gradient in zip(p, d, strict=True):
@@ -437,6 +437,11 @@ def _descended(
         return None
     p = Parameters(w=p.w + w_change, b=np.asarray(p.b + b_change, p.b.dtype))
     return TrainingResult(p, losses, steps, reason, TrainingState(state.step + steps))
+
+
+def _copied(p: Parameters) -> Parameters:
+    """The same numbers in memory of their own."""
+    return Parameters(*(np.array(one) for one in p))
 
 
 def _squared_norm(d: Parameters) -> float:

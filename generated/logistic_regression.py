@@ -348,6 +348,7 @@ def train(
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = _borrowed(threads, min(batch_size or n, BLOCK), p[0].dtype)
+    p = _copied(p)
     losses: list[float] = []
     batch = (x, y)
     reason = "steps"
@@ -366,15 +367,20 @@ def train(
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             reason = "tolerance"
             break
-        if on_step is not None and on_step(step, value, p):
+        if on_step is not None and on_step(step, value, _copied(p)):
             reason = "stopped"
             break
-        d = Parameters(*(np.array(one) for one in d))  # the search writes to the workspace
+        d = _copied(d)  # the search writes to the workspace
         rate = _line_search(works, rate, value, p, d, *batch)
         p = _moved(p, d, rate, step)
     steps = len(losses) - (reason != "steps")  # no update follows the loss at which it stops
     state = TrainingState(state.step + steps)
     return TrainingResult(p, losses, steps, reason, state)
+
+
+def _copied(p: Parameters) -> Parameters:
+    """The same numbers in memory of their own."""
+    return Parameters(*(np.array(one) for one in p))
 
 
 def _moved(p: Parameters, d: Parameters, rate: float, step: int) -> Parameters:

@@ -39,7 +39,7 @@ INPUTS: dict[str, tuple[int | str, ...]] = {
     "pixels": ("t", "n", 8),
     "digit": ("n",),
 }
-INTEGERS = frozenset({"digit"})  # inputs of whole numbers
+INTEGERS: dict[str, Any] = {"digit": np.int64}  # inputs that are no floats
 
 
 class Parameters(NamedTuple):
@@ -360,11 +360,12 @@ def train(
     if batch_size is not None and not 1 <= batch_size <= n:
         raise ValueError(f"batch_size: expected 1 to {n}, got {batch_size}")
     batches = None if batch_size is None else _batches(n, batch_size, seed, state.step)
-    m_of = _checked_parameters(state.m)
-    v_of = _checked_parameters(state.v)
+    m_of = _copied(_checked_parameters(state.m))
+    v_of = _copied(_checked_parameters(state.v))
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
     works = [_Workspace(pixels.shape[0], batch_size or n, p[0].dtype)]
+    p = _copied(p)
     losses: list[float] = []
     batch = (pixels, digit)
     reason = "steps"
@@ -383,7 +384,7 @@ def train(
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             reason = "tolerance"
             break
-        if on_step is not None and on_step(step, value, p):
+        if on_step is not None and on_step(step, value, _copied(p)):
             reason = "stopped"
             break
         rate = _corrected_rate(rate, step)
@@ -391,6 +392,11 @@ def train(
     steps = len(losses) - (reason != "steps")  # no update follows the loss at which it stops
     state = TrainingState(state.step + steps, m_of, v_of)
     return TrainingResult(p, losses, steps, reason, state)
+
+
+def _copied(p: Parameters) -> Parameters:
+    """The same numbers in memory of their own."""
+    return Parameters(*(np.array(one) for one in p))
 
 
 def _corrected_rate(rate: float, step: int) -> float:
@@ -538,7 +544,7 @@ def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
             expected = ", ".join(str(known.get(str(want), want)) for want in shape)
             comma = "," if len(shape) == 1 else ""
             raise ValueError(f"{name}: expected ({expected}{comma}), got {array.shape}")
-        arrays.append(array if name in INTEGERS else array.astype(dtype, copy=False))
+        arrays.append(array.astype(INTEGERS.get(name, dtype), copy=False))
     return arrays
 
 

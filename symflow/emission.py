@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import symflow
 from symflow.archives import archived, beside
 from symflow.arguments import Arguments
+from symflow.arithmetic import undistributed
 from symflow.backward import Gradients
 from symflow.compilation import Compilation
 from symflow.cores import Core, Interface, core
@@ -46,6 +47,10 @@ from symflow.vectors import STEPS, vectors
 
 LONGEST_SUMMARY = 12
 """Formulas in the docstring of a module; the functions have them all."""
+
+
+WHOLE = {"int": "np.int64", "bool": "np.bool_"}
+"""What inputs that are no floats are kept in: of bytes, 200 + 100 would be 44."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ class Source:
     beside: Mapping[str, bytes] = field(default_factory=dict)
 
 
+@undistributed
 def emit(compilation: Compilation) -> Source:
     """Compile a model into the source of its module."""
     source = _Emitter(compilation).source()
@@ -212,10 +218,12 @@ class _Emitter:
                 InputField(name, self._shape_tuple(self.types[name].shape))
                 for name in self.given.names
             ),
-            integers="".join(
-                f'"{name}", ' for name in self.given.names if self.types[name].dtype != "float"
+            integers=", ".join(
+                f'"{name}": {WHOLE[self.types[name].dtype]}'
+                for name in self.given.names
+                if self.types[name].dtype in WHOLE
             ),
-            has_integers=any(self.types[name].dtype != "float" for name in self.given.names),
+            has_integers=any(self.types[name].dtype in WHOLE for name in self.given.names),
             constants=tuple(self.embedded.lines),
             arrays=next(iter(files), ""),
             has_parameters=bool(self.parameters),

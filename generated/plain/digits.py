@@ -39,7 +39,7 @@ INPUTS: dict[str, tuple[int | str, ...]] = {
     "pixels": ("n", 64),
     "digit": ("n",),
 }
-INTEGERS = frozenset({"digit"})  # inputs of whole numbers
+INTEGERS: dict[str, Any] = {"digit": np.int64}  # inputs that are no floats
 
 
 class Parameters(NamedTuple):
@@ -229,6 +229,7 @@ def train(
     batches = None if batch_size is None else _batches(n, batch_size, seed, state.step)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
+    p = _copied(p)
     losses: list[float] = []
     batch = (pixels, digit)
     reason = "steps"
@@ -247,13 +248,18 @@ def train(
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             reason = "tolerance"
             break
-        if on_step is not None and on_step(step, value, p):
+        if on_step is not None and on_step(step, value, _copied(p)):
             reason = "stopped"
             break
         p = _moved(p, d, rate, step)
     steps = len(losses) - (reason != "steps")  # no update follows the loss at which it stops
     state = TrainingState(state.step + steps)
     return TrainingResult(p, losses, steps, reason, state)
+
+
+def _copied(p: Parameters) -> Parameters:
+    """The same numbers in memory of their own."""
+    return Parameters(*(np.array(one) for one in p))
 
 
 def _moved(p: Parameters, d: Parameters, rate: float, step: int) -> Parameters:
@@ -385,5 +391,5 @@ def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
             expected = ", ".join(str(known.get(str(want), want)) for want in shape)
             comma = "," if len(shape) == 1 else ""
             raise ValueError(f"{name}: expected ({expected}{comma}), got {array.shape}")
-        arrays.append(array if name in INTEGERS else array.astype(dtype, copy=False))
+        arrays.append(array.astype(INTEGERS.get(name, dtype), copy=False))
     return arrays

@@ -174,6 +174,7 @@ def train(
     batches = None if batch_size is None else _batches(n, batch_size, seed, state.step)
     if steps < 0 or tolerance < 0.0:
         raise ValueError(f"expected steps and tolerance from 0, got {steps} and {tolerance}")
+    p = _copied(p)
     losses: list[float] = []
     batch = (x, y)
     reason = "steps"
@@ -192,7 +193,7 @@ def train(
         if tolerance > 0.0 and _squared_norm(d) <= tolerance * tolerance:
             reason = "tolerance"
             break
-        if on_step is not None and on_step(step, value, p):
+        if on_step is not None and on_step(step, value, _copied(p)):
             reason = "stopped"
             break
         rate = _line_search(rate, value, p, d, *batch)
@@ -200,6 +201,11 @@ def train(
     steps = len(losses) - (reason != "steps")  # no update follows the loss at which it stops
     state = TrainingState(state.step + steps)
     return TrainingResult(p, losses, steps, reason, state)
+
+
+def _copied(p: Parameters) -> Parameters:
+    """The same numbers in memory of their own."""
+    return Parameters(*(np.array(one) for one in p))
 
 
 def _moved(p: Parameters, d: Parameters, rate: float, step: int) -> Parameters:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from symflow.program import Program
 from symflow.validation.calling import NO_NUMBER, Functions, Result
-from symflow.validation.comparison import Judged, Verdict, judged
+from symflow.validation.comparison import FACTOR, Judged, Verdict, judged
 from symflow.validation.findings import Finding
 from symflow.validation.floats import Floats
 from symflow.validation.limits import AGREE, Limits
@@ -108,7 +108,10 @@ class Deviation:
 
     @property
     def ratio(self) -> float:
-        return self.error / self.allowed if self.allowed else 0.0 if not self.error else np.inf
+        """The error in units of what the naive code is off."""
+        if np.isnan(self.error):
+            return np.inf
+        return FACTOR * self.error / self.allowed if self.error else 0.0
 
 
 def deviations(
@@ -118,17 +121,22 @@ def deviations(
     known: dict[str, list[Result]] = {}
     for name, found in functions.results(reference.point.inputs, dtype):
         if isinstance(found, Exception):
-            if not isinstance(found, NO_NUMBER):
+            if not isinstance(found, NO_NUMBER) or _defined(reference, functions.outputs(name)):
                 told = f"raises {type(found).__name__}: {found}"
                 yield Finding(name, "", reference.point.name, told)
-                continue
-            found = functions.nothing(name, reference.runs)
+            continue
         for one in found:
             same = known.setdefault(one.output, [])
             if any(np.array_equal(one.value, other.value, equal_nan=True) for other in same):
                 continue
             same.append(one)
             yield deviation(reference, one)
+
+
+def _defined(reference: Reference, outputs: Sequence[str]) -> bool:
+    """Whether the program as written has a number for all of some outputs."""
+    true = reference.truth(DIGITS[0])
+    return all(bool(true[one].finite.all()) for one in outputs)
 
 
 def deviation(reference: Reference, one: Result) -> Deviation | Finding:
@@ -165,9 +173,6 @@ class _Comparison:
         return found, truth
 
     def deviation(self) -> Deviation:
-        ratio, right = self.judged.ratio, self.judged.verdicts == Verdict.RIGHT
-        if not ratio.size:
-            return Deviation(self.result, self.reference.point, (), 0.0, 0.0, 0.0, 1.0)
         for verdict, judge in (
             (Verdict.OFF, self._off),
             (Verdict.UNDECIDED, self._off),
@@ -178,7 +183,11 @@ class _Comparison:
                 found = judge(self.judged.verdicts == verdict)
                 if found is not None:
                     return found
-        at = np.unravel_index(int(np.argmax(np.where(right, ratio, -1.0))), ratio.shape)
+        known = (self.judged.verdicts == Verdict.RIGHT) & np.isfinite(self.judged.error)
+        if not known.any():
+            return Deviation(self.result, self.reference.point, (), 0.0, 0.0, 0.0, 1.0)
+        ratio = np.where(known, self.judged.ratio, -1.0)
+        at = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
         return self._at(tuple(map(int, at)))
 
     def _at(self, at: tuple[int, ...], problem: str = "", note: bool = False) -> Deviation:
