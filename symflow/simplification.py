@@ -219,18 +219,8 @@ def _outside(value: Kernel, numbers: Sequence[sp.Expr]) -> NDArray[Any] | None:
     body = Body(value, texts, value.output, Kinds.of_floats(value))
     source = body.text(value.body).source
     with np.errstate(all="ignore"), suppress(NameError, ZeroDivisionError):
-        known = {"np": np, "dtype": np.dtype(float), **_special()}
-        return np.array(eval(source, known), float)
+        return np.array(eval(source, {"np": np, "dtype": np.dtype(float)}), float)
     return None
-
-
-def _special() -> dict[str, Any]:
-    """SciPy's functions, where they are installed."""
-    try:
-        from scipy import special
-    except ImportError:
-        return {}
-    return {"special": special}
 
 
 def _written_out(value: Value) -> sp.Expr | None:
