@@ -432,8 +432,8 @@ def facts_of(program: Builder, value: Kernel, depth: int = DEPTH) -> Facts:
     ranges = tuple(_of_tensor(program, access.tensor, depth - 1) for access in value.accesses)
     below = frozenset(_pairs(program, value))
     given = frozenset(
-        slot
-        for slot, access in enumerate(value.accesses)
+        number
+        for number, access in enumerate(value.accesses)
         if isinstance(program[access.tensor].value, (Input, Constant))
     )
     return Facts(ranges, below, given)
@@ -461,7 +461,7 @@ def _written_out(program: Builder, value: Kernel) -> Kernel:
             Access(one.tensor, tuple(None if i is None else outer[i] for i in one.indices))
             for one in source.accesses
         ]
-        body = value.body.xreplace({_SLOT: source.body})
+        body = value.body.xreplace({slot(0): source.body})
         value = kernel(value.output, value.sizes, body, accesses, value.reduction)
     return value
 
@@ -506,15 +506,12 @@ def _maximum(program: Builder, access: Access) -> Kernel | None:
     """The kernel that takes the maximum that an access reads, or 0 where that is not finite."""
     value: Value = program[access.tensor].value
     if isinstance(value, Kernel) and type(value.body).__name__ == "where":
-        if len(value.accesses) != 1 or value.body.args[1:] != (_SLOT, 0):
+        if len(value.accesses) != 1 or value.body.args[1:] != (slot(0), 0):
             return None
         value = program[value.accesses[0].tensor].value
     while isinstance(value, StopGradient):
         value = program[value.source].value
     return value if isinstance(value, Kernel) and value.reduction == "max" else None
-
-
-_SLOT = slot(0)
 
 
 def _is_maximum_of(peak: Kernel, top: Access, access: Access) -> bool:

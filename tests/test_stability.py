@@ -115,6 +115,11 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
     "saturation": (lambda m, x: 1 / (1 + 2.5 * (3 + x) / x), both(POSITIVE)),
     "quotient-slope": (lambda m, x: x / (x + 3), [-50.0, -1e9, *POSITIVE]),
     "parallel": (lambda m, x: 1 / (1 / x + 1 / (3 + x)), POSITIVE),
+    "difference-of-computed-squares": (
+        lambda m, x: m.square(m.tan(x + 2.0**-20)) - m.square(m.tan(x)),
+        [*_TINY, *_ORDINARY],
+    ),
+    "one-minus-square": (lambda m, x: 1 - x * x, both([*_TINY, *_ORDINARY, 1 - 1e-9, 1e150])),
 }
 """A formula for each rule on bodies, and where it is tried."""
 
