@@ -487,7 +487,7 @@ def _checked_parameters(parameters: Parameters) -> Parameters:
     return Parameters(*(array.astype(dtype, copy=False) for array in arrays))
 
 
-def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
+def _checked_inputs(dtype: Any, /, **inputs: ArrayLike) -> list[Array]:
     """The inputs as arrays of the given precision and of the shapes that they must have."""
     sizes: dict[str, int] = {}
     arrays: list[Array] = []

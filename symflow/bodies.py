@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import sympy as sp
 from sympy.printing.numpy import SciPyPrinter
 
+from symflow.alphabets import size_name
 from symflow.elementwise import Opaque, canonical
 from symflow.errors import SymflowError
 from symflow.program import Indices, Kernel, slots_of
@@ -40,7 +41,7 @@ class Body:
         if isinstance(body, sp.Symbol):
             numbers = slots_of(body)
             if not numbers:
-                return Text(body.name)
+                return Text(size_name(body.name))
             return aligned(self.operands[numbers[0]], self.target)
         if isinstance(body, sp.Add):
             return self._sum(body)

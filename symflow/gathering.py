@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from symflow.alphabets import size_name
 from symflow.batching import Batch, Place, batched, places
 from symflow.layout import Function, signature, sizes_of
 from symflow.program import Input, Program, Type, Value
@@ -45,7 +46,7 @@ def adds_up_blocks(program: Program, inputs: Sequence[str], rows: str) -> bool:
 
 def _batch(program: Program, sizes: Mapping[str, str], rows: str) -> Batch | None:
     batch = batched(program, list(program.outputs.values())) if rows else None
-    return batch if batch is not None and sizes.get(str(batch.size)) == rows else None
+    return batch if batch is not None and sizes.get(size_name(batch.size)) == rows else None
 
 
 class _Gathering:
@@ -67,7 +68,7 @@ class _Gathering:
         return self._moments(code, [], [*self._measured(code, self.sizes), *_lines(code)])
 
     def in_blocks(self, batch: Batch) -> tuple[Function, ...]:
-        total = str(batch.total)
+        total = size_name(batch.total)
 
         def sums_of(program: Program, roots: Mapping[str, int]) -> set[int]:
             found = places(batch, program, list(roots.values()))
@@ -85,7 +86,7 @@ class _Gathering:
             name for one in inside.statements if found[one.tensor] == "sum" for name in one.names
         ]
         cut = next(name for name in self.inputs if name in batch.axes)
-        rows = {str(batch.size): f"{cut}.shape[{batch.axes[cut]}]"}
+        rows = {size_name(batch.size): f"{cut}.shape[{batch.axes[cut]}]"}
         measured = self._measured(inside, self.sizes | rows)
         needed = {line.partition(" = ")[2].partition(".")[0] for line in measured}
         read = [name for name in self.inputs if name in needed or inside.mentions(name)]
@@ -103,11 +104,11 @@ class _Gathering:
         ]
         each = call("lambda _, rows: _moment_sums", [*some, *shared], ",", 3 * INDENT)
         whole = call("sums = _moment_sums", [*read, *shared], "", 2 * INDENT)
-        others = {size: text for size, text in self.sizes.items() if size != str(batch.size)}
+        others = {size: text for size, text in self.sizes.items() if size != size_name(batch.size)}
         outside = replace(code, statements=(*before.statements, *after.statements))
         lines = [
             *self._measured(outside, others),
-            f"{total} = {self.sizes[str(batch.size)]}",
+            f"{total} = {self.sizes[size_name(batch.size)]}",
             *_lines(before),
             f"if {total} <= BLOCK:",
             *(f"    {line}" for line in whole),

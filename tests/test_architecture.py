@@ -14,7 +14,7 @@ PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
     ("archives", "errors", "showing", "continuation", "elimination", "functional", "machine"),
-    ("tokens",),
+    ("alphabets", "tokens"),
     ("flat",),
     ("guidance", "shapes", "initializers"),
     ("program",),
@@ -26,7 +26,7 @@ ORDER = (
     ("solvers",),
     ("operations", "differentiation", "expansion", "contraction", "printing", "guards"),
     ("recurrence",),
-    ("batching", "notation", "motion", "matching", "pieces"),
+    ("batching", "hygiene", "notation", "motion", "matching", "pieces"),
     ("formulas", "formulas.tree", "formulas.spelling"),
     ("formulas.algebra", "formulas.text", "formulas.latex", "formulas.mathml"),
     ("formulas.moving", "formulas.wrapping"),

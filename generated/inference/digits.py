@@ -61,7 +61,7 @@ def probability(pixels: ArrayLike) -> Array:
 # --- arguments -----------------------------------------------------------------------------------
 
 
-def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
+def _checked_inputs(dtype: Any, /, **inputs: ArrayLike) -> list[Array]:
     """The inputs as arrays of the given precision and of the shapes that they must have."""
     sizes: dict[str, int] = {}
     arrays: list[Array] = []
@@ -85,7 +85,7 @@ def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
 
 # --- self-test -----------------------------------------------------------------------------------
 
-_DIGEST = "b189b3e6566e2e0d"
+_DIGEST = "6744b4d022213850"
 _TOLERANCES = {"float32": 0.0001}
 _RIGHT_PROBABILITY = np.array(
     [
