@@ -18,7 +18,7 @@ from symflow.batching import Batch, Place, batched, places
 from symflow.layout import Function, signature, sizes_of
 from symflow.program import Input, Program, Type, Value
 from symflow.schedule import ARRAYS, Printer, block
-from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call, distinct
+from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call, unpacked
 from symflow.text import PRODUCT, Text
 
 _OWN = ("works", "rows", "sums", "dtype")
@@ -96,7 +96,7 @@ class _Gathering:
         share = Function(
             signature("_moment_sums", arguments, "Sequence[Any]"),
             ("What a block of rows adds to the sums of the data.",),
-            (*measured, *_lines(inside), f"return {_tuple(sums)}"),
+            (*measured, *_lines(inside), *_returned(sums)),
         )
         some = [
             f"{name}[{':, ' * batch.axes[name]}rows]" if name in batch.axes else name
@@ -118,7 +118,7 @@ class _Gathering:
             f"        {total},",
             *(f"        {line}" for line in each),
             "    )",
-            f"{_tuple(sums)} = sums",
+            *unpacked(sums, "sums"),
             *_lines(after),
         ]
         return share, self._moments(code, ["works: Sequence[_Workspace]"], lines)
@@ -189,5 +189,6 @@ def _lines(code: Block) -> list[str]:
     return [line for one in code.statements for line in one.lines]
 
 
-def _tuple(names: Sequence[str]) -> str:
-    return f"({names[0]},)" if len(names) == 1 else ", ".join(distinct(names))
+def _returned(values: Sequence[str]) -> list[str]:
+    line = f"return ({values[0]},)" if len(values) == 1 else f"return {', '.join(values)}"
+    return [line] if INDENT + len(line) <= WIDTH else call("return ", values, "")

@@ -127,10 +127,8 @@ class _Module:
 
     def settled(self) -> str:
         written = [self._statement(one) for one in self.statements]
-        defined = [plain(one.name) for one in self.statements]
-        distinct(
-            [name for name, one in zip(defined, self.statements, strict=True) if one.is_function]
-        )
+        distinct([plain(one.name) for one in self.statements if one.is_function])
+        defined = [one.name for one in self.statements]
         for name, alias in self.aliases.items():
             at = defined.index(name if name in defined else "Array")
             line = f"{alias} = {name}\n"
@@ -138,7 +136,7 @@ class _Module:
                 written[at] += f"{line}\n\n"
             else:
                 text = written[at].rstrip("\n")
-                written[at] = f"{text}\n{line}" + written[at][len(text) + 1 :]
+                written[at] = f"{text}\n{line}{written[at][len(text) + 1 :]}"
         return "".join(written)
 
     def _statement(self, one: _Statement) -> str:
@@ -150,9 +148,10 @@ class _Module:
         names = {**self.hidden, **self.shared}
         if one.has_scopes:
             names = {**self.hidden, **_Names(one, self).found}
-        if not one.is_public:
-            return plain(renamed(one.text, names))
-        head = {name: to for name, to in names.items() if name in users or name in self.hidden}
+        head = dict(names)
+        if one.is_public:  # its other arguments stay as they are
+            head = {name: to for name, to in names.items() if name in users | self.hidden.keys()}
+        head |= {name: to for name, to in self.shared.items() if name == one.name}
         return plain(renamed(one.head, head) + renamed(one.text[len(one.head) :], names))
 
 
