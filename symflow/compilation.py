@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from symflow.arithmetic import undistributed
 from symflow.batching import batched
 from symflow.compiler import compile_program, compile_stages
 from symflow.errors import Location, SymflowError, together
@@ -37,7 +39,17 @@ PUBLIC = frozenset(
 
 OWN = frozenset(
     {"BLOCK", "BREAK_EVEN", "CLOSE", "KEPT", "RECENTRE", "annotations", "math", "np", "os"}
-    | {"special", "Any", "ArrayLike", "BadZipFile", "Callable", "Iterable", "Iterator", "NDArray"}
+    | {
+        "io",
+        "special",
+        "zipfile",
+        "Any",
+        "ArrayLike",
+        "Callable",
+        "Iterable",
+        "Iterator",
+        "NDArray",
+    }
     | {"NamedTuple", "Path", "Sequence", "SimpleNamespace", "hashlib", "selftest", "sys"}
 )
 """What it defines or imports beside that: no function may be called so."""
@@ -204,6 +216,19 @@ class Compilation:
         names = {self.name(node): node.initial_value.shape for node in self.trainable}
         return {name: values.of(name, shape) for name, shape in names.items()}
 
+    def leaving_out(self, rules: Sequence[str]) -> Compilation:
+        """The same run without some rules more."""
+        other = copy(self)
+        other.without = known_rules([*self.without, *rules])
+        vars(other).pop("stages", None)
+        return other
+
+    def in_style(self, style: Style) -> Compilation:
+        """The same run, laid out in another way."""
+        other = copy(self)
+        other.style = style
+        return other
+
     @cached_property
     def stages(self) -> Mapping[str, Program]:
         """The program after every stage."""
@@ -214,6 +239,7 @@ class Compilation:
     def program(self) -> Program:
         return self.stages["simplify"]
 
+    @undistributed
     def quadratic(self) -> Quadratic | None:
         """The loss from moments of the data, where plain gradient descent can use them."""
         training = self.model.training
@@ -225,6 +251,7 @@ class Compilation:
         # a stopped gradient can be seen before simplification only
         return quadratic(self.stages["differentiate"], names, Rules(frozenset(self.without)))
 
+    @undistributed
     def step(self, program: Program, names: Sequence[str]) -> Program | None:
         """The loss, and rate times its gradient, where plain gradient descent gains by that.
 
@@ -235,12 +262,14 @@ class Compilation:
             return None
         return with_rate(program, names)
 
+    @undistributed
     def rewrites(self) -> list[Rewrite]:
         """What the rules rewrote, in the order in which it was done."""
         applied: list[Rewrite] = []
         compile_program(self.model.graph, self.request, Rules(frozenset(self.without), applied))
         return [*applied, *self._hoisted()]
 
+    @undistributed
     def explain(self) -> str:
         """What the rules rewrote, grouped by rule, for a person who audits it."""
         return explained(self.rewrites())
@@ -270,6 +299,7 @@ class Compilation:
             found.append(Rewrite("quadratic-loss", "loss", origin, before, after))
         return found
 
+    @undistributed
     def dump(self, stage: str) -> str:
         """The program after a stage, as text."""
         return program_text(self.stages[stage])

@@ -32,7 +32,7 @@ class Embedded:
         self.names: dict[str, str] = {}
         self.lines: list[str] = []
         self.arrays: dict[str, NDArray[Any]] = {}
-        pool = Names(())
+        pool = Names(("ARRAYS", "SHAPES"))  # what the module calls so itself
         sizes = [d.value.data.size for d in program.definitions if isinstance(d.value, Constant)]
         beside = precision != "" and max(sizes, default=0) > LARGEST_LITERAL
         largest = ONE_LINE if beside else LARGEST_LITERAL
@@ -50,7 +50,7 @@ class Embedded:
             if data.size > largest:
                 key = self._key(plain(name[1:]).lower())
                 self.arrays[key] = data
-                self.lines.append(f'{name} = _arrays["{key}"]')
+                self.lines.append(f'{name} = _ARRAYS["{key}"]')
             else:
                 more = [f"np.{precision}"] if typed and precision != "float64" else []
                 self.lines += array_lines(name, shortest(data), more, 0)
@@ -61,7 +61,7 @@ class Embedded:
             return array_lines(name, value.astype(float), ["dtype"], 8)
         key = self._key(f"initial_{plain(name)}")
         self.arrays[key] = value
-        return [f'{name}=np.array(_arrays["{key}"], dtype),']
+        return [f'{name}=np.array(_ARRAYS["{key}"], dtype),']
 
     def _key(self, wanted: str) -> str:
         """A name for an array in the file; those of the self-test's begin as none of these."""

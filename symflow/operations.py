@@ -35,7 +35,7 @@ from symflow.program import (
 )
 from symflow.program import number as exactly
 from symflow.rows import to_float
-from symflow.shapes import FITS, Shape, Sizes, broadcast, show
+from symflow.shapes import FITS, Shape, Sizes, broadcast, canonical_size, show
 from symflow.solvers import (
     Cholesky,
     Determinant,
@@ -69,10 +69,15 @@ class Operation(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Structural:
-    """An operation that says itself how indices or entries move."""
+    """An operation that says itself how indices or entries move.
+
+    joins  whether entries of all operands come to stand in one array: beside floats, integers and
+           booleans are floats then, for NumPy would widen float32
+    """
 
     name: str
     define: Callable[..., Value]
+    joins: bool = False
 
 
 def _reduction(operation: Reduction, mean: bool = False) -> Callable[..., Value]:
@@ -277,7 +282,7 @@ def _reshape(operands: Sequence[Type], sizes: Sizes, shape: Sequence[sp.Expr]) -
     if sum(size == -1 for size in shape) > 1:
         raise SymflowError("only one dimension can be -1")
     rest = total / given if given != 0 else sp.Integer(0)
-    result = tuple(rest if size == -1 else sp.sympify(size) for size in shape)
+    result = tuple(canonical_size(rest) if size == -1 else sp.sympify(size) for size in shape)
     whole = not rest.is_Rational or rest.is_Integer
     if not whole or sp.expand(sp.Mul(*result) - total) != 0:
         wanted = "(" + ", ".join(map(str, shape)) + ")"
@@ -394,7 +399,7 @@ TABLE: dict[str, Structural] = {
         Structural("squeeze", _squeeze),
         Structural("broadcast_to", _broadcast_to),
         Structural("reshape", _reshape),
-        Structural("concat", _concat),
+        Structural("concat", _concat, joins=True),
         Structural("slice", _slice),
         Structural("section", tiling.section),
         Structural("flip", tiling.flip),

@@ -25,7 +25,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -35,7 +34,8 @@ from numpy.typing import NDArray
 from sympy.logic.boolalg import Boolean
 
 from symflow.affine import distributed
-from symflow.bodies import Body
+from symflow.arithmetic import undistributed
+from symflow.bodies import Body, Kinds
 from symflow.contraction import called, sum_of_products
 from symflow.elementwise import canonical, function_of
 from symflow.motion import hoisted, last_entries, sunk, tidied
@@ -58,12 +58,12 @@ from symflow.program import (
 )
 from symflow.program import Constant as Literal
 from symflow.recurrence import in_bodies
-from symflow.rows import difference_of_squares
+from symflow.rows import difference_of_squares, to_float
 from symflow.rules import Phase, cost
 from symflow.scaling import scaled
 from symflow.solving import solve_for_products
 from symflow.stabilisation import ALL_RULES, Rewrite, Rules, Stabiliser
-from symflow.substitution import composed, substituted
+from symflow.substitution import composed, substituted, takes_root_apart
 from symflow.text import Text
 from symflow.views import StopGradient
 
@@ -76,6 +76,7 @@ _NO_NUMBERS = (sp.zoo, sp.nan, sp.oo, sp.S.NegativeInfinity, sp.I)
 Rebuild = Callable[[Builder, Definition], "int | None"]
 
 
+@undistributed
 def simplify_forward(program: Program, rules: Rules = ALL_RULES) -> Program:
     """What is done before derivatives are taken."""
     program = in_bodies(program, partial(simplify_forward, rules=rules))
@@ -85,11 +86,12 @@ def simplify_forward(program: Program, rules: Rules = ALL_RULES) -> Program:
     return hoisted(_walk(program, last_entries))
 
 
+@undistributed
 def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     """What is done when no derivative is left to take."""
     program = tidied(_walk(program, _folded_without_stops))
     program = sunk(in_bodies(program, partial(simplify, rules=rules)))
-    program = _walk(program, _folded)
+    program = _walk(_walk(program, _folded), _with_squares_apart)
     program = _stabilised(program, "computed", rules)
     program = _inline(program)
     program = _walk(program, _with_factors_out)
@@ -100,6 +102,7 @@ def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     return _walk(program, _without_absent)
 
 
+@undistributed
 def fold(program: Program) -> Program:
     """The same kernels, reading through literals and renamed axes."""
     return _walk(program, _folded)
@@ -158,14 +161,16 @@ def _folded(program: Builder, definition: Definition) -> int | None:
         access = _source(program, value.accesses[0])
         folded = kernel(value.output, value.sizes, slot(0), [access], value.reduction)
         return program.add(folded, definition.label, definition.origin)
-    replacements: dict[sp.Symbol, sp.Expr] = {}
+    replacements: dict[sp.Expr, sp.Expr] = {}
     accesses: list[Access] = []
     for position, access in enumerate(value.accesses):
         access = _source(program, access)
         source = program[access.tensor].value
         written = _written_out(source)
         if written is not None and not program.kept(access.tensor):
-            replacements[slot(position)] = written
+            is_truth = program[access.tensor].type.dtype == "bool"
+            replaced = to_float(slot(position)) if is_truth else slot(position)
+            replacements[replaced] = written
         accesses.append(access)
     body = _put_in(value.body, replacements) if replacements else canonical(value.body)
     if body is value.body and value.elementwise and len(replacements) == len(accesses) > 0:
@@ -176,12 +181,15 @@ def _folded(program: Builder, definition: Definition) -> int | None:
             return program.add(everywhere, definition.label) if value.output else found
     unchanged = body is value.body and tuple(accesses) == value.accesses
     folded = value if unchanged else kernel(value.output, value.sizes, body, accesses)
+    types = [program[operand].type for operand in folded.operands]
+    if folded.infer(types).dtype != definition.type.dtype:
+        return None  # a number alone is a float: where(x, 1, 0) is of integers as it stands
     if folded.is_index_map and _unchanged(program, folded):
         return folded.accesses[0].tensor
     return None if unchanged else program.add(folded, definition.label, definition.origin)
 
 
-def _put_in(body: sp.Expr, numbers: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
+def _put_in(body: sp.Expr, numbers: Mapping[sp.Expr, sp.Expr]) -> sp.Expr:
     """The body with numbers in place of slots, or as it is where SymPy has no number for that:
     of log(0), NumPy says -inf."""
     try:
@@ -208,17 +216,19 @@ def _has_values(body: Any) -> bool:
 def _outside(value: Kernel, numbers: Sequence[sp.Expr]) -> NDArray[Any] | None:
     """What NumPy says of a function of numbers that are outside of its domain, if it knows it."""
     texts = [Text(f"np.float64({float(one)!r})") for one in numbers]
-    source = Body(value, texts, value.output).text(value.body).source
+    body = Body(value, texts, value.output, Kinds.of_floats(value))
+    source = body.text(value.body).source
     with np.errstate(all="ignore"), suppress(NameError, ZeroDivisionError):
         return np.array(eval(source, {"np": np, "dtype": np.dtype(float)}), float)
     return None
 
 
 def _written_out(value: Value) -> sp.Expr | None:
-    """A literal's number, which stands in the body of its readers."""
+    """A literal's number, which stands in the body of its readers: that of a truth, 1 or 0, where
+    it is read as a number."""
     if isinstance(value, Kernel) and value.is_literal:
         return value.body
-    if isinstance(value, Literal) and value.data.ndim == 0 and value.data.dtype.kind != "b":
+    if isinstance(value, Literal) and value.data.ndim == 0:
         return number(value.data.item()) if np.isfinite(value.data) else None
     return None
 
@@ -241,23 +251,25 @@ def _unchanged(program: Builder, value: Kernel) -> bool:
 
 
 def _folded_without_stops(program: Builder, definition: Definition) -> int | None:
-    """When all derivatives are taken, nothing has to be stopped, or to look like one term."""
+    """When all derivatives are taken, nothing has to be stopped."""
     value = definition.value
-    if isinstance(value, Kernel):
-        body = _with_factors(value.body)
-        if body is not value.body:
-            factored = kernel(value.output, value.sizes, body, value.accesses)
-            definition = replace(definition, value=factored)
-            found = _folded(program, definition)
-            if found is None:
-                found = program.add(factored, definition.label, definition.origin)
-            return found
     return value.source if isinstance(value, StopGradient) else _folded(program, definition)
+
+
+def _with_squares_apart(program: Builder, definition: Definition) -> int | None:
+    """x² - y² is a product, once nobody asks for its derivative."""
+    value = definition.value
+    if not isinstance(value, Kernel):
+        return None
+    body = _with_factors(value.body)
+    if body is value.body:
+        return None
+    factored = kernel(value.output, value.sizes, body, value.accesses)
+    return program.add(factored, definition.label, definition.origin)
 
 
 @lru_cache(maxsize=65536)
 def _with_factors(body: sp.Expr) -> sp.Expr:
-    """x² - y² as a product, once nobody asks for its derivative."""
     function = function_of(difference_of_squares)
     if not body.has(function):
         return body
@@ -305,6 +317,8 @@ def _joins(program: Builder, value: Kernel, position: int, tensor: int) -> bool:
     if not source.elementwise:
         return False
     if len(source.body.args) > 1 and _occurrences(value.body, slot(position)) > 1:
+        return False
+    if takes_root_apart(value.body, position, source.body):
         return False
     return operations_in(source.body) + operations_in(value.body) <= LARGEST_BODY
 

@@ -26,7 +26,7 @@ from symflow.program import (
     Value,
     widest,
 )
-from symflow.shapes import Shape
+from symflow.shapes import Shape, canonical_size
 from symflow.text import Text, shape_text, size_text
 
 Step = tuple["int | sp.Expr | None", "int | sp.Expr | None", int]
@@ -38,6 +38,7 @@ TURNED: Step = (None, None, -1)
 
 @dataclass(frozen=True, slots=True)
 class Reshape(Primitive):
+    is_view: ClassVar[bool] = True
     source: int
     shape: Shape
 
@@ -54,10 +55,10 @@ class Reshape(Primitive):
         """
         (axis,), shape = axes, types[0].shape
         assert axis is not None
-        before = sp.Mul(*shape[:axis])
+        before = canonical_size(sp.Mul(*shape[:axis]))
         for at, size in enumerate(self.shape):
             same = size == shape[axis] or (before == 1 and size.has(*shape[axis].free_symbols))
-            if same and sp.Mul(*self.shape[:at]) == before:
+            if same and canonical_size(sp.Mul(*self.shape[:at])) == before:
                 return at
         return None
 
@@ -69,6 +70,7 @@ class Reshape(Primitive):
 class Slice(Primitive):
     """`source[key]`: per axis a whole number, which drops the axis, or start, stop and step."""
 
+    is_view: ClassVar[bool] = True
     source: int
     key: tuple[int | Step, ...]
 
@@ -249,6 +251,7 @@ class ScatterAdd(Primitive):
 class StopGradient(Primitive):
     """The tensor itself, with nothing behind it as far as derivatives are concerned."""
 
+    is_view: ClassVar[bool] = True
     source: int
 
     def infer(self, operands: Sequence[Type]) -> Type:

@@ -14,6 +14,7 @@ from dataclasses import replace
 import sympy as sp
 
 from symflow.alphabets import size_name
+from symflow.arithmetic import undistributed
 from symflow.hygiene import free
 from symflow.invariants import is_free
 from symflow.layout import Function, docstring, signature
@@ -29,6 +30,7 @@ class Explaining(Printer):
     explains = True
 
 
+@undistributed
 def watched(
     program: Program,
     roots: Mapping[str, int],
@@ -49,6 +51,7 @@ def watched(
     return _watched(code, frozenset(map(size_name, _sizes(program))))
 
 
+@undistributed
 def trace_function(
     name: str, arguments: Sequence[str], given: Sequence[str], code: Block, prelude: Sequence[str]
 ) -> Function:

@@ -44,7 +44,7 @@ class Styles:
 def module(path: Path, style: Style, dtype: str | None = None, without: Sequence[str] = ()) -> Any:
     """The module of a model file, with blocks of few rows; nothing is written."""
     source = emit(compilation(path, {}, dtype, without, style))
-    assert source.archive() is None, "arrays that stand in another file"
+    assert not source.beside, "arrays that stand in another file"
     made = ModuleType(f"{path.stem}_{style}")
     exec(compile(source.text, f"<{made.__name__}>", "exec"), made.__dict__)
     made.SOURCE = source.text  # type: ignore[attr-defined]
@@ -66,7 +66,7 @@ def of_graph(
     return styles(path, "float64", without)
 
 
-def with_rows(model: Model, n: int | None) -> Model:
+def with_rows(model: Model, n: int | None, moved: float = 1e-3) -> Model:
     """The model given n rows of data: its own ones again and again, each time a little moved."""
     if n is None:
         return model
@@ -79,7 +79,7 @@ def with_rows(model: Model, n: int | None) -> Model:
                 if size == "n":
                     value = np.take(value, np.arange(n) % value.shape[axis], axis)
             if node.floating:
-                value = value + 1e-3 * rng.normal(size=value.shape)
+                value = value + moved * rng.normal(size=value.shape)
             node = replace(node, values=(value, value))
         nodes.append(node)
     return replace(model, nodes=tuple(nodes), sizes=(n, n))

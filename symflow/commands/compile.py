@@ -12,8 +12,7 @@ import click
 from symflow.commands.options import given_shapes, shapes_option, without_option
 
 if TYPE_CHECKING:
-    from symflow.compilation import Style
-    from symflow.files import Files
+    from symflow.compilation import Compilation, Style
 
 STAGES = ("lower", "stabilise", "differentiate", "simplify")
 
@@ -69,6 +68,12 @@ STAGES = ("lower", "stabilise", "differentiate", "simplify")
     is_flag=True,
     help="Let the module say where what is NaN or infinite began.",
 )
+@click.option(
+    "--validate",
+    "validated",
+    is_flag=True,
+    help="Compare the module with the program as written first; write nothing if it is wrong.",
+)
 def command(
     models: tuple[Path, ...],
     output: Path,
@@ -82,6 +87,7 @@ def command(
     parameters: Path | None,
     with_selftest: bool,
     trace_nan: bool,
+    validated: bool,
 ) -> None:
     """Compile each MODEL, a Python file that builds a graph, into OUTPUT/<model>.py.
 
@@ -90,12 +96,13 @@ def command(
     symflow compile model.py -o src/models --dtype float32
     symflow compile model.py --shape x=n,784 --shape y=n
     symflow compile models/*.py --check         in CI
+    symflow compile model.py --validate         as `symflow check` does
     symflow compile model.py --only prediction --parameters trained.npz
 
     Where one of several models is wrong, nothing is written, and all that is wrong is told.
     """
     from symflow.errors import SymflowError, together
-    from symflow.files import compilation, compile_files, is_current, write
+    from symflow.files import compilation, is_current, module_files, no_collection, write
     from symflow.shipping import Shipping, read_values
 
     for option, value in (("--dump", dump), ("--only", only), ("--parameters", parameters)):
@@ -109,13 +116,17 @@ def command(
         run = compilation(models[0], given, dtype, without, ships=ships)
         click.echo(run.dump(dump), nl=False)
         return
-    _check_targets(models, output)
+    _check_targets(models, output, parameters)
     chosen: Style = "plain" if style == "plain" else "fast"
-    files: Files = {}
+    files: dict[Path, bytes] = {}
     mistakes: list[SymflowError] = []
     for model in dict.fromkeys(models):
         try:
-            files.update(compile_files(model, output, given, dtype, without, chosen, ships))
+            with no_collection():
+                run = compilation(model, given, dtype, without, chosen, ships)
+                files.update(module_files(run, output))
+            if validated:
+                _validate(run, model)
         except SymflowError as error:
             mistakes.append(error)
     stale = [
@@ -129,16 +140,38 @@ def command(
     if check_only:
         sys.exit(1 if stale else 0)
     write(files)
-    for path, content in files.items():
-        if content is not None:
-            click.echo(f"wrote {path}")
+    for path in files:
+        click.echo(f"wrote {path}")
 
 
-def _check_targets(models: Sequence[Path], output: Path) -> None:
-    """A usage error where two models would be written to one file."""
+def _validate(run: Compilation, model: Path) -> None:
+    """An error where the module is not what is written in the model."""
+    from symflow.errors import SymflowError
+    from symflow.validation.validating import validate_compiled
+
+    report = validate_compiled(run, (run.style,))
+    for one in report.limits:
+        click.echo(f"symflow: {model}: left out: {one}", err=True)
+    if not report.ok:
+        for wrong in report.errors:
+            click.echo(f"wrong: {wrong}", err=True)
+        told = f"{model}: the module is not what is written in the model; nothing is written"
+        raise SymflowError(told, hint="--without leaves a rule out; symflow check shows more")
+
+
+def _check_targets(models: Sequence[Path], output: Path, parameters: Path | None) -> None:
+    """An error where two models would be written to one file, or a module over what is read."""
+    from symflow.files import check_no_model
+    from symflow.writing import check_apart
+
     first: dict[str, Path] = {}
     for model in models:
         other = first.setdefault(model.stem, model)
         if other != model:
             target = output / f"{model.stem}.py"
             raise click.UsageError(f"{other} and {model} would both be written to {target}")
+    inputs = {**{f"the model {model.name}": model for model in models}, "--parameters": parameters}
+    for model in first.values():
+        target = output / f"{model.stem}.py"
+        check_apart(target, inputs)
+        check_no_model(target)
