@@ -45,6 +45,7 @@ class SelfTest:
     point       statements that make parameters and inputs
     tested      statements that give what is tested
     precisions  each with its tolerance
+    untested    those that do not hold the numbers of the model
     beside      whether what is right stands in the file beside the module
     in_blocks   whether rows are tested in blocks
     usage       what the module says of itself when it is run
@@ -54,6 +55,7 @@ class SelfTest:
     point: tuple[str, ...]
     tested: tuple[str, ...]
     precisions: tuple[str, ...]
+    untested: tuple[str, ...]
     beside: bool
     in_blocks: bool
     usage: str
@@ -75,6 +77,7 @@ class Writer:
         self.tested: list[str] = []
         self.beside = False
         self.names = Names(())  # of what is right
+        self.loss = ""
 
     def written(
         self,
@@ -97,7 +100,7 @@ class Writer:
         for name, inputs in functions.items():
             self._compared(name, self._called(name, inputs), self.right.exports[plain(name)])
         if self.right.loss is not None:
-            self._compared("loss", self._called("loss", loss_inputs), self.right.loss)
+            self.loss = self._compared("loss", self._called("loss", loss_inputs), self.right.loss)
         if self.right.gradients:
             self._gradients(gradient_inputs, in_blocks)
         if self.right.losses:
@@ -112,6 +115,7 @@ class Writer:
             tuple(point),
             tuple(self.tested),
             tuple(f'"{one}": {tolerances[one]!r}' for one in precisions if one in tolerances),
+            () if fixed else tuple(one for one in TOLERANCES if one not in tolerances),
             self.beside,
             in_blocks and bool(self.right.gradients),
             f"usage: python {stem}.py --selftest",
@@ -187,7 +191,7 @@ class Writer:
             f"value, d = {self._called('loss_and_gradients', inputs, 'threads=2')}",
             "BLOCK = block",
         ]
-        self._compared("loss in blocks", "value", None, "_RIGHT_LOSS")
+        self._compared("loss in blocks", "value", None, self.loss)
         for name, known in names.items():
             self._compared(f"gradient by {name} in blocks", f"d.{name}", None, known)
 
@@ -254,12 +258,15 @@ def tolerances(text: str, beside: Mapping[str, bytes], stem: str) -> dict[str, f
 
 
 def _worst(module: Any, precision: str) -> tuple[float, str]:
-    """The largest error in a precision, and of what; infinite where something is raised."""
+    """The largest error in a precision, and of what; infinite where numbers are not held."""
     worst: tuple[float, str] = (0.0, "")
     try:
         with np.errstate(all="ignore"):
             for what, computed, right in module._tested(np.dtype(precision)):
-                worst = max(worst, (module._error(computed, right), what))
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                worst = max(worst, (module._error(computed, right, precision), what))
+    except (ArithmeticError, np.linalg.LinAlgError) as error:
         return math.inf, str(error)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        told = f"--with-selftest: in {precision}, {type(error).__name__}: {error}"
+        raise SymflowError(told) from None
     return worst
