@@ -64,7 +64,7 @@ from symflow.rules import Phase, cost
 from symflow.scaling import scaled
 from symflow.solving import solve_for_products
 from symflow.stabilisation import ALL_RULES, Rewrite, Rules, Stabiliser
-from symflow.substitution import composed, substituted
+from symflow.substitution import composed, substituted, terms_of
 from symflow.text import Text
 from symflow.views import StopGradient
 
@@ -316,6 +316,8 @@ def _joins(program: Builder, value: Kernel, position: int, tensor: int) -> bool:
     if not source.elementwise:
         return False
     if len(source.body.args) > 1 and _occurrences(value.body, slot(position)) > 1:
+        return False
+    if isinstance(source.body, sp.Add) and slot(position) in terms_of(value.body):
         return False
     return operations_in(source.body) + operations_in(value.body) <= LARGEST_BODY
 

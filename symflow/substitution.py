@@ -60,8 +60,19 @@ def _replaced(body: sp.Expr, replacements: Mapping[sp.Symbol, sp.Expr]) -> sp.Ex
     return body.xreplace({old: new for old, new in replacements.items() if old != new})
 
 
-def read_through(program: Builder, value: Kernel, depth: int = 3) -> Kernel:
-    """The kernel with the elementwise kernels that it reads written out in its body."""
+@lru_cache(maxsize=65536)
+def terms_of(body: sp.Expr) -> frozenset[sp.Expr]:
+    """The terms of all sums in a body. In place of one, a sum of others would be parted: of
+    x + (y - z) SymPy makes x + y - z, which is rounded otherwise.
+    """
+    return frozenset(term for total in body.atoms(sp.Add) for term in total.args)
+
+
+def read_through(program: Builder, value: Kernel, depth: int = 3, parted: bool = True) -> Kernel:
+    """The kernel with the elementwise kernels that it reads written out in its body.
+
+    parted  also sums as terms of sums
+    """
     for _ in range(depth):
         through = [
             position
@@ -71,6 +82,7 @@ def read_through(program: Builder, value: Kernel, depth: int = 3) -> Kernel:
             and source.accesses
             and not program.kept(access.tensor)
             and cost(source.body) + cost(value.body) < 20
+            and (parted or not (source.body.is_Add and slot(position) in terms_of(value.body)))
         ]
         if not through:
             break
