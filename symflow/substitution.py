@@ -8,7 +8,7 @@ from functools import lru_cache
 import sympy as sp
 
 from symflow.elementwise import canonical
-from symflow.program import Access, Builder, Indices, Kernel, in_order, kernel, slot
+from symflow.program import Access, Builder, Indices, Kernel, in_order, kernel, slot, slots_of
 from symflow.rules import cost
 
 
@@ -61,11 +61,28 @@ def _replaced(body: sp.Expr, replacements: Mapping[sp.Symbol, sp.Expr]) -> sp.Ex
 
 
 @lru_cache(maxsize=65536)
-def terms_of(body: sp.Expr) -> frozenset[sp.Expr]:
-    """The terms of all sums in a body. In place of one, a sum of others would be parted: of
-    x + (y - z) SymPy makes x + y - z, which is rounded otherwise.
+def parts_sum(body: sp.Expr, number: int, source: sp.Expr) -> bool:
+    """Whether SymPy would add in another order: of x + (y - z) it makes x + y - z, which is rounded
+    otherwise.
     """
-    return frozenset(term for total in body.atoms(sp.Add) for term in total.args)
+    return source.is_Add and any(slot(number) in total.args for total in body.atoms(sp.Add))
+
+
+@lru_cache(maxsize=65536)
+def takes_root_apart(body: sp.Expr, number: int, source: sp.Expr) -> bool:
+    """Whether SymPy would make 0 · √x of a root that is 0, with x below 0: √(w²·x) → |w|·√x."""
+    for power in body.atoms(sp.Pow):
+        if power.exp.is_Integer or not power.base.has(slot(number)):
+            continue
+        apart = {slot(at): slot(at + len(body.free_symbols) + 100) for at in slots_of(source)}
+        base = power.base.xreplace({slot(number): source.xreplace(apart)})
+        factors = sp.Mul.make_args(sp.Pow(base, power.exp))
+        roots = [one for one in factors if isinstance(one, sp.Pow) and not one.exp.is_Integer]
+        rest = [one for one in factors if one not in roots]
+        negative = any(slots_of(one.base) and not one.base.is_nonnegative for one in roots)
+        if negative and any(not one.is_positive for one in rest):
+            return True
+    return False
 
 
 def read_through(program: Builder, value: Kernel, depth: int = 3, parted: bool = True) -> Kernel:
@@ -82,7 +99,8 @@ def read_through(program: Builder, value: Kernel, depth: int = 3, parted: bool =
             and source.accesses
             and not program.kept(access.tensor)
             and cost(source.body) + cost(value.body) < 20
-            and (parted or not (source.body.is_Add and slot(position) in terms_of(value.body)))
+            and not takes_root_apart(value.body, position, source.body)
+            and (parted or not parts_sum(value.body, position, source.body))
         ]
         if not through:
             break

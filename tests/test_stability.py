@@ -67,6 +67,7 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
     "one-minus-sigmoid": (lambda m, x: 1 - m.sigmoid(x), EXPONENTS),
     "logaddexp": (lambda m, x: m.log(m.exp(x) + m.exp(x / 3)), EXPONENTS),
     "log-of-exp-product": (lambda m, x: m.log(m.exp(x) * (x * x + 2)), EXPONENTS),
+    "log-of-exp-product-far": (lambda m, x: m.log(m.exp(x) * (x * x + 2)), EXPONENTS),
     "exp-product": (lambda m, x: m.exp(3 * x) / m.exp(2 * x), EXPONENTS),
     "exp-quotient": (lambda m, x: (m.exp(2 * x) - 1) / (m.exp(x) - 1), EXPONENTS),
     "exp-over-expm1": (lambda m, x: m.exp(x) / (m.exp(x) - 1), EXPONENTS),
@@ -83,6 +84,8 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
     "log-minus-log1p": (lambda m, x: m.log(x + 2) - m.log(x + 1), POSITIVE),
     "xlogx": (lambda m, x: x * m.log(x), POSITIVE),
     "xlogy": (lambda m, x: m.square(x - 2) * m.log(x), POSITIVE[:-2]),
+    "xlogy-in-sum": (lambda m, x: x * (m.log(x / 3) + 1), POSITIVE[:-1]),
+    "xlogy-from-sum": (lambda m, x: x * (2 - m.log(x)), POSITIVE[:-1]),
     "xlogx-difference-log1p": (lambda m, x: (x + 1) * m.log(x + 1) - x * m.log(x), POSITIVE),
     "xlogx-difference": (lambda m, x: (x + 2) * m.log(x + 2) - x * m.log(x), POSITIVE),
     "erfc": (lambda m, x: 1 - m.erf(x), both([*_TINY, *_ORDINARY, 25.0])),
@@ -109,6 +112,11 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
         lambda m, x: m.square(x * 3) - m.square(m.sin(x) + 1),
         [*_TINY, *_ORDINARY, 0.4797311, 1e5, 1e150],
     ),
+    "difference-of-computed-squares": (
+        lambda m, x: m.square(m.tan(x + 2.0**-20)) - m.square(m.tan(x)),
+        [*_TINY, *_ORDINARY],
+    ),
+    "one-minus-square": (lambda m, x: 1 - x * x, both([*_TINY, *_ORDINARY, 1 - 1e-9, 1e150])),
 }
 """A formula for each rule on bodies, and where it is tried."""
 
