@@ -246,7 +246,7 @@ def _summed(
             return added(number)
 
     with ThreadPoolExecutor(len(works)) as pool:
-        first, *others = (sums for sums in pool.map(in_thread, range(len(works))) if sums)
+        first, *others = pool.map(in_thread, range(-(-len(blocks) // share)))
     for other in others:
         for whole, one in zip(first, other, strict=True):
             np.add(whole, one, whole)

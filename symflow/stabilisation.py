@@ -32,6 +32,7 @@ from symflow.structures import (
     Restructured,
     log_of_determinant,
     norm,
+    reciprocal,
     shifted_exponentials,
     variance,
 )
@@ -119,6 +120,8 @@ class Stabiliser:
             found = log_of_determinant(program, value)
         if found is None and self._on("norm"):
             found = norm(program, value)
+        if found is None and self.phase == "written" and self._on("reciprocal"):
+            found = reciprocal(program, value)
         if found is None and self.phase == "written" and self._on("variance"):
             found = variance(program, value)
         return found

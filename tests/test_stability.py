@@ -112,6 +112,9 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
         lambda m, x: m.square(x * 3) - m.square(m.sin(x) + 1),
         [*_TINY, *_ORDINARY, 0.4797311, 1e5, 1e150],
     ),
+    "saturation": (lambda m, x: 1 / (1 + 2.5 * (3 + x) / x), both(POSITIVE)),
+    "quotient-slope": (lambda m, x: x / (x + 3), [-50.0, -1e9, *POSITIVE]),
+    "parallel": (lambda m, x: 1 / (1 / x + 1 / (3 + x)), POSITIVE),
     "difference-of-computed-squares": (
         lambda m, x: m.square(m.tan(x + 2.0**-20)) - m.square(m.tan(x)),
         [*_TINY, *_ORDINARY],
