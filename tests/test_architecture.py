@@ -25,7 +25,7 @@ ORDER = (
     ("highprecision",),
     ("views", "windows", "calls"),
     ("matrices", "picking", "picks", "running", "tiling", "signs"),
-    ("solvers",),
+    ("solvers", "poles"),
     ("operations", "differentiation", "expansion", "contraction", "printing", "guards"),
     ("recurrence",),
     ("ownership",),
