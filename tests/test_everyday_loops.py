@@ -180,6 +180,19 @@ STARTS: dict[str, Callable[[Any], Any]] = {
     )[-1],
 }
 
+LINEAR = (
+    "0.5 * (h @ u)",
+    "(h + v) @ u * 0.5",
+    "(h + e) @ u / 3.0",
+    "(h - e * v) @ u * 0.25 + v",
+    "h @ u",
+    "h + e @ u",
+    "h + 0.5 * ((e * v) @ u) - e",
+    "2.0 * h + e @ u",
+    "(u @ h) * 0.5 + e",
+)
+"""Steps of which only the end is read: some add up, and can be one sum; others cannot."""
+
 LOOPS = {
     f"start {start}": Loop(
         TANH.format(start=start) + ("" if "v" in start else " + sf.reduce_sum(v)"),
@@ -306,6 +319,17 @@ LOOPS = {
         {"x": ROWS},
         lambda v, x: np.sum(np.tanh(np.exp(-v) * v + x[0])),
     ),
+    **{
+        f"linear: {step}": Loop(
+            f"last = sf.scan(lambda h, e: {step}, x, v)[-1]\nloss = sf.reduce_sum(last * v)",
+            {"v": V, "u": np.eye(3) + np.arange(9.0).reshape(3, 3) / 20},
+            {"x": ROWS},
+            lambda v, u, x, step=step: np.sum(
+                states(eval(f"lambda h, e: {step}", {"v": v, "u": u, "np": np}), x, v)[-1] * v
+            ),
+        )
+        for step in LINEAR
+    },
     "survival": Loop(
         "hazard = sf.sigmoid(x @ v)\n"
         "alive = sf.scan(lambda s, h: s * (1.0 - h), hazard, 1.0)\n"
