@@ -1002,8 +1002,8 @@ RULES = (
     # sums
     Rule(
         "affine-contraction",
-        text="Σ_j a[i, j]·(x[n, j] - y[i, j]) → Σ_j a[i, j]·(x[n, j] - c[j])"
-        " - Σ_j a[i, j]·(y[i, j] - c[j]), where c is the mean of y over i",
+        text="Σ_j a[i, j]·(x[n, j] - y[i, j]) → Σ_j a[i, j]·x[n, j] - Σ_j a[i, j]·y[i, j],"
+        " where x or y is a result of arithmetic",
         why="less work: one matrix product, and no array over all indices",
         phase="computed",
         stable=False,
