@@ -592,6 +592,26 @@ _TABLE = (
         result="float",
     ),
     Elementwise(
+        "log_erfc",
+        lambda x: sp.log(sp.erfc(x)),
+        "log(erfc(x)), far into the tail.",
+        partials=lambda x, y: [-erfc_hazard(x)],
+        numpy="_log_erfc({0})",
+        helper="log_erfc",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
+        "erfc_hazard",
+        lambda x: 2 / sp.sqrt(sp.pi) * sp.exp(-(x**2)) / sp.erfc(x),
+        "2/√π · exp(-x²) / erfc(x), of which neither underflows.",
+        partials=lambda x, y: [y * (y - 2 * x)],
+        numpy="_erfc_hazard({0})",
+        helper="erfc_hazard",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
         "erfcx",
         lambda x: sp.exp(x**2) * sp.erfc(x),
         "exp(x²) · erfc(x), which falls as 1 / x where erfc underflows.",
@@ -782,6 +802,7 @@ digamma: Elementwise = ROWS["digamma"]
 elu: Elementwise = ROWS["elu"]
 equal: Elementwise = ROWS["equal"]
 erfc: Elementwise = ROWS["erfc"]
+erfc_hazard: Elementwise = ROWS["erfc_hazard"]
 erfcx: Elementwise = ROWS["erfcx"]
 exp: Elementwise = ROWS["exp"]
 exp_over_expm1: Elementwise = ROWS["exp_over_expm1"]
@@ -795,6 +816,7 @@ less: Elementwise = ROWS["less"]
 less_equal: Elementwise = ROWS["less_equal"]
 log: Elementwise = ROWS["log"]
 log_cosh: Elementwise = ROWS["log_cosh"]
+log_erfc: Elementwise = ROWS["log_erfc"]
 log_ndtr: Elementwise = ROWS["log_ndtr"]
 log1prel: Elementwise = ROWS["log1prel"]
 log1mexp: Elementwise = ROWS["log1mexp"]

@@ -44,6 +44,7 @@ from symflow.rows import (
     log1p,
     log1prel,
     log_cosh,
+    log_erfc,
     log_ndtr,
     logaddexp,
     ndtr,
@@ -74,6 +75,7 @@ Phase = Literal["written", "computed", "scheduled"]
 
 _a, _b, _c, _d, _x, _y, _u, _v = (sp.Wild(name) for name in "abcdxyuv")
 _k = sp.Wild("k", properties=[lambda value: _is_root(value)])
+_HALF = sp.Rational(1, 2)
 _p = sp.Wild("p", properties=[lambda value: _is_power(value)])
 
 
@@ -265,6 +267,12 @@ def _may_be_infinite(bound: Bindings, body: sp.Expr) -> bool:
     """Whether a quotient is by what may be 0, which is not yet the larger of two numbers."""
     b = bound[_b]
     return bool(slots_of(b)) and not b.is_positive and "where" not in kinds_of(b)
+
+
+def _is_by_root_of_two(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether x is written as z / √2, as in the normal distribution function."""
+    factor = abs(float(sp.sqrt(2) * bound[_x].as_independent(*bound[_x].free_symbols)[0]))
+    return bool(abs(factor - 1) < 1e-9)
 
 
 def _has_ratio(bound: Bindings, body: sp.Expr) -> bool:
@@ -655,14 +663,16 @@ RULES = (
     Rule(
         "log-erfc",
         log(erfc(_x)),
-        log_ndtr(-sp.sqrt(2) * _x) + sp.log(2),
+        log_erfc(_x),
         "erfc(x) underflows above 26, and its logarithm is -∞",
     ),
     Rule(
         "log-half-erfc",
         log(erfc(_x) / 2),
         log_ndtr(-sp.sqrt(2) * _x),
-        "erfc(x) underflows above 26, and its logarithm is -∞",
+        "Φ(x) underflows below -38, and its logarithm is -∞",
+        provided=_is_by_root_of_two,
+        text="log(erfc(x / √2) / 2) → log_ndtr(-x)",
     ),
     Rule(
         "log-cosh",
@@ -871,11 +881,21 @@ RULES = (
     Rule(
         "log1prel-inverse",
         _x / log1p(_u),
-        _of_inverse_ratio(1 / log1prel(_u)),
+        where(
+            less(abs_(_u), _HALF),
+            _x / _u / log1prel(where(less(abs_(_u), _HALF), _u, 0)),
+            _x / log1p(where(less(abs_(_u), _HALF), _HALF, _u)),
+        ),
         "0 / 0 at 0, and digits of the derivatives are lost near it",
         phase="written",
-        provided=_has_inverse_ratio,
-        text="c·x / log(1 + x) → c / log1prel(x)",
+        provided=lambda bound, body: (
+            _has_inverse_ratio(bound, body) and not bound[_u].has(function_of(where))
+        ),
+        domain={
+            log1p(where(less(abs_(_u), _HALF), _HALF, _u)): NONZERO,
+            1 + where(less(abs_(_u), _HALF), _HALF, _u): POSITIVE,
+        },
+        text="c·x / log(1 + x) → c / log1prel(x), where |x| < ½",
     ),
     Rule(
         "sinc",
@@ -950,10 +970,18 @@ RULES = (
         given={_d: _b - _a},
     ),
     Rule(
+        "saturation-slope",
+        1 / _b - _a / _b**2,
+        _d / _b**2,
+        "digits are lost where a and b are close, as in the derivative of x / (x + 1)",
+        phase="computed",
+        given={_d: _b - _a},
+    ),
+    Rule(
         "quotient-slope",
         _u / _b - _a / _b**2,
         _d / _b**2,
-        "digits are lost where a and u·b are close, as in the derivative of x / (x + 1)",
+        "digits are lost where a and u·b are close, as in the derivative of x / (2·x + 1)",
         phase="computed",
         given={_d: _u * _b - _a},
     ),

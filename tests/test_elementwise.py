@@ -119,7 +119,15 @@ def gradients_at(function: Callable[..., Any], *values: Any) -> tuple[Array, lis
 
 INTERNAL = (
     *("root_of_squares", "difference_of_squares", "xlogx", "log1mexp", "exp_over_expm1"),
-    *("inverse_mills", "log_cosh", "exprel", "exprel_slope", "exprel_curvature"),
+    *(
+        "inverse_mills",
+        "log_erfc",
+        "erfc_hazard",
+        "log_cosh",
+        "exprel",
+        "exprel_slope",
+        "exprel_curvature",
+    ),
     *("log1prel", "log1prel_slope", "log1prel_curvature", "sinc", "sinc_slope", "sinc_curvature"),
 )
 
