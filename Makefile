@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: test lint demo generated docs site fuzz fuzz-models mutants bench bench-compile clean
+.PHONY: test lint demo generated docs site fuzz fuzz-graphs fuzz-models mutants bench bench-compile clean
 
 test: lint
 	$(BIN)/pytest -n auto
@@ -27,11 +27,15 @@ docs: $(READY)
 site: $(READY)
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet docs docs/_build
 
-# Random graphs, as many as N, from the one of number SEED.
+# Random models, as many as N, from the one of number SEED: like those that users write, and
+# even-handed graphs.
 N ?= 100000
 SEED ?= 0
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz.py $(N) --seed $(SEED)
+
+fuzz-graphs: $(READY)
+	$(BIN)/python tests/fuzz.py $(N) --seed $(SEED) --kind graphs
 
 fuzz-models: $(READY)
 	$(BIN)/python tests/broken_models.py $(N) --seed $(SEED)

@@ -22,13 +22,16 @@ STOPS = {"stop_gradient", "argmax"}
 class Leaf:
     """What a model is given: its values for both sizes of n.
 
-    kind   "placeholder", "Variable" or "constant"
-    shape  as declared; "n" for the size that differs
+    kind      "placeholder", "Variable" or "constant"
+    shape     as declared; "n" for the size that differs
+    declared  the dtype in which a constant is written, where it is not the model's: a constant of
+              whole numbers or of truth values is read by arithmetic as floats are
     """
 
     kind: str
     shape: tuple[int | str, ...]
     values: tuple[Array, Array]
+    declared: str = ""
 
     @property
     def floating(self) -> bool:
@@ -164,7 +167,16 @@ def _leaf(leaf: Leaf, dtype: str) -> str:
         return f"sf.placeholder(sf.{kind}, {leaf.shape!r})  # {given}"
     if not leaf.floating:
         return f"sf.constant({values!r})"
-    return f"sf.{leaf.kind}(np.array({values!r}, np.{dtype}))"
+    if leaf.declared:
+        written = leaf.values[0].astype(leaf.declared).tolist()
+        return f"sf.constant({_array(written, leaf.declared)})"
+    if np.any(np.isinf(leaf.values[0])):
+        return f"sf.{leaf.kind}({_array(values, dtype).replace('inf', 'np.inf')})"
+    return f"sf.{leaf.kind}({_array(values, dtype)})"
+
+
+def _array(values: Any, dtype: str) -> str:
+    return f"np.array({values!r}, np.{'bool_' if dtype == 'bool' else dtype})"
 
 
 class _Shown:

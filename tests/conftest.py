@@ -78,6 +78,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-generated", action="store_true", help="rewrite generated/ from examples/"
     )
+    parser.addoption(
+        "--long", action="store_true", help="all cases where a test takes a sample: make test-long"
+    )
+
+
+@pytest.fixture(scope="session")
+def long(pytestconfig: pytest.Config) -> bool:
+    """Whether there is time for all cases, and not for a sample only."""
+    return bool(pytestconfig.getoption("--long"))
 
 
 def imported(path: Path) -> ModuleType:

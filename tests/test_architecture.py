@@ -71,6 +71,8 @@ ORDER = (
     ("subject", "differences", "results"),
     ("tracing", "exactness", "roundoff"),
     ("diagnosis",),
+    ("validation", "validation.findings"),
+    ("validation.validating",),
     ("checking",),
     ("testing",),
     ("notebook",),

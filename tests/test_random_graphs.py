@@ -1,6 +1,6 @@
 """Random graphs against three other ways to their derivatives, and against themselves rewritten.
 
-`python tests/fuzz.py 100000` (`make fuzz N=100000`) runs as many as there is time for.
+`make fuzz-graphs N=100000` runs as many as there is time for.
 """
 
 from __future__ import annotations

@@ -1,0 +1,10 @@
+"""Validation of a generated module against the program as it was written.
+
+written     the reference: the graph lowered and differentiated, with no rule, no sharing
+floats      that program in float64, one operation after the other, under random rounding
+points      where modules are tested: zeros, ties, extremes, borders of conditions
+limits      what a program tends to where it is not finite itself
+findings    what is found, and how it is shown
+validating  a module against a run of the compiler
+blame       the rule, or the stage, that made a module wrong
+"""
