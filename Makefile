@@ -3,10 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: test lint demo generated docs site fuzz fuzz-graphs fuzz-models mutants bench bench-compile clean
+.PHONY: test test-long lint demo generated docs site fuzz fuzz-graphs fuzz-models mutants bench bench-compile clean
 
 test: lint
 	$(BIN)/pytest -n auto
+
+# What takes longer: all cases where a test takes a sample, other Pythons, and the least and newest
+# versions of what symflow needs.
+LONG = $(shell grep -lE '"--long"|long: bool' tests/test_*.py)
+test-long: $(READY)
+	$(BIN)/pytest -n auto --long $(LONG)
+	$(BIN)/python tests/environments.py
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -51,7 +58,7 @@ bench-compile: $(READY)
 	$(BIN)/python -m benchmarks.compile_time
 
 clean:
-	rm -rf .venv .venv-bench .mypy_cache .pytest_cache .ruff_cache build dist docs/_build
+	rm -rf .venv .venv-bench .venv-long .mypy_cache .pytest_cache .ruff_cache build dist docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml

@@ -13,11 +13,12 @@ This file belongs to whoever compiled it. It needs NumPy and nothing else.
 
 from __future__ import annotations
 
+import io
 import math
 import os
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,12 +188,22 @@ def _squared_norm(d: Sequence[float]) -> float:
 
 def save_parameters(path: str | os.PathLike[str], parameters: Parameters) -> None:
     """Write the parameters to an .npz file; an existing file is replaced at once or not at all."""
-    checked = _checked_parameters(parameters)
-    temporary = f"{os.fspath(path)}.partial"
+    content = io.BytesIO()
+    np.savez(content, **_checked_parameters(parameters)._asdict())
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device
+        with open(path, "wb") as file:
+            file.write(content.getbuffer())
+        return
+    target = os.path.realpath(path)  # where links lead to
+    temporary = os.path.join(os.path.dirname(target), f".{os.urandom(8).hex()}.partial")
     try:
-        with open(temporary, "wb") as file:
-            np.savez(file, allow_pickle=False, **checked._asdict())
-        os.replace(temporary, path)
+        with open(temporary, "xb") as file:  # new: not what a link of that name would lead to
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        if os.path.exists(target):
+            os.chmod(temporary, os.stat(target).st_mode & 0o777)
+        os.replace(temporary, target)
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
@@ -200,30 +211,49 @@ def save_parameters(path: str | os.PathLike[str], parameters: Parameters) -> Non
 
 def load_parameters(path: str | os.PathLike[str]) -> Parameters:
     """Read what `save_parameters` wrote; names and shapes are checked."""
-    found: dict[str, Array] = {}
+    arrays: list[Array] = []
     with open(path, "rb") as file:
-        for name in Parameters._fields:
-            file.seek(0)
-            try:
-                found[name] = np.load(file, allow_pickle=False)[name]
-            except (ValueError, OSError, EOFError, LookupError, BadZipFile) as error:
-                raise ValueError(f"{os.fspath(path)} holds no {name}: {error}") from None
-    return _checked_parameters(Parameters(*(found[name] for name in Parameters._fields)))
+        try:
+            with zipfile.ZipFile(file) as archive:
+                for name, shape in zip(Parameters._fields, _SHAPES, strict=True):
+                    arrays.append(_read_array(archive, name, shape))
+        except Exception as error:  # a file can be broken in any way
+            name = Parameters._fields[len(arrays)]
+            raise ValueError(f"{os.fspath(path)} holds no {name}: {error}") from error
+    return _checked_parameters(Parameters(*arrays))
+
+
+def _read_array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> Array:
+    """An array of an .npz file; whatever that claims to hold, no more is read than is wanted."""
+    with archive.open(f"{name}.npy") as file:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            held, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            held, by_columns, dtype = np.lib.format.read_array_header_2_0(file)
+        if held != shape:
+            raise ValueError(f"expected {shape}, got {held}")
+        if dtype.kind not in "biuf":
+            raise ValueError(f"expected real numbers, got {dtype}")
+        data = file.read(math.prod(shape) * dtype.itemsize)
+    array = np.frombuffer(data, dtype, math.prod(shape))
+    return array.reshape(shape, order="F" if by_columns else "C").copy()
 
 
 # --- arguments -----------------------------------------------------------------------------------
 
+_SHAPES: tuple[tuple[int, ...], ...] = (
+    (),
+    (),
+)
+
 
 def _checked_parameters(parameters: Parameters) -> Parameters:
     """The parameters as arrays of one precision and of the shapes that they must have."""
-    shapes: tuple[tuple[int, ...], ...] = (
-        (),
-        (),
-    )
-    if len(parameters) != len(shapes):
-        raise ValueError(f"parameters: expected {len(shapes)} arrays, got {len(parameters)}")
+    if len(parameters) != len(_SHAPES):
+        raise ValueError(f"parameters: expected {len(_SHAPES)} arrays, got {len(parameters)}")
     arrays = [np.asarray(value) for value in parameters]
-    for name, array, shape in zip(Parameters._fields, arrays, shapes, strict=True):
+    for name, array, shape in zip(Parameters._fields, arrays, _SHAPES, strict=True):
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
         if array.shape != shape:

@@ -87,10 +87,15 @@ class Arguments:
         sizes = sizes_of({name: self.types[name].shape for name in used})
         lines = [f"{size} = {source}" for size, source in sizes.items() if code.mentions(size)]
         if code.mentions("dtype"):
-            floats = [] if self.fixed else self._floats(used)
-            source = "p[0].dtype" if self.parameters else f"{floats[0]}.dtype" if floats else ""
-            lines.append(f"dtype = {source or f'np.dtype(np.{self.dtype})'}")
+            lines.append(f"dtype = {self.precision(used)}")
         return lines
+
+    def precision(self, used: Sequence[str]) -> str:
+        """Of what is computed from arguments that are checked."""
+        floats = [] if self.fixed else self._floats(used)
+        if self.parameters:
+            return "p[0].dtype"
+        return f"{floats[0]}.dtype" if floats else f"np.dtype(np.{self.dtype})"
 
     def entry(self, used: Sequence[str]) -> list[str]:
         """Checks of the arguments of a public function."""

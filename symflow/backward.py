@@ -8,11 +8,9 @@ from symflow.arguments import Arguments
 from symflow.cores import Core
 from symflow.forward import required, tracing
 from symflow.layout import Function, signature
-from symflow.matrices import Diagonal
-from symflow.primitives import Part
-from symflow.program import Input, Kernel
+from symflow.ownership import owns_memory
 from symflow.statements import call
-from symflow.views import Reshape, Slice
+from symflow.views import Reshape
 
 
 class Gradients:
@@ -191,17 +189,19 @@ class Gradients:
 
     def array(self, parameter: str, source: str) -> str:
         """A gradient as an array of its own, in the parameter's precision."""
-        tensor = self.program.outputs[f"d_{parameter}"]
+        tensor = self._of(parameter)
+        first = next(one for one in self.given.parameters if self._of(one) == tensor)
+        behind = tensor
         value = self.program[tensor].value
-        type_ = self.program[tensor].type
         if isinstance(value, Reshape) and self._is_read_once(value.source):
-            value = self.program[value.source].value
-        shared = isinstance(value, (Diagonal, Input, Part, Reshape, Slice)) or (
-            isinstance(value, Kernel) and value.is_index_map
-        )
-        if type_.shape == () or shared:
+            behind = value.source
+        owned = owns_memory(self.program, behind) and first == parameter
+        if self.program[tensor].type.shape == () or not owned:
             return f"np.array({source}, p.{parameter}.dtype)"
         return source
+
+    def _of(self, parameter: str) -> int:
+        return self.program.outputs[f"d_{parameter}"]
 
 
 def _owned(parameters: Sequence[str], fresh: frozenset[str]) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ import sympy as sp
 
 from symflow.primitives import Primitive
 from symflow.program import Definition, Input, Kernel, Program, Type, dimension
+from symflow.recurrence import Scan
 
 Place = Literal["free", "row", "sum", "after"]
 
@@ -101,12 +102,20 @@ class _Analysis:
         rows = self.size if self.size.is_Symbol else self._named("n")
         total = self._named(f"total_{rows}")
         program = self._rewritten(rows, total)
-        axes = {
-            one.value.name: self.axes[tensor]
-            for tensor, one in enumerate(self.program.definitions)
-            if isinstance(one.value, Input) and tensor in self.axes
-        }
-        return Batch(program, rows, total, self.size, axes, tuple(self.places))
+        return Batch(program, rows, total, self.size, self._cut(), tuple(self.places))
+
+    def _cut(self) -> dict[str, int]:
+        """The inputs of which a block has rows, also where nothing but their size is read."""
+        found: dict[str, int] = {}
+        for tensor, definition in enumerate(self.program.definitions):
+            value, shape = definition.value, definition.type.shape
+            if not isinstance(value, Input):
+                continue
+            if tensor in self.axes:
+                found[value.name] = self.axes[tensor]
+            elif self.size.is_Symbol and shape.count(self.size) == 1:
+                found[value.name] = shape.index(self.size)
+        return found
 
     def _named(self, wanted: str) -> sp.Symbol:
         """A size by a name that no input and no other size has."""
@@ -160,10 +169,12 @@ class _Analysis:
             found = {at for at in outer if self._counts_rows(value.sizes[at])}
         if not found:
             self.places[tensor] = "after" if waits else "free"
-            return True
+            return not any(map(self._counts_rows, value.sizes))
         if len(found) > 1 or waits:
             return False
         (index,) = found
+        if not self._is_of_whole_rows(value.sizes[index]):
+            return False
         for access in value.accesses:
             if self.places[access.tensor] != "row" and index in access.indices:
                 return False
@@ -184,7 +195,8 @@ class _Analysis:
             self.places[tensor] = "after"
             return "row" not in operands
         if "row" not in operands:
-            return not any(map(self._counts_rows, definition.type.shape))
+            steps = [value.steps] if isinstance(value, Scan) else []
+            return not any(map(self._counts_rows, [*definition.type.shape, *steps]))
         if not isinstance(value, Primitive) or not self.size.is_Symbol:
             return False
         axis = value.along([self.axes.get(one) for one in value.operands], self._types(value))
@@ -200,6 +212,10 @@ class _Analysis:
 
     def _counts_rows(self, size: sp.Expr) -> bool:
         return bool(size.has(self.size))
+
+    def _is_of_whole_rows(self, size: sp.Expr) -> bool:
+        """Whether every row has as much of it as any other, as of 64·n, and not of n + 1."""
+        return not self._counts_rows(size / self.size)
 
     def _types(self, value: Primitive) -> list[Type]:
         return [self.program[operand].type for operand in value.operands]

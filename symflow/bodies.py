@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import sympy as sp
 from sympy.printing.numpy import SciPyPrinter
 
 from symflow.elementwise import Opaque, canonical
 from symflow.errors import SymflowError
-from symflow.program import Indices, Kernel, slots_of
+from symflow.program import Dtype, Indices, Kernel, Type, dtype_of, slots_of
 from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, aligned, literal_text
 
 LARGEST_PRODUCT = 8
@@ -23,14 +24,34 @@ _FUNCTIONS: Mapping[str, str] = {
 }
 
 
+class Kinds(NamedTuple):
+    """The kinds of number of a kernel's result and of its operands, in order."""
+
+    result: Dtype
+    operands: tuple[Dtype, ...]
+
+    @staticmethod
+    def of(result: Type, operands: Sequence[Type]) -> Kinds:
+        return Kinds(result.dtype, tuple(one.dtype for one in operands))
+
+    @staticmethod
+    def of_floats(value: Kernel) -> Kinds:
+        return Kinds("float", tuple[Dtype, ...](["float"] * len(value.accesses)))
+
+    @property
+    def whole(self) -> bool:
+        """Whether the result is of integers, which a float would widen."""
+        return self.result == "int"
+
+
 class Body:
     """Prints one body; every part is aligned with the target axes."""
 
     def __init__(
-        self, value: Kernel, operands: Sequence[Text], target: Indices, whole: bool = False
+        self, value: Kernel, operands: Sequence[Text], target: Indices, kinds: Kinds
     ) -> None:
         self.value = value
-        self.whole = whole  # whether the result is of integers, which a float would widen
+        self.kinds = kinds
         self.operands = operands
         self.target = target
 
@@ -62,7 +83,7 @@ class Body:
         return tuple(axes)
 
     def _number(self, body: sp.Expr) -> Text:
-        text = str(body) if self.whole and body.is_Integer else literal_text(float(body))
+        text = str(body) if self.kinds.whole and body.is_Integer else literal_text(float(body))
         return Text(text, UNARY if text.startswith("-") else ATOM)
 
     def _sum(self, body: sp.Add) -> Text:
@@ -180,7 +201,7 @@ class Body:
         axes = self._axes(texts)
         if row.numpy is None:
             return self.text(canonical(row.maths(*body.args)))
-        if row.name == "where" and all(not slots_of(part) for part in body.args[1:]):
+        if row.name == "where" and self._chooses_scalars(body, texts):
             chosen = ", ".join(text.source for text in texts)
             return Text(f"np.where({chosen}).astype(dtype)", ATOM, axes)
         infix = re.fullmatch(r"\{0\} (\S+) \{1\}", row.numpy)
@@ -190,6 +211,15 @@ class Body:
         if row.numpy.startswith("{0}."):
             return Text(row.numpy.format(texts[0].within(ATOM)), ATOM, axes)
         return Text(row.numpy.format(*(text.source for text in texts)), ATOM, axes)
+
+    def _chooses_scalars(self, body: Opaque, texts: Sequence[Text]) -> bool:
+        """Whether an array is made of floats that have no precision: numbers alone have none, and
+        NumPy 1.26 widens scalars that meet numbers.
+        """
+        condition, *chosen = texts
+        if any(one.axes for one in chosen) or dtype_of(body, self.kinds.operands) != "float":
+            return False
+        return bool(condition.axes) or not any(map(slots_of, body.args[1:]))
 
     def _function(self, body: sp.Expr) -> Text:
         texts = [self.text(argument) for argument in body.args]

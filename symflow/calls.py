@@ -19,7 +19,6 @@ result is needed.
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -106,7 +105,7 @@ class Apart:
     """An expression as calls, of which the last one's result is called `RESULT`.
 
     parts  what the other results are called
-    ones   arrays of the workspace that hold ones
+    ones   what stands for arrays of the workspace that hold ones
     """
 
     calls: tuple[Call, ...]
@@ -464,9 +463,12 @@ class _Calls:
         return _Operand(ast.Name(target), type_)
 
     def _ones(self, shape: Shape) -> ast.expr:
-        name = "_".join(["ones", *(re.sub(r"\W+", "_", str(size)) for size in shape)])
-        self.ones[name] = Type(shape)
-        return ast.Attribute(ast.Name("work"), name)
+        """An array of ones that the workspace holds."""
+        type_ = Type(shape)
+        known = next((name for name, one in self.ones.items() if one == type_), None)
+        name = known or f"_ones{len(self.ones)}"
+        self.ones[name] = type_
+        return ast.Name(name)
 
     def _add(self, call: Call) -> None:
         self._calls.append(call)

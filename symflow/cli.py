@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from typing import Any
 
 import click
 
 import symflow
+from symflow.ending import tidily
 
 COMMANDS = ("compile", "check", "explain", "train", "predict", "rules")
 """In the order of a first quarter of an hour; each is `commands/<name>.py`."""
@@ -52,6 +54,10 @@ class _Commands(click.Group):
             return None
         command: click.Command = import_module(f"symflow.commands.{name}").command
         return command
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        with tidily():
+            return super().main(*arguments, **options)
 
     def invoke(self, context: click.Context) -> object:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any, Literal
 
@@ -37,7 +38,6 @@ MODULE_NAMES = frozenset(
         "CLOSE",
         "KEPT",
         "RECENTRE",
-        "BadZipFile",
         "Array",
         "ArrayLike",
         "Callable",
@@ -52,12 +52,15 @@ MODULE_NAMES = frozenset(
         "TrainingResult",
         "TrainingState",
         "annotations",
+        "hashlib",
+        "io",
         "math",
         "gradients",
         "initial_parameters",
         "load_parameters",
         "loss_and_gradients",
         "save_parameters",
+        "zipfile",
         "train",
     }
 )
@@ -248,6 +251,19 @@ class Compilation:
             return {}
         names = {self.name(node): node.initial_value.shape for node in self.trainable}
         return {name: values.of(name, shape) for name, shape in names.items()}
+
+    def leaving_out(self, rules: Sequence[str]) -> Compilation:
+        """The same run without some rules more."""
+        other = copy(self)
+        other.without = known_rules([*self.without, *rules])
+        vars(other).pop("stages", None)
+        return other
+
+    def in_style(self, style: Style) -> Compilation:
+        """The same run, laid out in another way."""
+        other = copy(self)
+        other.style = style
+        return other
 
     @cached_property
     def stages(self) -> Mapping[str, Program]:

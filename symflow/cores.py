@@ -14,8 +14,6 @@ gradient is of rate · loss, and nothing is left to be multiplied when the param
 
 from __future__ import annotations
 
-import keyword
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,6 +37,7 @@ from symflow.shapes import Shape
 from symflow.statements import INDENT, WIDTH, ForLoop, Names, Statement, call, unpacked
 from symflow.storage import Buffer, Group, stored
 from symflow.text import shape_text
+from symflow.tokens import variables
 
 
 @dataclass(frozen=True)
@@ -184,9 +183,11 @@ class _Core:
         given = [*interface.arguments, *interface.parameters]  # others serve other results
         shapes = {self.written[one]: self.types[one].shape for one in self.types if one in given}
         self.lengths = sizes_of(shapes)
-        if self.batch:
-            counted = self.lengths[str(self.batch.rows)]
-            inside = counted.partition(".")[0] in interface.parameters
+        if self.batch:  # rows are counted by an input that is cut
+            cut = next(one for one in given if one in self.batch.axes)
+            counted = f"{cut}.shape[{self.batch.axes[cut]}]"
+            self.lengths[str(self.batch.rows)] = counted
+            inside = cut in interface.parameters
             self.lengths[str(self.batch.total)] = f"p.{counted}" if inside else counted
         taken = [*self.lengths, *interface.arguments, *interface.parameters]
         self.constants = {
@@ -287,13 +288,13 @@ class _Core:
         fixed: set[str] = set()
         others = set(self.code.results.values())
         for one in self.fixed:
-            fixed.update(_names("\n".join(one.lines)))
+            fixed.update(variables("\n".join(one.lines)))
         before: list[Statement | ForLoop] = []
         only: list[Statement | ForLoop] = []
         for one in reversed(self.code.statements):
             if one in self.fixed:
                 continue
-            read = _names("\n".join(one.lines))
+            read = variables("\n".join(one.lines))
             if self.places[one.tensor] == "free" and not fixed.isdisjoint(one.names):
                 before.insert(0, one)
                 fixed.update(read)
@@ -369,7 +370,7 @@ class _Core:
 
     def _group(self, one: Statement | ForLoop) -> Group:
         if isinstance(one, ForLoop):
-            reads = _names("\n".join(one.lines))
+            reads = variables("\n".join(one.lines))
             own = tuple(Call(name, "", (), reads) for name in one.names)
             return Group(None, own, tuple(one.lines))
         type_ = self.program[one.tensor].type
@@ -390,7 +391,7 @@ class _Core:
         assert self.batch is not None
         lines = [line for one in (*self.before_fixed, *self.fixed) for line in one.lines]
         lines += _returned([self._by_column(name) for name in self.kept])
-        read = _names("\n".join(lines))
+        read = variables("\n".join(lines))
         self.fixed_inputs = self._inputs(read)
         total = str(self.batch.total)
         if total in read:
@@ -419,9 +420,10 @@ class _Core:
         return name in self.types and self.types[name].dtype == "float"
 
     def _inputs(self, read: Sequence[str]) -> list[str]:
-        """The inputs that are read, and the one that rows are counted by."""
+        """The inputs that are read, and those that rows are counted by and sizes are read off."""
         assert self.batch is not None
-        needed = set(read) | {self.lengths[str(self.batch.rows)].partition(".")[0]}
+        sizes = {str(self.batch.rows), *read}.intersection(self.lengths)
+        needed = {*read, *(self.lengths[size].partition(".")[0] for size in sizes)}
         names = [*self.interface.arguments, *self.interface.parameters]
         return [name for name in names if name in needed]
 
@@ -468,7 +470,7 @@ class _Core:
         self.sums = first, sums[len(first) :]
         lines = [line for group in found.lines for line in group]
         lines += _returned(sums)
-        read = _names("\n".join(lines))
+        read = variables("\n".join(lines))
         self.kept = [name for name in fixed if name in read]
         self.by_column = found.by_column
         if self.interface.invariant:  # inputs are put by column once, if anything is
@@ -524,10 +526,10 @@ class _Core:
         results = self.code.results
         fields = [self._gradient(name, results[f"d_{name}"]) for name in self.interface.parameters]
         last = call("return float(" + loss + "), Parameters", fields, "")
-        found = stored(groups, _names("\n".join(last)), self._scalars(), {})
+        found = stored(groups, variables("\n".join(last)), self._scalars(), {})
         self.buffers += found.buffers
         lines = [line for group in found.lines for line in group]
-        read = _names("\n".join([*lines, *last]))
+        read = variables("\n".join([*lines, *last]))
         prelude = ["work = works[0]"] if "work" in read else []
         prelude += self._sizes(read, set())
         prelude += ["dtype = works[0].dtype"] if "dtype" in read else []
@@ -549,7 +551,7 @@ class _Core:
         for one in reversed(self._statements("free")):
             if self.forward[one.tensor] or not needed.isdisjoint(one.names):
                 first.insert(0, one)
-                needed.update(_names("\n".join(one.lines)))
+                needed.update(variables("\n".join(one.lines)))
             else:
                 later.insert(0, one)
         return first, later
@@ -583,7 +585,7 @@ class _Core:
             lines += [*(f"        {line}" for line in each), "    )"]
         first, rest = self.sums
         lines += unpacked([*first, *(["*rest"] if rest else [])], "sums")
-        reads = tuple(name for name in _names("\n".join(lines)))
+        reads = tuple(name for name in variables("\n".join(lines)))
         own = tuple(Call(name, "", (), reads) for name in (*first, *rest))
         return [Group(None, own, tuple(lines))]
 
@@ -699,16 +701,6 @@ def _takes_work(program: Program, tensor: int) -> bool:
     if not definition.type.shape or not value.operands or isinstance(value, (Part, Scan)):
         return False
     return not (isinstance(value, Kernel) and (value.is_index_map or value.is_literal))
-
-
-def _names(source: str) -> tuple[str, ...]:
-    """The names that a source mentions, but for those of attributes and arguments."""
-    found = dict.fromkeys(_NAME.findall(_UNREAD.sub('""', source)))
-    return tuple([name for name in found if not keyword.iskeyword(name)])
-
-
-_UNREAD = re.compile(r'"[^"]*"|#.*')
-_NAME = re.compile(r"(?<![\w.])[^\W\d]\w*(?!\w|=[^=])")
 
 
 def _targets(names: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from symflow.moments import RECENTRE, Quadratic
 from symflow.program import Input, Program, Type
 from symflow.scalars import ScalarPrinter, is_scalar
 from symflow.schedule import block
-from symflow.statements import INDENT, Block, call
+from symflow.statements import INDENT, Block, Names, call, distinct
 
 _OWN = (
     *("works", "p", "d", "learning_rate", "steps", "tolerance", "rate", "step", "losses", "low"),
@@ -113,7 +113,8 @@ class _Loop:
     def descended(self) -> Function:
         step = self.form.step
         given = _types(step)
-        inner = {name: self._named(_label(step, name)) for name in given}
+        pool = Names([*_OWN, *self.arguments, *self.sizes])
+        inner = {name: pool.give(_label(step, name)) for name in given}
         changes = {name: inner[name] for name in self.parameters}
         code = self._step(inner)
         gradients = {name: code.results[f"d_{name}"] for name in self.parameters}
@@ -151,9 +152,6 @@ class _Loop:
             signature("_descended", arguments, "TrainingResult | None"), _DOC, tuple(lines)
         )
 
-    def _named(self, name: str) -> str:
-        return f"{name}_" if name in (*_OWN, *self.arguments, *self.sizes) else name
-
     def _step(self, inner: Mapping[str, str]) -> Block:
         program = self.form.step
         taken = [*_OWN, *self.arguments, *self.sizes]
@@ -178,7 +176,7 @@ class _Loop:
         """What is known before the first step; the first loss is computed from the data."""
         moments = [inner[name] for name in self.form.moments.outputs if name in inner]
         given = ", ".join([*(["works"] if self.in_blocks else []), *self.read])
-        targets = f"({moments[0]},)" if len(moments) == 1 else ", ".join(moments)
+        targets = f"({moments[0]},)" if len(moments) == 1 else ", ".join(distinct(moments))
         if self.on_floats:
             lines = [f"{targets} = (float(one) for one in _moments({given}))"]
         else:

@@ -31,7 +31,7 @@ class Embedded:
         self.names: dict[str, str] = {}
         self.lines: list[str] = []
         self.arrays: dict[str, NDArray[Any]] = {}
-        pool = Names(())
+        pool = Names(("ARRAYS", "SHAPES"))  # what the module calls so itself
         sizes = [d.value.data.size for d in program.definitions if isinstance(d.value, Constant)]
         beside = precision != "" and max(sizes, default=0) > LARGEST_LITERAL
         largest = ONE_LINE if beside else LARGEST_LITERAL
@@ -49,7 +49,7 @@ class Embedded:
             if data.size > largest:
                 key = name[1:].lower()
                 self.arrays[key] = data
-                self.lines.append(f'{name} = _arrays["{key}"]')
+                self.lines.append(f'{name} = _ARRAYS["{key}"]')
             else:
                 more = [f"np.{precision}"] if typed and precision != "float64" else []
                 self.lines += array_lines(name, shortest(data), more, 0)
@@ -59,7 +59,7 @@ class Embedded:
         if value.size <= LARGEST_LITERAL:
             return array_lines(name, value.astype(float), ["dtype"], 8)
         self.arrays[f"initial_{name}"] = value
-        return [f'{name}=np.array(_arrays["initial_{name}"], dtype),']
+        return [f'{name}=np.array(_ARRAYS["initial_{name}"], dtype),']
 
 
 def shortest(data: NDArray[Any]) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 import symflow
-from symflow.archives import archived
+from symflow.archives import archived, beside
 from symflow.arguments import Arguments
 from symflow.backward import Gradients
 from symflow.compilation import Compilation
@@ -48,6 +48,10 @@ LONGEST_SUMMARY = 12
 """Formulas in the docstring of a module; the functions have them all."""
 
 
+WHOLE = {"int": "np.int64", "bool": "np.bool_"}
+"""What inputs that are no floats are kept in: of bytes, 200 + 100 would be 44."""
+
+
 @dataclass(frozen=True)
 class ParameterField:
     name: str
@@ -72,7 +76,7 @@ class Module:
     integers: str
     has_integers: bool
     constants: tuple[str, ...]
-    has_arrays: bool
+    arrays: str
     has_parameters: bool
     has_checks: bool
     takes_arrays: bool
@@ -93,14 +97,13 @@ class Module:
 
 @dataclass(frozen=True)
 class Source:
-    """A compiled model: the module's text, and the arrays that stand in a file beside it."""
+    """A compiled model: the module's text, and the file of arrays beside it, if there is one.
+
+    beside  its name, which the text holds, and its bytes, the same every time
+    """
 
     text: str
-    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-
-    def archive(self) -> bytes | None:
-        """The .npz file, the same bytes every time, or None where there is nothing in it."""
-        return archived(self.arrays) if self.arrays else None
+    beside: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def emit(compilation: Compilation) -> Source:
@@ -108,10 +111,10 @@ def emit(compilation: Compilation) -> Source:
     source = _Emitter(compilation).source()
     if not compilation.ships.selftest:
         return source
-    needed = tolerances(source.text, source.archive(), compilation.model.stem)
+    needed = tolerances(source.text, source.beside, compilation.model.stem)
     if needed is not None:
         source = _Emitter(compilation, needed).source()
-    return replace(source, text=with_digest(source.text, source.arrays))
+    return replace(source, text=with_digest(source.text))
 
 
 class _Emitter:
@@ -195,6 +198,7 @@ class _Emitter:
         initial = self._initial() if self.parameters and has_loss else None
         quick = self._descent()
         selftest = self._selftest(quick) if self.compilation.ships.selftest else None
+        files = self._files()
         module = Module(
             summary="\n".join(
                 paragraphs(
@@ -212,12 +216,14 @@ class _Emitter:
                 InputField(name, self._shape_tuple(self.types[name].shape))
                 for name in self.given.names
             ),
-            integers="".join(
-                f'"{name}", ' for name in self.given.names if self.types[name].dtype != "float"
+            integers=", ".join(
+                f'"{name}": {WHOLE[self.types[name].dtype]}'
+                for name in self.given.names
+                if self.types[name].dtype in WHOLE
             ),
-            has_integers=any(self.types[name].dtype != "float" for name in self.given.names),
+            has_integers=any(self.types[name].dtype in WHOLE for name in self.given.names),
             constants=tuple(self.embedded.lines),
-            has_arrays=bool(self.embedded.arrays),
+            arrays=next(iter(files), ""),
             has_parameters=bool(self.parameters),
             has_checks=bool(self.parameters or self.given.names),
             takes_arrays=takes_arrays,
@@ -249,7 +255,14 @@ class _Emitter:
             "standard": self._standard_imports(uses_math(bare)),
         }
         text = render("module.py.j2", module=module, **found)
-        return Source(text, self.embedded.arrays)
+        return Source(text, files)
+
+    def _files(self) -> dict[str, bytes]:
+        """The file beside the module, once it is known what stands in it."""
+        if not self.embedded.arrays:
+            return {}
+        content = archived(self.embedded.arrays)
+        return {beside(self.model.stem, content): content}
 
     def _abc_imports(self, training: Loop | None, scalars: Scalars | None) -> str:
         names = set(training.abc_imports) if training is not None else set()
@@ -264,8 +277,10 @@ class _Emitter:
     def _standard_imports(self, has_math: bool) -> tuple[str, ...]:
         """Modules of Python's own that are imported whole."""
         own = ["hashlib", "sys"] if self.compilation.ships.selftest else []
-        own += ["os"] if self.parameters else []
-        return tuple(sorted([*own, *(["math"] if has_math else [])]))
+        own += ["os", "zipfile"] if self.parameters else []
+        own += ["io"] if self.parameters and self.model.loss is not None else []
+        own += ["hashlib", "io"] if self.embedded.arrays else []
+        return tuple(sorted({*own, *(["math"] if has_math else [])}))
 
     def _selftest(self, quick: Descent | None) -> SelfTest:
         steps = STEPS if quick is None else max(STEPS, quick.break_even)
@@ -288,9 +303,9 @@ class _Emitter:
         """The parameters' shapes as a tuple, as a formatter breaks it."""
         parts = [shape_text(self.types[name].shape) for name in self.parameters]
         if len(parts) == 1:
-            return (f"shapes: tuple[tuple[int, ...], ...] = ({parts[0]},)",)
+            return (f"_SHAPES: tuple[tuple[int, ...], ...] = ({parts[0]},)",)
         return (
-            "shapes: tuple[tuple[int, ...], ...] = (",
+            "_SHAPES: tuple[tuple[int, ...], ...] = (",
             *(f"    {part}," for part in parts),
             ")",
         )

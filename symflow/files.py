@@ -1,14 +1,15 @@
-"""Models in, modules out: compile a file, and write what comes of it all at once or not at all."""
+"""Models in, modules out: compile a file, and write what comes of it whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import os
-import tempfile
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import symflow.writing as writing
+from symflow.archives import is_written
 from symflow.compilation import Compilation, Style
 from symflow.emission import emit
 from symflow.errors import SymflowError
@@ -16,9 +17,9 @@ from symflow.model import load
 from symflow.naming import is_identifier
 from symflow.shapes import Shape
 from symflow.shipping import Shipping
+from symflow.writing import Files
 
-Files = dict[Path, bytes | None]
-"""What each file is to hold; None for one that must not be there."""
+_IMPORTS_SYMFLOW = re.compile(rb"^\s*(import|from) symflow\b", re.MULTILINE)
 
 
 def compile_files(
@@ -38,10 +39,8 @@ def compile_files(
     """
     with _no_collection():
         source = emit(compilation(model, shapes, dtype, without, style, ships))
-    return {
-        output / f"{model.stem}.npz": source.archive(),
-        output / f"{model.stem}.py": source.text.encode(),
-    }
+    files = {output / name: content for name, content in source.beside.items()}
+    return {**files, output / f"{model.stem}.py": source.text.encode()}
 
 
 @contextlib.contextmanager
@@ -71,58 +70,37 @@ def compilation(
     return Compilation(load(model), shapes, dtype, without, style, ships)
 
 
-def is_current(path: Path, content: bytes | None) -> bool:
+def is_current(path: Path, content: bytes) -> bool:
     """Whether a file holds what it is to hold."""
     try:
         return path.read_bytes() == content
     except FileNotFoundError:
-        return content is None
+        return False
     except OSError as error:
         raise SymflowError(f"{path}: {error.strerror or error}") from None
 
 
 def write(files: Files) -> None:
-    """Replace files: all are written beside their places first, then moved there."""
-    written: dict[Path, str] = {}
-    path = Path()
-    try:
-        for path, content in files.items():
-            if content is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-                written[path] = temporary
-                with os.fdopen(handle, "wb") as file:
-                    file.write(content)
-                os.chmod(temporary, 0o666 & ~_umask())
-        for path in files:
-            if path.is_dir():
-                raise IsADirectoryError(None, "is a folder")
-        for path, content in files.items():
-            if content is None:
-                path.unlink(missing_ok=True)
-            else:
-                os.replace(written[path], path)
-    except OSError as error:
-        raise SymflowError(f"{path}: {error.strerror or error}") from None
-    finally:
-        for temporary in written.values():
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(temporary)
+    """Write modules and their arrays; then arrays that no module there names any more are removed.
+
+    Arrays stand before the module that names them: wherever this is ended, a module that is found
+    there finds its own.
+    """
+    writing.write(files)
+    for folder in dict.fromkeys(path.parent for path in files):
+        for path in _left_over(folder, [path.stem for path in files if path.suffix == ".py"]):
+            path.unlink(missing_ok=True)
 
 
-def check_writable(path: Path) -> None:
-    """Raise SymflowError where `write` would, for a file that is to be written after long work."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(None, "is a folder")
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise SymflowError(f"{path}: {error.strerror or error}") from None
+def check_no_model(path: Path) -> None:
+    """Raise SymflowError where a module would be written over a model: another one than its own."""
+    if path.is_file() and _IMPORTS_SYMFLOW.search(path.read_bytes()):
+        told = f"{path}: there is a model already, which a module would be written over"
+        raise SymflowError(told, hint="-o names another folder")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _left_over(folder: Path, stems: Sequence[str]) -> list[Path]:
+    """Arrays that symflow wrote for modules of these names, and that no module names."""
+    found = [path for path in folder.glob("*.npz") if is_written(path, stems)]
+    modules = [path.read_bytes() for path in folder.glob("*.py") if found and path.is_file()]
+    return [path for path in found if not any(path.name.encode() in text for text in modules)]

@@ -49,7 +49,7 @@ class Flat:
         self._dtype = np.result_type(np.float32, *(one.dtype for one in self._start))
         whole: frozenset[str] = getattr(module, "INTEGERS", frozenset())
         self._inputs = {
-            name: np.asarray(value) if name in whole else np.asarray(value, self._dtype)
+            name: np.array(value) if name in whole else np.array(value, self._dtype)
             for name, value in inputs.items()
         }
         self.x0 = self.vector(self._start)

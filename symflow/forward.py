@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from symflow.arguments import Arguments
 from symflow.layout import Function, docstring, paragraphs, signature
+from symflow.ownership import owns_memory
 from symflow.shapes import show
 from symflow.statements import INDENT, WIDTH, assignment, call
 from symflow.watching import trace_function, watched
@@ -26,14 +27,16 @@ def exported(given: Arguments, name: str, traced: bool) -> Iterator[Function]:
     statements = list(code.statements)
     for statement in statements:
         lines += statement.lines
-    if not re.fullmatch(r"\w+", result) or result in given.names:
-        lines.append(f"result: Array = np.asarray({result})")
-        result = "result"
-    elif type_.shape == ():
-        kept = ", p[0].dtype" if given.parameters and type_.dtype == "float" else ""
-        result = f"np.asarray({result}{kept})"
-    lines.append(f"return {result}")
-    if result.isidentifier():
+    owned = owns_memory(program, tensor)
+    if not owned or type_.shape == ():
+        made = "np.asarray" if owned else "np.array"
+        kept = f", {given.precision(used)}" if type_.dtype == "float" and not type_.shape else ""
+        lines += call(f"return {made}", [f"{result}{kept}"], "")
+    elif re.fullmatch(r"\w+", result):
+        lines.append(f"return {result}")
+    else:
+        lines += [f"result: Array = {result}", "return result"]
+    if lines[-1] == f"return {result}":
         lines = [part for line in lines for part in _annotated(line, result)]
     inputs = [f"{one} {show(given.types[one].shape)}" for one in used]
     of = f", from {', '.join(inputs)}" if inputs else ""

@@ -17,7 +17,7 @@ from symflow.batching import Batch, Place, batched, places
 from symflow.layout import Function, signature, sizes_of
 from symflow.program import Input, Program, Type, Value
 from symflow.schedule import ARRAYS, Printer, block
-from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call
+from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call, distinct
 from symflow.text import PRODUCT, Text
 
 _OWN = ("works", "rows", "sums", "dtype")
@@ -84,7 +84,9 @@ class _Gathering:
         sums = [
             name for one in inside.statements if found[one.tensor] == "sum" for name in one.names
         ]
-        measured = self._measured(inside, self.sizes)
+        cut = next(name for name in self.inputs if name in batch.axes)
+        rows = {str(batch.size): f"{cut}.shape[{batch.axes[cut]}]"}
+        measured = self._measured(inside, self.sizes | rows)
         needed = {line.partition(" = ")[2].partition(".")[0] for line in measured}
         read = [name for name in self.inputs if name in needed or inside.mentions(name)]
         shared = [name for name in (*before.names, total) if inside.mentions(name)]
@@ -187,4 +189,4 @@ def _lines(code: Block) -> list[str]:
 
 
 def _tuple(names: Sequence[str]) -> str:
-    return f"({names[0]},)" if len(names) == 1 else ", ".join(names)
+    return f"({names[0]},)" if len(names) == 1 else ", ".join(distinct(names))

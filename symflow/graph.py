@@ -365,6 +365,8 @@ class Constant(Tensor):
     def __init__(self, value: Any, dtype: Any = None, name: str | None = None) -> None:
         array = initializers.given(value)
         self.value = array if dtype is None else _cast(array, _dtype(dtype))
+        if self.value.dtype.kind in "iu":  # of bytes, 200 + 100 would be 44
+            self.value = _cast(self.value, np.int64)
         shape = tuple(map(sp.Integer, self.value.shape))
         super().__init__(None, (), {}, name, Type(shape, _KINDS[self.value.dtype.kind]))
 
@@ -446,6 +448,13 @@ def convert(value: Any) -> Tensor:
     return Constant(value)
 
 
+def _exponent(given: Tensor) -> Tensor:
+    """What something is raised to: NumPy has no integers to negative powers."""
+    if isinstance(given, Constant) and given.value.dtype.kind == "i" and np.any(given.value < 0):
+        return Constant(given.value.astype(float), given.name)
+    return given
+
+
 def elementwise(name: str, *operands: Any, label: str | None = None) -> Tensor:
     """A row of the elementwise table applied to tensors, arrays or numbers."""
     return apply(ROWS[name], operands, label)
@@ -464,6 +473,8 @@ def apply(
 ) -> Tensor:
     """A new node; its type is inferred now if the types of the operands are known."""
     inputs = [convert(operand) for operand in operands]
+    if operation is ROWS["pow"]:
+        inputs[1] = _exponent(inputs[1])
     graphs = {id(node.graph): node.graph for node in inputs}
     if len(graphs) > 1:
         names, location = [called_by_user(node) for node in inputs], calling_location()

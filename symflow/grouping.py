@@ -13,7 +13,8 @@ from functools import lru_cache
 
 from symflow.calls import RESULT, Apart, Call, taken_apart
 from symflow.program import Type
-from symflow.statements import Statement
+from symflow.statements import Names, Statement
+from symflow.tokens import renamed, words
 
 Fresh = Callable[[str], str]
 
@@ -28,7 +29,13 @@ class Calls:
     def __init__(self, known: Mapping[str, Type], fresh: Fresh) -> None:
         self.known = dict(known)
         self._fresh = fresh
-        self.ones: dict[str, Type] = {}  # arrays of the workspace that hold ones
+        self._ones: dict[Type, str] = {}
+        self._names_of_ones = Names(())
+
+    @property
+    def ones(self) -> Mapping[str, Type]:
+        """The arrays of the workspace that hold ones, by name."""
+        return {name: type_ for type_, name in self._ones.items()}
 
     def group(self, statement: Statement, type_: Type) -> list[Call]:
         """The calls of a statement, which computes a tensor of that type."""
@@ -36,21 +43,20 @@ class Calls:
         apart = _of_form(form.expression, form.types)
         names = {**form.names, RESULT: statement.name}
         names |= {part: self._fresh(f"{statement.name}_part") for part in apart.parts}
-        self.ones |= apart.ones
+        names |= {place: f"work.{self._name_of(ones)}" for place, ones in apart.ones.items()}
         self.known[statement.name] = type_
         return [_renamed(one, names) for one in apart.calls]
+
+    def _name_of(self, ones: Type) -> str:
+        if ones not in self._ones:
+            sizes = (re.sub(r"\W+", "_", str(size)) for size in ones.shape)
+            self._ones[ones] = self._names_of_ones.give("_".join(["ones", *sizes]))
+        return self._ones[ones]
 
 
 @lru_cache(maxsize=65536)
 def _of_form(expression: str, types: tuple[tuple[str, Type], ...]) -> Apart:
     return taken_apart(expression, dict(types))
-
-
-_NAME = re.compile(r"(?<![\w.])[A-Za-z]\w*(?:\.[A-Za-z]\w*)*(?!=[^=])")
-"""A name with its attributes that is no argument's."""
-
-_PLACE = re.compile(r"(?<![\w.])_(?:result|part\d+|\d+)(?!\w)")
-"""What stands for a name in a form; no name in a module's functions looks like that."""
 
 
 @dataclass(frozen=True)
@@ -69,36 +75,38 @@ class _Form:
     def of(expression: str, known: Mapping[str, Type]) -> _Form:
         types: dict[str, Type] = {}
         places: dict[str, str] = {}
-
-        def place(found: re.Match[str]) -> str:
-            name = found[0]
-            while name not in known:
-                name, dot, _attribute = name.rpartition(".")
-                if not dot:
-                    return found[0]
-            type_ = known[name]
-            if not type_.shape:  # a size is part of what a shape is
-                types[name] = type_
-                return found[0]
-            at = places.setdefault(name, f"_{len(places)}")
-            types[at] = type_
-            return f"{at}{found[0][len(name) :]}"
-
-        quoted = '"' in expression  # subscripts of an einsum look like names
-        parts = expression.split('"') if quoted else [expression]
-        parts[::2] = [_NAME.sub(place, part) for part in parts[::2]]
-        names = {at: name for name, at in places.items()}
-        return _Form('"'.join(parts), tuple(types.items()), names)
+        parts = list(words(expression))
+        found: list[str] = []
+        at = 0
+        while at < len(parts):
+            kind, text = parts[at]
+            if kind != "variable":
+                found.append(text)
+                at += 1
+                continue
+            end = at + 1
+            while end + 1 < len(parts) and parts[end + 1].kind == "attribute":
+                end += 2
+            name = text = "".join(part.text for part in parts[at:end])
+            while name and name not in known:
+                name = name.rpartition(".")[0]
+            if name and known[name].shape:
+                place = places.setdefault(name, f"_{len(places)}")
+                types[place] = known[name]
+                text = f"{place}{text[len(name) :]}"
+            elif name:  # a size is part of what a shape is
+                types[name] = known[name]
+            found.append(text)
+            at = end
+        names = {place: name for name, place in places.items()}
+        return _Form("".join(found), tuple(types.items()), names)
 
 
 def _renamed(one: Call, names: Mapping[str, str]) -> Call:
-    def name(found: re.Match[str]) -> str:
-        return names[found[0]]
-
     return Call(
         names[one.target],
-        _PLACE.sub(name, one.function),
-        tuple([_PLACE.sub(name, argument) for argument in one.arguments]),
+        renamed(one.function, names),
+        tuple([renamed(argument, names) for argument in one.arguments]),
         tuple([names.get(read, read).partition(".")[0] for read in one.reads]),
         one.type,
         one.keyword,

@@ -13,7 +13,7 @@ from symflow.cores import Core
 from symflow.layout import Function, docstring, signature
 from symflow.lowering import Adjustment
 from symflow.machine import SMALL
-from symflow.printing import kernel_text
+from symflow.printing import floats_text
 from symflow.program import Access, Kernel, Type, kernel
 from symflow.statements import INDENT, WIDTH, call
 from symflow.text import Text
@@ -71,7 +71,6 @@ class Loop:
     search: bool
     abc_imports: tuple[str, ...]
     works: str
-    in_place: bool
     choice: str
     folded: bool
 
@@ -144,7 +143,9 @@ def training_loop(
         started=started(
             [f"Parameters(*(np.full_like(value, {one.initial}) for value in p))" for one in states]
         ),
-        given=tuple(f"{one.name} = _checked_parameters(state.{one.kept})" for one in states),
+        given=tuple(
+            f"{one.name} = _copied(_checked_parameters(state.{one.kept}))" for one in states
+        ),
         reached=reached([one.name for one in states]),
         descended=tuple(call("found = _descended", by_moments, "", 2 * INDENT)),
         adjusted=() if optimizer.adjustment.penalised is None else ("d = _penalised(p, d)",),
@@ -162,7 +163,6 @@ def training_loop(
         search=isinstance(rate, LineSearch),
         abc_imports=("Callable", "Iterator") if batch else ("Callable",),
         works=works,
-        in_place=in_place,
         choice="rate" if folded else core.choice.whole if core is not None else "",
         folded=folded,
     )
@@ -305,7 +305,7 @@ def _updates(optimizer: Optimizer) -> list[Function]:
     """The update of one parameter, from the optimizer's formulas, and of all parameters."""
     state = list(optimizer.state)
     new = [f"new_{name}" for name in state]
-    value, *kept = (formula_text(one, [*FORMULA_NAMES, *state, *new]) for one in optimizer.formulas)
+    value, *kept = (_new(one, [*FORMULA_NAMES, *state, *new]) for one in optimizer.formulas)
     arguments = ["value: Array", "gradient: Array", *(f"{name}: Array" for name in state)]
     arguments += ["rate: float", "step: int"]
     if state:
@@ -327,6 +327,12 @@ def _updates(optimizer: Optimizer) -> list[Function]:
         tuple(typed),
     )
     return [moved, updated]
+
+
+def _new(formula: sp.Expr, names: Sequence[str]) -> str:
+    """A formula for an array, which is another one than those that it is computed from."""
+    text = formula_text(formula, names)
+    return f"np.array({text})" if formula.is_Symbol else text
 
 
 def _stateful(
@@ -369,7 +375,7 @@ def _assigned(name: str, text: str) -> list[str]:
 def formula_text(
     formula: sp.Expr,
     names: Sequence[str],
-    write: Callable[[Kernel, Callable[[int], Text]], Text] = kernel_text,
+    write: Callable[[Kernel, Callable[[int], Text]], Text] = floats_text,
 ) -> str:
     """An elementwise formula on slots as an expression of the given names."""
     # rate * gradient, but 0.9 * velocity + gradient

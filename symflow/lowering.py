@@ -24,6 +24,7 @@ from symflow.graph import (
     called_by_user,
     described,
 )
+from symflow.operations import Structural
 from symflow.program import (
     Access,
     Builder,
@@ -40,6 +41,7 @@ from symflow.program import (
 )
 from symflow.program import Constant as Literal
 from symflow.recurrence import Scan
+from symflow.rows import to_float
 from symflow.shapes import Shape, Sizes, Unknown, show
 
 
@@ -176,6 +178,8 @@ def add_nodes(
     for node in nodes:
         label = labels[id(node)]
         operands = [tensors[id(source)] for source in node.inputs]
+        if isinstance(node.operation, Structural) and node.operation.joins:
+            operands = _promoted(builder, operands)
         types = [builder[operand].type for operand in operands]
         if node.operation is None:
             value = leaf(node, label)
@@ -192,6 +196,21 @@ def add_nodes(
                 value = value.labelled([builder[operand].label for operand in operands])
         tensors[id(node)] = builder.add(value, label, node.location)
     return True
+
+
+def _promoted(builder: Builder, operands: Sequence[int]) -> list[int]:
+    """Tensors of which all are floats if one is."""
+    kinds = [builder[operand].type.dtype for operand in operands]
+    if "float" not in kinds:
+        return [*operands]
+    return [
+        operand
+        if kind == "float"
+        else builder.elementwise(
+            to_float(slot(0)), [operand], Label(f"{builder[operand].label.name}_float")
+        )
+        for operand, kind in zip(operands, kinds, strict=True)
+    ]
 
 
 def _derivative(

@@ -152,15 +152,39 @@ def _other_terms(
     for at, term in enumerate(terms):
         if not _may_be(first, term, bases):
             continue
+        quotient = _quotient(term, common)
+        if quotient is None:
+            continue
         rest = [*terms[:at], *terms[at + 1 :]]
-        for found in _whole(first, _quotient(term, common), bound):
+        for found in _whole(first, quotient, bound):
             yield from _other_terms(others, rest, common, found)
 
 
 @lru_cache(maxsize=65536)
-def _quotient(term: sp.Expr, common: sp.Expr) -> sp.Expr:
-    """What several rules ask for, one after the other."""
-    return term / common
+def _quotient(term: sp.Expr, common: sp.Expr) -> sp.Expr | None:
+    """What is left of a term without a common factor; None where that is none of its factors.
+
+    1 - w²·x² is not w²·(1/w² - x²): w may be 0. What several rules ask for, one after the other.
+    """
+    number, factors = common.as_coeff_Mul()
+    rest, powers = term.as_coeff_Mul()[0] / number, dict(map(_parted, _apart(term)))
+    for base, exponent in map(_parted, _apart(factors)):
+        held = powers.get(base, sp.S.Zero)
+        left = held - exponent
+        if left != 0 and not (left.is_number and held / exponent > 1):
+            return None
+        powers[base] = left
+    return sp.Mul(rest, *(sp.Pow(base, power) for base, power in powers.items()))
+
+
+def _apart(product: sp.Expr) -> tuple[sp.Expr, ...]:
+    """The factors of a product, but for a number in front of it."""
+    return tuple(one for one in sp.Mul.make_args(product.as_coeff_Mul()[1]) if one != 1)
+
+
+def _parted(factor: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """Base and exponent; an exponential is a base of its own."""
+    return factor.args if isinstance(factor, sp.Pow) else (factor, ONE)
 
 
 def _factors(

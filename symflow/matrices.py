@@ -38,6 +38,7 @@ class Eye(Primitive):
 class Diagonal(Primitive):
     """z[..., i] = source[..., i, ..., i, ...]: two axes of equal size, read together, put last."""
 
+    is_view: ClassVar[bool] = True
     source: int
     axes: tuple[int, int]
 
@@ -90,6 +91,7 @@ class DiagonalMatrix(Primitive):
 class Band(Primitive):
     """z[..., i, j] = source[..., i, j] where low ≤ j - i ≤ high, and 0 elsewhere."""
 
+    is_view: ClassVar[bool] = True
     source: int
     low: int | None
     high: int | None

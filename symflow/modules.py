@@ -5,48 +5,51 @@ from __future__ import annotations
 import ast
 import importlib.util
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from symflow.archives import named_in
 from symflow.compilation import Compilation
 from symflow.emission import emit
 from symflow.errors import SymflowError
-from symflow.files import write
 
 
 @dataclass(frozen=True)
 class Generated:
     """A generated module as text, and the arrays that stand beside it. It can be pickled.
 
-    archive  the .npz file beside the module, None where there is none
+    beside  the file of arrays beside the module, if there is one: its name and its bytes
     """
 
     name: str
     text: str = field(repr=False)
-    archive: bytes | None = field(default=None, repr=False)
+    beside: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def compiled(run: Compilation) -> Generated:
         """The module that a run of the compiler makes."""
         source = emit(run)
-        return Generated(run.model.stem, source.text, source.archive())
+        return Generated(run.model.stem, source.text, source.beside)
 
     @staticmethod
     def read(path: Path, name: str | None = None) -> Generated:
         """A module from its file, and from the one beside it."""
-        beside = path.with_suffix(".npz")
-        archive = beside.read_bytes() if beside.is_file() else None
-        return Generated(name or path.stem, text_of(path), archive)
+        text = text_of(path)
+        file = named_in(text)
+        beside = {} if file is None else {file: path.with_name(file).read_bytes()}
+        return Generated(name or path.stem, text, beside)
 
     @cached_property
     def module(self) -> ModuleType:
         """The module, imported when it is first asked for."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{self.name.rpartition('.')[2]}.py"
-            write({path.with_suffix(".npz"): self.archive, path: self.text.encode()})
+            for name, content in {**self.beside, path.name: self.text.encode()}.items():
+                (Path(folder) / name).write_bytes(content)
             return imported(path)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -69,10 +69,15 @@ class Operation(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Structural:
-    """An operation that says itself how indices or entries move."""
+    """An operation that says itself how indices or entries move.
+
+    joins  whether entries of all operands come to stand in one array: beside floats, integers and
+           booleans are floats then, for NumPy would widen float32
+    """
 
     name: str
     define: Callable[..., Value]
+    joins: bool = False
 
 
 def _reduction(operation: Reduction, mean: bool = False) -> Callable[..., Value]:
@@ -394,7 +399,7 @@ TABLE: dict[str, Structural] = {
         Structural("squeeze", _squeeze),
         Structural("broadcast_to", _broadcast_to),
         Structural("reshape", _reshape),
-        Structural("concat", _concat),
+        Structural("concat", _concat, joins=True),
         Structural("slice", _slice),
         Structural("section", tiling.section),
         Structural("flip", tiling.flip),

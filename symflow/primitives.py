@@ -37,10 +37,12 @@ class Evaluation(Protocol):
 class Primitive:
     """What all primitives share.
 
-    `tensors` names the fields that hold operands, each a tensor or a tuple of them.
+    tensors  names the fields that hold operands, each a tensor or a tuple of them
+    is_view  whether NumPy may give a look at the operand rather than an array of its own
     """
 
     tensors: ClassVar[tuple[str, ...]] = ("source",)
+    is_view: ClassVar[bool] = False
 
     @property
     def operands(self) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import sympy as sp
 
-from symflow.bodies import Body
+from symflow.bodies import Body, Kinds
 from symflow.primitives import Primitive
 from symflow.program import (
     Access,
@@ -43,7 +43,7 @@ Operand = Callable[[int], Text]
 def value_text(value: Value, type_: Type, types: Sequence[Type], operand: Operand) -> Text:
     """The expression that computes a value; axes are those of its output."""
     if isinstance(value, Kernel):
-        return kernel_text(value, operand, whole=type_.dtype == "int")
+        return kernel_text(value, operand, Kinds.of(type_, types))
     if isinstance(value, Iota):
         return Text(f"np.arange({size_text(value.size)})")
     if isinstance(value, Full):
@@ -53,7 +53,19 @@ def value_text(value: Value, type_: Type, types: Sequence[Type], operand: Operan
         text = literal_text(value.data.tolist())
         return Text(text if value.data.ndim == 0 else f"np.array({text})", UNARY)
     assert isinstance(value, Primitive), type(value)
-    return value.numpy([operand(tensor) for tensor in value.operands])
+    made = value.numpy([operand(tensor) for tensor in value.operands])
+    return _in_precision(made) if _is_made_of_scalars(type_, types) else made
+
+
+def _is_made_of_scalars(type_: Type, types: Sequence[Type]) -> bool:
+    """Whether an array of floats has them from scalars alone, which NumPy 1.26 widens."""
+    floats = [one for one in types if one.dtype == "float"]
+    in_array = type_.dtype == "float" and type_.shape != ()
+    return in_array and bool(floats) and all(one.shape == () for one in floats)
+
+
+def _in_precision(text: Text) -> Text:
+    return Text(f"{text.within(ATOM)}.astype(dtype, copy=False)", ATOM, text.axes)
 
 
 _NAME, _OTHER = "\N{LATIN LETTER DENTAL CLICK}", "\0"
@@ -65,16 +77,21 @@ _STANDS_FOR = re.compile(rf"[{_NAME}{_OTHER}](\d+)[{_NAME}{_OTHER}](?:\.{_NAME})
 # --- kernels ---------------------------------------------------------------------------------
 
 
-def kernel_text(value: Kernel, operand: Operand, whole: bool = False) -> Text:
-    """The expression for a kernel, with the axes of its output; `whole` if it is of integers."""
+def kernel_text(value: Kernel, operand: Operand, kinds: Kinds) -> Text:
+    """The expression for a kernel, with the axes of its output."""
     tensors = list(dict.fromkeys(value.operands))
     texts = [operand(tensor) for tensor in tensors]
-    template = _template(value.rebind(tensors.index), tuple(map(_Shape.of, texts)), whole)
+    template = _template(value.rebind(tensors.index), tuple(map(_Shape.of, texts)), kinds)
     source = "".join(
         texts[part].source[template.skipped[part] :] if isinstance(part, int) else part
         for part in template.parts
     )
     return Text(source, template.binding, template.axes)
+
+
+def floats_text(value: Kernel, operand: Operand) -> Text:
+    """The expression for a kernel that reads floats alone."""
+    return kernel_text(value, operand, Kinds.of_floats(value))
 
 
 @dataclass(frozen=True)
@@ -114,21 +131,21 @@ class _Template:
 
 
 @lru_cache(maxsize=65536)
-def _template(value: Kernel, shapes: tuple[_Shape, ...], whole: bool) -> _Template:
+def _template(value: Kernel, shapes: tuple[_Shape, ...], kinds: Kinds) -> _Template:
     """How kernels of one form are written: each form is printed once, whatever it reads."""
-    text = _printed(value, lambda tensor: shapes[tensor].text(tensor), whole)
+    text = _printed(value, lambda tensor: shapes[tensor].text(tensor), kinds)
     pieces = _STANDS_FOR.split(text.source)
     parts = [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)]
     skipped = tuple(int(shape.negative) for shape in shapes)
     return _Template(tuple(part for part in parts if part != ""), skipped, text.binding, text.axes)
 
 
-def _printed(value: Kernel, operand: Operand, whole: bool) -> Text:
-    if is_contraction(value) and not (whole and _is_elementwise_product(value)):
-        return _fitted(_contraction(value, operand), value)
+def _printed(value: Kernel, operand: Operand, kinds: Kinds) -> Text:
+    if is_contraction(value) and not (kinds.whole and _is_elementwise_product(value)):
+        return _fitted(_contraction(value, operand), value, kinds)
     if value.elementwise:
-        return _elementwise(value, operand, whole)
-    return _reduction(value, operand, whole)
+        return _elementwise(value, operand, kinds)
+    return _reduction(value, operand, kinds)
 
 
 def is_contraction(value: Kernel) -> bool:
@@ -171,14 +188,14 @@ def _operands(value: Kernel, operand: Operand) -> list[Text]:
     ]
 
 
-def _elementwise(value: Kernel, operand: Operand, whole: bool) -> Text:
+def _elementwise(value: Kernel, operand: Operand, kinds: Kinds) -> Text:
     target = value.output
     if value.is_literal:
-        return _full(Body(value, [], target, whole).text(value.body), value)
+        return _full(Body(value, [], target, kinds).text(value.body), value)
     if value.is_index_map:
-        return _fitted(_operands(value, operand)[0], value)
-    text = Body(value, _operands(value, operand), target, whole).text(value.body)
-    return _broadcast(text, value, target)
+        return _fitted(_operands(value, operand)[0], value, kinds)
+    text = Body(value, _operands(value, operand), target, kinds).text(value.body)
+    return _broadcast(text, value, target, kinds)
 
 
 def _full(number: Text, value: Kernel) -> Text:
@@ -190,7 +207,7 @@ def _full(number: Text, value: Kernel) -> Text:
     return Text(template.format(shape=shape_text(shape), number=number.source), ATOM, value.output)
 
 
-def _broadcast(text: Text, value: Kernel, target: Indices) -> Text:
+def _broadcast(text: Text, value: Kernel, target: Indices, kinds: Kinds) -> Text:
     """The text with every axis of the target there, repeated where nothing carries it."""
     if len(text.axes) == len(target) and all(
         have == want for have, want in zip(text.axes, target, strict=True)
@@ -199,14 +216,20 @@ def _broadcast(text: Text, value: Kernel, target: Indices) -> Text:
     shape = shape_text(
         tuple(sp.Integer(1) if index is None else value.sizes[index] for index in target)
     )
+    if not text.axes:
+        precision = ", dtype" if kinds.result == "float" else ""
+        return Text(f"np.full({shape}, {text.source}{precision})", ATOM, target)
+    added = len(target) - len(text.axes)
+    if text.axes and text.axes == target[added:] and set(target[:added]) == {None}:
+        return text.indexed(["None"] * added, target)
     return Text(f"np.broadcast_to({text.source}, {shape})", ATOM, target)
 
 
-def _reduction(value: Kernel, operand: Operand, whole: bool) -> Text:
+def _reduction(value: Kernel, operand: Operand, kinds: Kinds) -> Text:
     texts = _operands(value, operand)
     layout = _layout(value)
-    text = Body(value, texts, layout, whole).text(value.body)
-    text = _broadcast(text, value, layout)
+    text = Body(value, texts, layout, kinds).text(value.body)
+    text = _broadcast(text, value, layout, kinds)
     function = f"np.{value.reduction}"
     reduced = set(value.reduced)
     everything = reduced >= set(layout) - {None}
@@ -218,7 +241,7 @@ def _reduction(value: Kernel, operand: Operand, whole: bool) -> Text:
     if kept == value.output:
         return Text(f"{function}({text.source}, axis={axis}, keepdims=True)", ATOM, kept)
     rest = tuple(index for index in layout if index not in reduced)
-    return _fitted(Text(f"{function}({text.source}, axis={axis})", ATOM, rest), value)
+    return _fitted(Text(f"{function}({text.source}, axis={axis})", ATOM, rest), value, kinds)
 
 
 def _layout(value: Kernel) -> Indices:
@@ -242,16 +265,18 @@ def _layout(value: Kernel) -> Indices:
     return tuple(sorted(whole_space))
 
 
-def _fitted(text: Text, value: Kernel) -> Text:
+def _fitted(text: Text, value: Kernel, kinds: Kinds) -> Text:
     """The text with its axes in the order of the output, and axes of size one put in."""
     if text.axes == value.output:
         return text
+    if not text.axes:
+        return _broadcast(text, value, value.output, kinds)
     placed = aligned(text, value.output)
     if placed.axes == value.output:
         return placed
     missing = [i for i in value.output if i is not None and i not in placed.axes]
     if missing:
-        return _broadcast(placed, value, value.output)
+        return _broadcast(placed, value, value.output, kinds)
     key = [":" if index in placed.axes and index is not None else "None" for index in value.output]
     bare = without_ones(placed)
     key = ellipsed(key)

@@ -438,7 +438,8 @@ def _dtype_of(body: sp.Expr, slots: tuple[Dtype, ...]) -> Dtype:
     if isinstance(body, sp.Pow) and body.exp.is_Integer and body.exp.is_positive:
         return parts[0]
     if declared == "widest":
-        return widest(parts[body.result_from :])
+        chosen = body.args[body.result_from :]
+        return widest(parts[body.result_from :]) if any(map(slots_of, chosen)) else "float"
     return widest([*parts, "int"]) if isinstance(body, (sp.Add, sp.Mul)) else "float"
 
 

@@ -172,6 +172,15 @@ _TABLE = (
     ),
     Elementwise("negative", lambda x: -x, "-x."),
     Elementwise("square", lambda x: x**2, "x²."),
+    Elementwise(
+        "difference_of_squares",
+        lambda x, y: x**2 - y**2,
+        "x² - y² as (x - y)·(x + y), which is exact where x and y are close.",
+        partials=lambda x, y, z: [2 * x, -2 * y],
+        numpy="({0} - {1}) * ({0} + {1})",
+        opaque=True,
+        domain=_BOTH,
+    ),
     Elementwise("sqrt", lambda x: sp.sqrt(x), "The square root.", result="float", domain=_POSITIVE),
     Elementwise(
         "root_of_squares",
@@ -644,6 +653,7 @@ abs_: Elementwise = ROWS["abs"]
 atan2: Elementwise = ROWS["atan2"]
 atanh: Elementwise = ROWS["atanh"]
 clip_by_value: Elementwise = ROWS["clip_by_value"]
+difference_of_squares: Elementwise = ROWS["difference_of_squares"]
 digamma: Elementwise = ROWS["digamma"]
 elu: Elementwise = ROWS["elu"]
 equal: Elementwise = ROWS["equal"]

@@ -19,6 +19,7 @@ from typing import Literal
 
 import sympy as sp
 
+from symflow.elementwise import function_of
 from symflow.errors import SymflowError
 from symflow.matching import Bindings, occurrences
 from symflow.notation import expression_text
@@ -26,6 +27,7 @@ from symflow.program import slot, slots_of
 from symflow.rows import (
     atan2,
     atanh,
+    difference_of_squares,
     equal,
     erfc,
     exp,
@@ -130,11 +132,16 @@ def _simpler_difference(written: sp.Expr) -> sp.Expr | None:
     """A difference that cancels as algebra: what is left has fewer terms than it is written in."""
     if _has_terms_apart(written):
         return None
-    expanded = sp.expand(written)
+    expanded = sp.expand(as_written(written))
     terms = len(sp.Add.make_args(expanded))
     if expanded == 0 or terms > 1:
         return None
     return expanded
+
+
+def as_written(body: sp.Expr) -> sp.Expr:
+    """A body with x² - y² where that is computed another way."""
+    return body.replace(function_of(difference_of_squares), difference_of_squares.maths)
 
 
 def _has_terms_apart(written: sp.Expr) -> bool:
@@ -174,11 +181,6 @@ def _of_either_sign(bound: Bindings, body: sp.Expr) -> bool:
     b = bound[_b]
     known = b.is_nonpositive or not slots_of(b) or "root" in kinds_of(b)
     return not known and not body.has(greater(b, 0), greater(-b, 0))
-
-
-def _vary(*names: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
-    """That something stands for more than a number."""
-    return lambda bound, body: all(slots_of(bound[name]) for name in names)
 
 
 # --- right sides -----------------------------------------------------------------------------
@@ -625,19 +627,10 @@ RULES = (
     Rule(
         "difference-of-squares",
         _x**2 - _y**2,
-        (_x - _y) * (_x + _y),
+        difference_of_squares(_x, _y),
         "digits are lost where x and y are close, ∞ - ∞ beyond 1e154",
-        provided=_vary(_x, _y),
-        says="where neither is a number",
-    ),
-    Rule(
-        "one-minus-square",
-        _x**2 - _y**2,
-        (_x - _y) * (_x + _y),
-        "digits are lost where x and y are close",
         phase="written",
-        provided=lambda bound, body: not slots_of(bound[_x]) or not slots_of(bound[_y]),
-        says="where one is a number",
+        text="x² - y² → (x - y)·(x + y), of which the derivative is that of x² - y²",
     ),
     Rule(
         "variance",

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from symflow.bodies import Body, function_name
+from symflow.bodies import Body, Kinds, function_name
 from symflow.elementwise import ROWS, Opaque, canonical
 from symflow.pieces import part_name
 from symflow.program import (
@@ -193,7 +193,7 @@ class _ScalarBody(Body):
     """Prints one body as an expression of floats."""
 
     def __init__(self, value: Kernel, operands: Sequence[Text], names: Mapping[str, str]) -> None:
-        super().__init__(value, operands, ())
+        super().__init__(value, operands, (), Kinds.of_floats(value))
         self.names = names
 
     def _called(self, function: str, arguments: Sequence[str]) -> Text:

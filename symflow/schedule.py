@@ -190,6 +190,7 @@ class _Scheduler:
         taken_letters = {symbol.name for size in sizes for symbol in size.free_symbols}
         taken_letters |= {definition.label.name for definition in program.definitions}
         self.letters = letters(50, taken_letters)
+        self.named, self.unnamed = self._around_loops()
         self.stated = self._stated()
 
     def _stated(self) -> set[int]:
@@ -202,7 +203,6 @@ class _Scheduler:
             for operand, times in zip(value.operands, self.printer.times(value), strict=True):
                 if not (isinstance(value, Scan) and _is_number(self.program[operand].value)):
                     reads[operand] += times  # each loop writes its own
-        named, unnamed = self._around_loops()
         stated: set[int] = set()
         weight: dict[int, int] = {}
         for tensor, definition in enumerate(self.program.definitions):
@@ -211,10 +211,8 @@ class _Scheduler:
             value = definition.value
             named_by_user = definition.label.exact and not _is_literal(value)
             repeated = reads[tensor] > 1 and not _is_transpose(value)
-            if named_by_user or repeated or tensor in named:
+            if tensor not in self.unnamed and (named_by_user or repeated or tensor in self.named):
                 stated.add(tensor)
-            if tensor in unnamed:
-                stated.discard(tensor)
             inline = [
                 operand
                 for operand in value.operands
@@ -222,15 +220,19 @@ class _Scheduler:
             ]
             total = _operations(value) + sum(weight[operand] for operand in inline)
             for operand in sorted(inline, key=lambda one: (-weight[one], one)):
-                if total > LONGEST_EXPRESSION and weight[operand] > 1 and operand not in unnamed:
+                if total > LONGEST_EXPRESSION and weight[operand] > 1:
                     stated.add(operand)
                     total -= weight[operand]
-            weight[tensor] = 0 if tensor in unnamed else total
+            weight[tensor] = 0 if tensor in self.unnamed else total
         return stated
 
     def state(self, tensors: set[int]) -> None:
         """Give tensors a statement, unless they are written otherwise."""
-        self.stated |= {one for one in tensors if self.live[one] and one not in self.written}
+        self.stated |= {one for one in tensors if self.live[one] and self._may_be_stated(one)}
+
+    def _may_be_stated(self, tensor: int) -> bool:
+        """Whether a tensor is not written otherwise: an input, a constant, what a loop leaves."""
+        return tensor not in self.written and tensor not in self.unnamed
 
     def _around_loops(self) -> tuple[set[int], set[int]]:
         """What must have a statement: loops, what each step reads, the results of a step; and
@@ -349,7 +351,7 @@ class _Scheduler:
             operand
             for operand in self.program[tensor].value.operands
             if operand not in self.stated
-            and operand not in self.written
+            and self._may_be_stated(operand)
             and self.program[operand].value.operands
         ]
         return max(operands, key=lambda one: len(self._text(one).source), default=None)

@@ -44,8 +44,7 @@ class SelfTest:
     point       statements that make parameters and inputs
     tested      statements that give what is tested
     precisions  each with its tolerance
-    has_arrays  whether there is a file beside the module
-    beside      whether what is right stands in it
+    beside      whether what is right stands in the file beside the module
     in_blocks   whether rows are tested in blocks
     usage       what the module says of itself when it is run
     """
@@ -54,7 +53,6 @@ class SelfTest:
     point: tuple[str, ...]
     tested: tuple[str, ...]
     precisions: tuple[str, ...]
-    has_arrays: bool
     beside: bool
     in_blocks: bool
     usage: str
@@ -112,7 +110,6 @@ class Writer:
             tuple(point),
             tuple(self.tested),
             tuple(f'"{one}": {tolerances[one]!r}' for one in precisions if one in tolerances),
-            bool(self.arrays),
             self.beside,
             in_blocks and bool(self.right.gradients),
             f"usage: python {stem}.py --selftest",
@@ -213,18 +210,19 @@ class Writer:
 # --- the module itself ---------------------------------------------------------------------------
 
 
-def with_digest(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:
-    """A module's text with its hash in the line that is left out of it."""
+def with_digest(text: str) -> str:
+    """A module's text with its hash in the line that is left out of it.
+
+    It covers the arrays beside the module, for the text names their file by a hash.
+    """
     found = hashlib.sha256()
     for line in text.splitlines():
         if not line.startswith(DIGEST):
             found.update(f"{line}\n".encode())
-    for name, array in arrays.items():
-        found.update(f"{name} {array.dtype.str} {array.shape}".encode() + array.tobytes())
     return text.replace(f'{DIGEST}""', f'{DIGEST}"{found.hexdigest()[:16]}"')
 
 
-def tolerances(text: str, archive: bytes | None, stem: str) -> dict[str, float] | None:
+def tolerances(text: str, beside: Mapping[str, bytes], stem: str) -> dict[str, float] | None:
     """What a module needs on this machine, with room for others; None if it is what it has.
 
     Raises SymflowError if it is too much.
@@ -233,8 +231,8 @@ def tolerances(text: str, archive: bytes | None, stem: str) -> dict[str, float] 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{stem}.py"
         path.write_text(text, encoding="utf-8")
-        if archive is not None:
-            path.with_suffix(".npz").write_bytes(archive)
+        for name, content in beside.items():
+            (Path(folder) / name).write_bytes(content)
         spec = importlib.util.spec_from_file_location(stem, path)
         assert spec is not None
         assert spec.loader is not None

@@ -179,7 +179,7 @@ class Session(Shown):
 
     def values(self) -> list[tuple[Variable, NDArray[Any]]]:
         """All Variables of the graph, each with its value in this session."""
-        return [(one, self._value(one)) for one in self.graph.variables]
+        return [(one, self._value(one).copy()) for one in self.graph.variables]
 
     @property
     def updates(self) -> int:
@@ -215,6 +215,8 @@ class Session(Shown):
                     calling_location(),
                     hint="feed values.astype(int), or declare the placeholder as sf.float32",
                 )
+            else:  # of bytes, 200 + 100 would be 44
+                array = array.astype(np.int64 if node.kind == "int" else np.bool_, copy=False)
             fed[id(node)] = array
         return fed
 

@@ -25,6 +25,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -34,9 +35,9 @@ from numpy.typing import NDArray
 from sympy.logic.boolalg import Boolean
 
 from symflow.affine import distributed
-from symflow.bodies import Body
+from symflow.bodies import Body, Kinds
 from symflow.contraction import called, sum_of_products
-from symflow.elementwise import canonical
+from symflow.elementwise import canonical, function_of
 from symflow.motion import hoisted, last_entries, sunk, tidied
 from symflow.program import (
     Access,
@@ -57,6 +58,7 @@ from symflow.program import (
 )
 from symflow.program import Constant as Literal
 from symflow.recurrence import in_bodies
+from symflow.rows import difference_of_squares, to_float
 from symflow.rules import Phase, cost
 from symflow.scaling import scaled
 from symflow.solving import solve_for_products
@@ -156,14 +158,16 @@ def _folded(program: Builder, definition: Definition) -> int | None:
         access = _source(program, value.accesses[0])
         folded = kernel(value.output, value.sizes, slot(0), [access], value.reduction)
         return program.add(folded, definition.label, definition.origin)
-    replacements: dict[sp.Symbol, sp.Expr] = {}
+    replacements: dict[sp.Expr, sp.Expr] = {}
     accesses: list[Access] = []
     for position, access in enumerate(value.accesses):
         access = _source(program, access)
         source = program[access.tensor].value
         written = _written_out(source)
         if written is not None and not program.kept(access.tensor):
-            replacements[slot(position)] = written
+            is_truth = program[access.tensor].type.dtype == "bool"
+            replaced = to_float(slot(position)) if is_truth else slot(position)
+            replacements[replaced] = written
         accesses.append(access)
     body = _put_in(value.body, replacements) if replacements else canonical(value.body)
     if body is value.body and value.elementwise and len(replacements) == len(accesses) > 0:
@@ -174,12 +178,15 @@ def _folded(program: Builder, definition: Definition) -> int | None:
             return program.add(everywhere, definition.label) if value.output else found
     unchanged = body is value.body and tuple(accesses) == value.accesses
     folded = value if unchanged else kernel(value.output, value.sizes, body, accesses)
+    types = [program[operand].type for operand in folded.operands]
+    if folded.infer(types).dtype != definition.type.dtype:
+        return None  # a number alone is a float: where(x, 1, 0) is of integers as it stands
     if folded.is_index_map and _unchanged(program, folded):
         return folded.accesses[0].tensor
     return None if unchanged else program.add(folded, definition.label, definition.origin)
 
 
-def _put_in(body: sp.Expr, numbers: Mapping[sp.Symbol, sp.Expr]) -> sp.Expr:
+def _put_in(body: sp.Expr, numbers: Mapping[sp.Expr, sp.Expr]) -> sp.Expr:
     """The body with numbers in place of slots, or as it is where SymPy has no number for that:
     of log(0), NumPy says -inf."""
     try:
@@ -206,17 +213,19 @@ def _has_values(body: Any) -> bool:
 def _outside(value: Kernel, numbers: Sequence[sp.Expr]) -> NDArray[Any] | None:
     """What NumPy says of a function of numbers that are outside of its domain, if it knows it."""
     texts = [Text(f"np.float64({float(one)!r})") for one in numbers]
-    source = Body(value, texts, value.output).text(value.body).source
+    body = Body(value, texts, value.output, Kinds.of_floats(value))
+    source = body.text(value.body).source
     with np.errstate(all="ignore"), suppress(NameError, ZeroDivisionError):
         return np.array(eval(source, {"np": np, "dtype": np.dtype(float)}), float)
     return None
 
 
 def _written_out(value: Value) -> sp.Expr | None:
-    """A literal's number, which stands in the body of its readers."""
+    """A literal's number, which stands in the body of its readers: that of a truth, 1 or 0, where
+    it is read as a number."""
     if isinstance(value, Kernel) and value.is_literal:
         return value.body
-    if isinstance(value, Literal) and value.data.ndim == 0 and value.data.dtype.kind != "b":
+    if isinstance(value, Literal) and value.data.ndim == 0:
         return number(value.data.item()) if np.isfinite(value.data) else None
     return None
 
@@ -239,9 +248,27 @@ def _unchanged(program: Builder, value: Kernel) -> bool:
 
 
 def _folded_without_stops(program: Builder, definition: Definition) -> int | None:
-    """When all derivatives are taken, nothing has to be stopped."""
+    """When all derivatives are taken, nothing has to be stopped, or to look like one term."""
     value = definition.value
+    if isinstance(value, Kernel):
+        body = _with_factors(value.body)
+        if body is not value.body:
+            factored = kernel(value.output, value.sizes, body, value.accesses)
+            definition = replace(definition, value=factored)
+            found = _folded(program, definition)
+            if found is None:
+                found = program.add(factored, definition.label, definition.origin)
+            return found
     return value.source if isinstance(value, StopGradient) else _folded(program, definition)
+
+
+@lru_cache(maxsize=65536)
+def _with_factors(body: sp.Expr) -> sp.Expr:
+    """x² - y² as a product, once nobody asks for its derivative."""
+    function = function_of(difference_of_squares)
+    if not body.has(function):
+        return body
+    return body.replace(function, lambda x, y: (x - y) * (x + y))
 
 
 # --- inline ----------------------------------------------------------------------------------

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import ast
 import keyword
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from symflow.program import Program
+from symflow.tokens import variables
 
 WIDTH = 100
 INDENT = 4
 
 BUILTINS = frozenset(
     {
+        "Exception",
         "FloatingPointError",
+        "ImportError",
         "LookupError",
         "ValueError",
         "all",
@@ -184,8 +186,7 @@ class Block:
 
     def mentions(self, name: str) -> bool:
         """Whether the code reads a name; an argument's name is not read."""
-        read = re.compile(rf"(?<![\w.\"']){re.escape(name)}(?!\w|=(?!=))")
-        return any(read.search(source) for source in self.sources)
+        return any(name in variables(source) for source in self.sources)
 
 
 @dataclass(frozen=True)
@@ -291,8 +292,20 @@ def call(opening: str, parts: Sequence[str], closing: str, indent: int = INDENT)
     return [f"{opening}(", *(f"    {part}," for part in parts), f"){closing}"]
 
 
+def distinct(names: Sequence[str]) -> Sequence[str]:
+    """The names, none of which may stand for two things: then one would have the other's numbers.
+
+    This is a check of the compiler's own, and one that `python -O` does not leave out.
+    """
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise AssertionError(f"a name for two things: {', '.join(twice)}")
+    return names
+
+
 def unpacked(names: Sequence[str], source: str) -> list[str]:
     """`x, y = source`, of which the source may go on."""
+    distinct(names)
     line = f"({names[0]},) = {source}" if len(names) == 1 else f"{', '.join(names)} = {source}"
     if INDENT + len(line) <= WIDTH:
         return [line]

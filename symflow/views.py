@@ -38,6 +38,7 @@ TURNED: Step = (None, None, -1)
 
 @dataclass(frozen=True, slots=True)
 class Reshape(Primitive):
+    is_view: ClassVar[bool] = True
     source: int
     shape: Shape
 
@@ -69,6 +70,7 @@ class Reshape(Primitive):
 class Slice(Primitive):
     """`source[key]`: per axis a whole number, which drops the axis, or start, stop and step."""
 
+    is_view: ClassVar[bool] = True
     source: int
     key: tuple[int | Step, ...]
 
@@ -249,6 +251,7 @@ class ScatterAdd(Primitive):
 class StopGradient(Primitive):
     """The tensor itself, with nothing behind it as far as derivatives are concerned."""
 
+    is_view: ClassVar[bool] = True
     source: int
 
     def infer(self, operands: Sequence[Type]) -> Type:

@@ -55,9 +55,21 @@ row(
     lambda m, x, y: -m.exp(x) / (m.exp(x) - 1) ** 2,
     text="(sf.exp({0}) / (sf.exp({0}) - 1.0))",
 )
+row(
+    "difference_of_squares",
+    lambda m, x, y: x**2 - y**2,
+    lambda m, x, y, z: 2 * x,
+    lambda m, x, y, z: -2 * y,
+    text="({0} ** 2 - {1} ** 2)",
+)
 for _name in ("erf", "erfc", "erfinv", "ndtr", "ndtri", "lgamma", "digamma"):
     OPERATIONS[_name] = elementwise(_name)
-for _name in ("xlogx", "log1mexp", "exp_over_expm1"):  # which models do not name
+for _name in (
+    "xlogx",
+    "log1mexp",
+    "exp_over_expm1",
+    "difference_of_squares",
+):  # which models do not name
     OPERATIONS[_name] = elementwise(_name)
 
 

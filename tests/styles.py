@@ -44,7 +44,7 @@ class Styles:
 def module(path: Path, style: Style, dtype: str | None = None, without: Sequence[str] = ()) -> Any:
     """The module of a model file, with blocks of few rows; nothing is written."""
     source = emit(compilation(path, {}, dtype, without, style))
-    assert source.archive() is None, "arrays that stand in another file"
+    assert not source.beside, "arrays that stand in another file"
     made = ModuleType(f"{path.stem}_{style}")
     exec(compile(source.text, f"<{made.__name__}>", "exec"), made.__dict__)
     made.SOURCE = source.text  # type: ignore[attr-defined]

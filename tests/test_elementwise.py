@@ -117,6 +117,8 @@ def gradients_at(function: Callable[..., Any], *values: Any) -> tuple[Array, lis
 
 # --- the table -------------------------------------------------------------------------------
 
+INTERNAL = ("root_of_squares", "difference_of_squares", "xlogx", "log1mexp", "exp_over_expm1")
+
 
 @pytest.mark.parametrize("row", ROW_LIST, ids=named)
 def test_a_row_draws_as_many_operands_as_it_takes(row: Elementwise) -> None:
@@ -126,7 +128,7 @@ def test_a_row_draws_as_many_operands_as_it_takes(row: Elementwise) -> None:
 @pytest.mark.parametrize("row", ROW_LIST, ids=named)
 def test_a_row_is_offered_under_its_name_and_documented(row: Elementwise) -> None:
     assert row.doc.endswith(".")
-    if row.name in ("root_of_squares", "xlogx", "log1mexp", "exp_over_expm1"):
+    if row.name in INTERNAL:
         return  # what a formula becomes where symflow finds a better way to compute it
     operands = [accepted(row, (3,)) for _ in row.domain]
     assert getattr(sf, row.name)(*operands).operation is row

@@ -11,8 +11,10 @@ import pytest
 from conftest import DATA, EXAMPLES, ROOT, imported
 from numpy.testing import assert_allclose
 
-from symflow.files import Files, compile_files, write
+from symflow.archives import named_in
+from symflow.files import compile_files, write
 from symflow.shipping import Shipping, read_values
+from symflow.writing import Files
 
 GENERATED = ROOT / "generated"
 PLAIN = GENERATED / "plain"
@@ -94,12 +96,12 @@ def compared(files: Files, pytestconfig: pytest.Config) -> None:
     if pytestconfig.getoption("--update-generated"):
         write(files)
     for path, content in files.items():
-        assert path.exists() == (content is not None), path.name
-        if content is not None and path.suffix == ".py":
+        assert path.exists(), path.name
+        if path.suffix == ".py":
             assert path.read_bytes().decode() == content.decode(), (
                 "refresh with: pytest tests -k golden --update-generated"
             )
-        elif content is not None:
+        else:
             assert path.read_bytes() == content
 
 
@@ -143,8 +145,10 @@ def test_golden_styles_agree(name: str, request: pytest.FixtureRequest) -> None:
 def test_golden_folder_holds_nothing_else() -> None:
     folders = ((GENERATED, EXAMPLES), (PLAIN, IN_BOTH_STYLES), (INFERENCE, ["digits"]))
     for folder, names in folders:
-        strays = {path.stem for path in folder.iterdir() if path.suffix in (".py", ".npz")}
-        assert strays == set(names)
+        modules = {path.stem: path for path in folder.glob("*.py")}
+        assert modules.keys() == set(names)
+        named = {named_in(path.read_text()) for path in modules.values()} - {None}
+        assert {path.name for path in folder.glob("*.npz")} == named
         others = {path.name for path in folder.iterdir() if path.suffix not in (".py", ".npz")}
         assert others <= {"__pycache__", "inference", "plain"}
 

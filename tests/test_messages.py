@@ -1009,7 +1009,7 @@ def test_a_cell_of_a_notebook_has_its_number(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_command_tells_every_mistake_and_their_number(tmp_path: Path) -> None:
     path = tmp_path / "model.py"
     path.write_text(HEAD + "z = x @ x\nz = sf.exq(x)\n")
-    result = CliRunner().invoke(main, ["compile", str(path), "-o", str(tmp_path)])
+    result = CliRunner().invoke(main, ["compile", str(path), "-o", str(tmp_path / "out")])
     assert result.exit_code == 1
     assert result.stderr == (
         "symflow: model.py:7: matmul: x is (n, 784) but x is (n, 784)\n"
@@ -1179,15 +1179,15 @@ FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "another shape": (
         lambda path: np.savez(path, w=[0.1], b=0.5),
-        "w: expected (3,), got (1,)",
+        "w.npz holds no w: expected (3,), got (1,)",
     ),
     "text": (
         lambda path: np.savez(path, w=["a", "b", "c"], b=0.5),
-        "w: expected real numbers, got <U1",
+        "w.npz holds no w: expected real numbers, got <U1",
     ),
     "a pickled object": (
         lambda path: np.savez(path, w=np.array([1, None, 3], object), b=0.5),
-        "w.npz holds no w: Object arrays cannot be loaded when allow_pickle=False",
+        "w.npz holds no w: expected real numbers, got object",
     ),
     "no archive": (lambda path: path.write_text("w = 1"), "w.npz holds no w: "),
 }

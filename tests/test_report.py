@@ -213,7 +213,7 @@ def test_a_mistake_in_the_model_writes_nothing(tmp_path: Path) -> None:
 def test_the_model_is_never_overwritten(tmp_path: Path) -> None:
     model = tmp_path / "model.py"
     model.write_text(WITHOUT_LOSS, encoding="utf-8")
-    with pytest.raises(SymflowError, match="would take the place of the model"):
+    with pytest.raises(SymflowError, match="would be written over the model, which is read"):
         write_report(model, tmp_path / "." / "model.py", {})
     assert model.read_text(encoding="utf-8") == WITHOUT_LOSS
 

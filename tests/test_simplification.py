@@ -71,8 +71,6 @@ def instance(rule: Rule) -> tuple[sp.Expr, dict[sp.Wild, sp.Expr]]:
     if rule.name == "fraction-second-difference":
         stands[wilds["a"]] = stands[wilds["b"]] + 1
         stands[wilds["c"]] = stands[wilds["b"]] - 1
-    elif rule.name == "one-minus-square":
-        stands[wilds["y"]] = sp.Integer(3)
     elif rule.name == "conjugate-positive":
         stands[wilds["b"]] = sp.Integer(2)
         stands[wilds["a"]] = slot(0) + 4

@@ -13,7 +13,6 @@ from symflow.commands.options import given_shapes, shapes_option, without_option
 
 if TYPE_CHECKING:
     from symflow.compilation import Style
-    from symflow.files import Files
 
 STAGES = ("lower", "stabilise", "differentiate", "simplify")
 
@@ -109,9 +108,9 @@ def command(
         run = compilation(models[0], given, dtype, without, ships=ships)
         click.echo(run.dump(dump), nl=False)
         return
-    _check_targets(models, output)
+    _check_targets(models, output, parameters)
     chosen: Style = "plain" if style == "plain" else "fast"
-    files: Files = {}
+    files: dict[Path, bytes] = {}
     mistakes: list[SymflowError] = []
     for model in dict.fromkeys(models):
         try:
@@ -129,16 +128,23 @@ def command(
     if check_only:
         sys.exit(1 if stale else 0)
     write(files)
-    for path, content in files.items():
-        if content is not None:
-            click.echo(f"wrote {path}")
+    for path in files:
+        click.echo(f"wrote {path}")
 
 
-def _check_targets(models: Sequence[Path], output: Path) -> None:
-    """A usage error where two models would be written to one file."""
+def _check_targets(models: Sequence[Path], output: Path, parameters: Path | None) -> None:
+    """An error where two models would be written to one file, or a module over what is read."""
+    from symflow.files import check_no_model
+    from symflow.writing import check_apart
+
     first: dict[str, Path] = {}
     for model in models:
         other = first.setdefault(model.stem, model)
         if other != model:
             target = output / f"{model.stem}.py"
             raise click.UsageError(f"{other} and {model} would both be written to {target}")
+    inputs = {**{f"the model {model.name}": model for model in models}, "--parameters": parameters}
+    for model in first.values():
+        target = output / f"{model.stem}.py"
+        check_apart(target, inputs)
+        check_no_model(target)

@@ -41,10 +41,21 @@ def command(
     from symflow.errors import SymflowError
     from symflow.fitting.matching import arrays, described, matched, parsed
     from symflow.fitting.modules import opened
-    from symflow.fitting.predictions import as_csv, by_row, function_of, predicted, save
+    from symflow.fitting.predictions import (
+        as_csv,
+        by_row,
+        check_kind,
+        function_of,
+        predicted,
+        save,
+    )
     from symflow.fitting.tables import table
+    from symflow.writing import check_writable
 
     module = opened(path, given_shapes(shapes))
+    if output is not None:
+        check_kind(output)
+        check_writable(output, {**module.files, "--parameters": parameters, "--data": data})
     name = function_of(module, function)
     if module.has_parameters and parameters is None:
         raise click.UsageError("--parameters is needed: the module does not hold them")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,21 +77,23 @@ def command(context: click.Context, /, path: Path, shapes: tuple[str, ...], **gi
     Ctrl-C stops after the step and saves what was reached, once more quits at once. A run that is
     resumed ends with the same bits as one that was never interrupted.
     """
-    from symflow.files import check_writable
     from symflow.fitting.checkpoints import save
     from symflow.fitting.interrupts import Interrupts
     from symflow.fitting.modules import trainable
     from symflow.fitting.progress import Progress
     from symflow.fitting.run import trained
+    from symflow.writing import check_writable
 
     if given["plot"] is not None:
         from symflow.fitting.pictures import check_drawable
 
         check_drawable(given["plot"])
     module = trainable(path, given_shapes(shapes))
-    for file in (given["save"] or given["resume"], given["plot"]):
-        if file is not None:
-            check_writable(file)
+    inputs = _inputs(module, given)
+    for option in ("save", "resume", "plot"):
+        if given[option] is not None and (option != "resume" or given["save"] is None):
+            check_writable(given[option], inputs)
+            inputs[f"--{option}"] = given[option]
     plan, start = _planned(module, given)
     stream = sys.stderr if sys.stderr.isatty() else sys.stdout
     progress = Progress(start.state.step, plan.record.steps, stream)
@@ -97,7 +101,7 @@ def command(context: click.Context, /, path: Path, shapes: tuple[str, ...], **gi
         outcome = trained(plan, start, stop, progress)
         target = given["save"] or given["resume"]
         if target is None and outcome.reason == "stopped":
-            target = Path(f"{path.stem}.interrupted.npz")
+            target = _unused(f"{path.stem}.interrupted", inputs)
         if target is not None:
             save(target, outcome.checkpoint)
     _report(plan, outcome, start.state.step)
@@ -111,6 +115,24 @@ def command(context: click.Context, /, path: Path, shapes: tuple[str, ...], **gi
     if outcome.reason == "stopped":
         click.echo(f"interrupted; go on with:\n  {_again(context, target)}", err=True)
         context.exit(stop.status)
+
+
+def _inputs(module: Module, given: dict[str, Any]) -> dict[str, Path | None]:
+    """What is read, and must not be written over."""
+    validation = given["validation"]
+    rows = None if validation is None or _fraction(validation) is not None else Path(validation)
+    files = {"--data": given["data"], "--validation": rows, "--start": given["start"]}
+    return {**module.files, **files}
+
+
+def _unused(stem: str, inputs: Mapping[str, Path | None]) -> Path:
+    """A name for what was reached, when none was given; not that of what was read."""
+    from symflow.writing import is_same
+
+    read = [one for one in inputs.values() if one is not None]
+    names = itertools.chain([""], map("-{}".format, itertools.count(2)))
+    paths = (Path(f"{stem}{name}.npz") for name in names)
+    return next(path for path in paths if not any(is_same(path, one) for one in read))
 
 
 def _planned(module: Module, given: dict[str, Any]) -> tuple[Plan, Checkpoint]:

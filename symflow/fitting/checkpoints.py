@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from symflow.archives import archived
 from symflow.errors import SymflowError
-from symflow.files import write
 from symflow.fitting.modules import Module
+from symflow.writing import write
 
 Array = NDArray[Any]
 PREFIX = "training/"

@@ -11,11 +11,8 @@ import signal
 from types import FrameType
 from typing import Any
 
-SIGNALS = tuple(
-    signal.Signals[name]
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if name in signal.Signals.__members__  # there is no SIGHUP on Windows
-)
+from symflow.ending import SIGNALS
+
 NOTICE = b"\nstopping after this step; once more quits at once\n"
 
 
@@ -43,7 +40,7 @@ class Interrupts:
 
     def _came(self, number: int, frame: FrameType | None) -> None:
         self.number = number
-        for one in self._before:
-            signal.signal(one, signal.SIG_DFL)
+        for one, handler in self._before.items():
+            signal.signal(one, handler)
         with contextlib.suppress(OSError):  # the terminal may be gone
             os.write(2, NOTICE)  # the streams of Python may be in the middle of a line

@@ -34,9 +34,17 @@ class Module:
 
     @cached_property
     def digest(self) -> str:
-        """Of text and arrays: the same for a model as for the module that it compiles to."""
-        content = self.source.text.encode() + (self.source.archive or b"")
-        return hashlib.sha256(content).hexdigest()[:16]
+        """The same for a model as for the module that it compiles to.
+
+        It covers the arrays beside the module, for the text names their file by a hash.
+        """
+        return hashlib.sha256(self.source.text.encode()).hexdigest()[:16]
+
+    @property
+    def files(self) -> dict[str, Path | None]:
+        """The files that it was read from, by what they are called in messages."""
+        found: dict[str, Path | None] = {f"the module {self.path.name}": self.path}
+        return {**found, **{name: self.path.with_name(name) for name in self.source.beside}}
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symflow.errors import SymflowError
-from symflow.files import write
 from symflow.fitting.checkpoints import Checkpoint
 from symflow.fitting.modules import Module, row_axes, row_count
 from symflow.fitting.run import Plan, loss_on
+from symflow.writing import write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

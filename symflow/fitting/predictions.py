@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from symflow.archives import archived
 from symflow.errors import SymflowError
-from symflow.files import write
 from symflow.fitting.modules import Module, row_axes, row_count
+from symflow.writing import write
 
 Array = NDArray[Any]
 
@@ -65,15 +65,18 @@ def as_csv(name: str, rows: Array) -> str:
     return file.getvalue()
 
 
+def check_kind(path: Path) -> None:
+    """Raise SymflowError for a file of a kind that is not written, before what would be in it."""
+    if path.suffix.lower() not in (".csv", ".npz"):
+        raise SymflowError(f"--output {path}: predictions are written to .csv or .npz")
+
+
 def save(path: Path, name: str, values: Array, rows: Array) -> None:
     """Write a .csv of rows, or an .npz of the values in their own shape.
 
     An existing file is replaced at once or not at all.
     """
-    kind = path.suffix.lower()
-    if kind == ".csv":
+    if path.suffix.lower() == ".csv":
         write({path: as_csv(name, rows).encode()})
         return
-    if kind != ".npz":
-        raise SymflowError(f"--output {path}: predictions are written to .csv or .npz")
     write({path: archived({name: values})})

@@ -13,8 +13,7 @@ from pathlib import Path
 import symflow
 from symflow.compilation import Compilation
 from symflow.emission import digest, emit
-from symflow.errors import SymflowError
-from symflow.files import compilation, write
+from symflow.files import compilation
 from symflow.layout import environment
 from symflow.report.buffers import workspace
 from symflow.report.computed import computed, names_in_module
@@ -25,6 +24,7 @@ from symflow.report.relabelling import relabelled
 from symflow.report.tables import Budget, Check, Fact, Rule, budget, check_table, facts, rules
 from symflow.report.tensors import Tensors, TensorView, of_kind
 from symflow.shapes import Shape
+from symflow.writing import check_writable, write
 
 MANY = 12
 """Tensors of a chapter beyond which it begins with a list of them."""
@@ -72,8 +72,7 @@ def write_report(
     shapes   for placeholders, by name, in place of the ones in the file
     without  names of rules that are left out
     """
-    if html.resolve() == model.resolve():
-        raise SymflowError(f"{html}: the report would take the place of the model")
+    check_writable(html, {"the model": model})
     write({html: report(compilation(model, shapes, None, without), model.read_text("utf-8"))})
 
 

@@ -4,12 +4,123 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from types import ModuleType
-from typing import Any
+
+import numpy as np
+import sympy as sp
 
 from symflow.compilation import Compilation
-from symflow.validation.findings import Finding, Report
+from symflow.initial import initial_values
+from symflow.modules import Generated
+from symflow.program import Kernel, Program, operations_in
+from symflow.recurrence import Scan
+from symflow.validation.blame import blamed
+from symflow.validation.borders import borders
+from symflow.validation.calling import Functions
+from symflow.validation.findings import Finding, Report, Row
+from symflow.validation.points import Given, Inputs, Point, around, bases, inputs_of
+from symflow.validation.values import Deviation, Reference, deviations, references
+from symflow.validation.written import as_written
+
+SIZES = (5, 3, 4, 2)
+"""Open sizes, in the order of their inputs; small, since every number is computed in 50 digits."""
+
+SMALL = (3, 2)
+"""The same of large models."""
+
+EFFORT = 4_000_000
+"""Operations in many digits that a validation may take, roughly: some microseconds each."""
+
+LEAST = 4
+"""Points at which even the largest model is tested."""
+
+
+@dataclass
+class Expectation:
+    """What a model computes, and where modules are compared with it.
+
+    at      values of parameters and inputs by name, for the first of the points
+    seed    of everything that is drawn
+    effort  operations in many digits, roughly
+    limits  what was left out; checks append to it
+    """
+
+    compilation: Compilation
+    at: Inputs
+    seed: int = 0
+    effort: int = EFFORT
+    limits: list[str] = field(default_factory=list)
+
+    @cached_property
+    def program(self) -> Program:
+        return as_written(self.compilation)
+
+    @cached_property
+    def sizes(self) -> dict[sp.Expr, sp.Integer]:
+        """The open sizes: those of what is given, small numbers for the rest."""
+        found: dict[sp.Expr, sp.Integer] = {}
+        symbols: dict[sp.Expr, None] = {}
+        for tensor in self.program.inputs:
+            one = self.program[tensor]
+            symbols |= dict.fromkeys(size for size in one.type.shape if not size.is_Integer)
+            array = self.at.get(getattr(one.value, "name", ""))
+            if array is not None:
+                found |= zip(one.type.shape, map(sp.Integer, np.shape(array)), strict=False)
+        rest = [one for one in symbols if one not in found]
+        small, usual = (
+            found | {one: sp.Integer(of[at % len(of)]) for at, one in enumerate(rest)}
+            for of in (SMALL, SIZES)
+        )
+        return small if work(self.program, usual) > self.effort / 100 else usual
+
+    @cached_property
+    def given(self) -> list[Given]:
+        return inputs_of(self.program, self.sizes)
+
+    @cached_property
+    def initial(self) -> Inputs:
+        values = initial_values(self.compilation.model.graph, np.float64)
+        nodes = self.compilation.trainable
+        found = {self.compilation.name(node): values[id(node)] for node in nodes}
+        return {**found, **self.compilation.initial}
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """The user's first, then those that tell most, as many as there is time for."""
+        random = np.random.default_rng(self.seed)
+        start = list(bases(self.given, self.initial, self.at, random))
+        runs = references(self.program, start, self.seed)
+        base = next((one.point for one in runs if _is_finite(one)), start[0])
+        own = [one for one in start if one is not base]
+        more = around(base.inputs, self.given, random)
+        edges = borders(base.inputs, self.program, self.given)
+        found = [base, *more[:4], *edges[:2], *own, *edges[2:], *more[4:]]
+        most = max(LEAST, int(self.effort / (4 * max(1, work(self.program, self.sizes)))))
+        if len(found) > most:
+            self.limits.append(f"{len(found) - most} of {len(found)} points: the model is large")
+        return found[:most]
+
+    @cached_property
+    def references(self) -> list[Reference]:
+        return references(self.program, self.points, self.seed)
+
+
+def work(program: Program, sizes: Mapping[sp.Expr, sp.Integer]) -> int:
+    """How many operations the kernels of a program are, and those of its loops."""
+    total = 0
+    for definition in program.definitions:
+        value = definition.value
+        if isinstance(value, Kernel):
+            count = int(sp.Mul(*value.sizes).xreplace(sizes))
+            total += count * (1 + operations_in(value.body))
+        elif isinstance(value, Scan):
+            total += int(value.steps.xreplace(sizes)) * work(value.body, sizes)
+    return total
+
+
+def _is_finite(reference: Reference) -> bool:
+    return all(bool(np.isfinite(one[0]).all()) for one in reference.runs.values())
 
 
 @dataclass
@@ -18,23 +129,79 @@ class Validation:
 
     compilation  the run of the compiler that the module is said to come from
     module       the module, loaded; it may be another than the compiler would make
-    at           values of parameters and inputs by name, or an .npz file of them
-    seed         of everything that is drawn
-    seconds      how long the checks may take together, roughly
-    limits       what was left out; checks append to it
+    expected     what it should compute
+    style        of the compiler's own module; "" where it is one that is said to be
+    rows         every array that was compared
     """
 
     compilation: Compilation
     module: ModuleType
-    at: Mapping[str, Any] | Path | str | None = None
-    seed: int = 0
-    seconds: float = 8.0
-    limits: list[str] = field(default_factory=list)
+    expected: Expectation
+    style: str = ""
+    rows: list[Row] = field(default_factory=list)
+
+    @cached_property
+    def functions(self) -> Functions:
+        return Functions(self.compilation, self.module)
 
 
 Check = Callable[[Validation], Iterator[Finding]]
 
-CHECKS: tuple[Check, ...] = ()
+
+def values(validation: Validation) -> Iterator[Finding]:
+    """All arrays that the module's functions give, at all points."""
+    worst: dict[tuple[str, str], tuple[Deviation, Reference]] = {}
+    raised: set[str] = set()
+    for reference in validation.expected.references:
+        for one in deviations(reference, validation.functions):
+            if isinstance(one, Finding):
+                if one.function not in raised:
+                    raised.add(one.function)
+                    yield one
+                continue
+            if one.note:
+                yield finding(one, "", validation.style)
+            key = one.result.function, one.result.array
+            if key not in worst or _rank(one) > _rank(worst[key][0]):
+                worst[key] = one, reference
+    for one, reference in worst.values():
+        validation.rows.append(row(one))
+        if one.problem and not one.note:
+            blame = blamed(validation.compilation, reference, one, bool(validation.style))
+            yield finding(one, blame, validation.style)
+
+
+def _rank(one: Deviation) -> tuple[int, float]:
+    return (2 if one.problem and not one.note else 0 if one.note else 1, one.ratio)
+
+
+def finding(one: Deviation, blame: str, style: str) -> Finding:
+    name = one.result.array or one.result.function
+    if one.note:
+        told = f"{name} has a limit, but neither the module nor the code as written gives it"
+    else:
+        entry = f"[{', '.join(map(str, one.entry))}]" if one.entry else ""
+        told = f"{name}{entry} is {one.computed:.10g}, not {one.expected:.10g}"
+        if f"{one.computed:.10g}" == f"{one.expected:.10g}":
+            told = f"{name}{entry} is {one.computed!r}, not {one.expected!r}"
+    function, array = one.result.function, one.result.array
+    return Finding(function, array, one.point.name, told, blame, style, one.note)
+
+
+def row(one: Deviation) -> Row:
+    return Row(
+        one.result.function,
+        one.result.array,
+        one.result.value.shape,
+        one.error,
+        one.ratio,
+        one.entry,
+        one.point.name,
+        not one.problem or one.note,
+    )
+
+
+CHECKS: tuple[Check, ...] = (values,)
 """In the order in which they are made."""
 
 
@@ -42,11 +209,30 @@ def validate(
     compilation: Compilation,
     module: ModuleType,
     *,
-    at: Mapping[str, Any] | Path | str | None = None,
+    at: Inputs | None = None,
     seed: int = 0,
-    seconds: float = 8.0,
+    effort: int = EFFORT,
 ) -> Report:
-    """Compare a module with the program as it was written."""
-    validation = Validation(compilation, module, at, seed, seconds)
+    """Compare a module with the program as it was written, whatever made the module."""
+    expected = Expectation(compilation, at or {}, seed, effort)
+    return _report(Validation(compilation, module, expected))
+
+
+def validate_compiled(
+    compilation: Compilation, *, at: Inputs | None = None, seed: int = 0, effort: int = EFFORT
+) -> Report:
+    """Compare the modules that the compiler makes, in both styles, with the program as written."""
+    expected = Expectation(compilation, at or {}, seed, effort)
+    report = Report()
+    for style in ("fast", "plain"):
+        run = compilation.in_style(style)
+        module = Generated.compiled(run).module
+        report = report.with_more(_report(Validation(run, module, expected, style)))
+    return report
+
+
+def _report(validation: Validation) -> Report:
     findings = tuple(finding for check in CHECKS for finding in check(validation))
-    return Report(findings, tuple(validation.limits))
+    points = len(validation.expected.points)
+    limits = tuple(validation.expected.limits)
+    return Report(findings, tuple(validation.rows), points, limits)

@@ -1,0 +1,92 @@
+"""Whether arrays of a module are as right as those of the program as written.
+
+One-sided: |error of the module| ≤ 10 · (worst error of the naive code under random rounding)
++ 4 units in the last place of the array's largest entry. NaN and infinity pass only where the
+program has no number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symflow.validation.written import Truth
+
+Array = NDArray[Any]
+
+FACTOR = 10.0
+ULPS = 4.0
+
+
+class Verdict(IntEnum):
+    RIGHT = 0
+    OFF = 1  # further off than rounding explains
+    LOST = 2  # not finite, where the program is
+    UNKNOWN = 3  # the program itself is not finite
+    UNDECIDED = 4  # right by one bound of the truth, off by the other
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An array of a module, entry by entry.
+
+    verdicts  of every entry
+    error     how far off at most
+    allowed   how far off it may be
+    naive     whether the naive code is finite in any run
+    """
+
+    verdicts: Array
+    error: Array
+    allowed: Array
+    naive: Array
+
+    def has(self, verdict: Verdict) -> bool:
+        return bool(np.any(self.verdicts == verdict))
+
+    @property
+    def ratio(self) -> Array:
+        """Errors in units of what is allowed; 0 where nothing is known."""
+        with np.errstate(all="ignore"):
+            ratio = np.where(self.error == 0.0, 0.0, self.error / self.allowed)
+        return np.where(np.isfinite(ratio), ratio, 0.0)
+
+
+@np.errstate(all="ignore")
+def judged(given: Array, true: Truth, runs: Array) -> Judged:
+    """
+    given  the module's array
+    runs   the naive code's arrays, one behind the other
+    """
+    given = np.asarray(given)
+    finite = np.isfinite(given)
+    spacing = np.spacing(np.asarray(true.largest, given.dtype)).astype(float)
+    naive = np.asarray(np.isfinite(runs).any(axis=0))
+    passes, errors, allowances = [], [], []
+    for first, rest in (true.low, true.high):
+        error = np.abs((given.astype(float) - first) - rest)
+        lost = np.abs((runs.astype(float) - first) - rest)
+        noise = np.max(np.where(np.isfinite(lost), lost, 0.0), axis=0)
+        allowed = FACTOR * noise + ULPS * spacing
+        passes.append(error <= allowed)  # False for NaN
+        errors.append(error)
+        allowances.append(allowed)
+    right, wrong = passes[0] & passes[1], ~passes[0] & ~passes[1]
+    verdicts = np.select(
+        [~true.finite, true.beyond, ~finite, right, wrong],
+        [Verdict.UNKNOWN, _beyond(given), Verdict.LOST, Verdict.RIGHT, Verdict.OFF],
+        Verdict.UNDECIDED,
+    )
+    return Judged(verdicts, np.maximum(*errors), np.minimum(*allowances), naive)
+
+
+def _beyond(given: Array) -> Array:
+    """What is too large for floats is infinite, or nothing, or at least large."""
+    return np.where(np.abs(given) < LARGE, Verdict.OFF, Verdict.RIGHT)
+
+
+LARGE = 1e300
