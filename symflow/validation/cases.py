@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import sympy as sp
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from symflow.compilation import Compilation
 from symflow.initial import initial_values
+from symflow.program import Program
 from symflow.validation.naive import JIGS, MOST, Expected, Naive
 from symflow.validation.points import Given, inputs_of
 
@@ -78,11 +78,14 @@ class Case:
 
 
 class Cases:
-    """Cases of one model, each with what the program as written gives there."""
+    """Cases of one model, each with what the program as written gives there; computed once.
 
-    def __init__(self, compilation: Compilation, seed: int = 0) -> None:
+    program  all outputs, as written
+    """
+
+    def __init__(self, compilation: Compilation, program: Program, seed: int = 0) -> None:
         self.compilation = compilation
-        self.reference = Naive(compilation)
+        self.reference = Naive(program)
         self.seed = seed
         self.sizes = self.reference.sizes
         self._found: dict[Any, Case | None] = {}
@@ -188,17 +191,6 @@ class Cases:
         if one.dtype == "bool":
             return random.integers(0, 2, one.shape).astype(bool)
         return random.integers(0, bound, one.shape)
-
-
-_CASES: WeakKeyDictionary[Compilation, dict[int, Cases]] = WeakKeyDictionary()
-
-
-def cases(compilation: Compilation, seed: int) -> Cases:
-    """The cases of a run of the compiler, made once."""
-    known = _CASES.setdefault(compilation, {})
-    if seed not in known:
-        known[seed] = Cases(compilation, seed)
-    return known[seed]
 
 
 @contextlib.contextmanager

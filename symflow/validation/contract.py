@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symflow.compilation import Compilation
 from symflow.initial import initial_values
 from symflow.lowering import needed
 from symflow.program import Input
 from symflow.validation.calls import Call, Callee, arrays_in, frozen, same
-from symflow.validation.cases import Case, Cases, cases
+from symflow.validation.cases import Case, Cases
 from symflow.validation.findings import Finding
 
 Array = NDArray[Any]
@@ -28,11 +27,9 @@ SEEDS = (None, 1, 2)
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
 
-def check_contract(
-    compilation: Compilation, module: ModuleType, seed: int = 0
-) -> Iterator[Finding]:
+def check_contract(module: ModuleType, known: Cases) -> Iterator[Finding]:
     """Names, then what is refused, then parameters and files."""
-    of = _Promised(compilation, module, cases(compilation, seed))
+    of = _Promised(module, known)
     for told, test in _TESTS.items():
         try:
             yield from test(of)
@@ -44,10 +41,10 @@ def check_contract(
 class _Promised:
     """A module, and what its model says of it."""
 
-    def __init__(self, compilation: Compilation, module: ModuleType, known: Cases) -> None:
-        self.compilation = compilation
+    def __init__(self, module: ModuleType, known: Cases) -> None:
+        self.compilation = known.compilation
         self.module = module
-        self.callee = Callee(compilation, module)
+        self.callee = Callee(known.compilation, module)
         self.known = known
         self.trained = self.callee.trained
 

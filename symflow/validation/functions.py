@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symflow.compilation import Compilation
 from symflow.validation.calls import (
     Call,
     Callee,
@@ -27,7 +26,7 @@ from symflow.validation.calls import (
     raised,
     same,
 )
-from symflow.validation.cases import BLOCK, Case, Cases, blocks_of, cases
+from symflow.validation.cases import BLOCK, Case, Cases, blocks_of
 from symflow.validation.findings import Finding
 from symflow.validation.naive import MORE_JIGS
 
@@ -51,12 +50,9 @@ class _Made:
     bits: tuple[bytes, ...]
 
 
-def check_functions(
-    compilation: Compilation, module: ModuleType, seed: int = 0
-) -> Iterator[Finding]:
+def check_functions(module: ModuleType, known: Cases) -> Iterator[Finding]:
     """Values, kinds and arguments of every call; then what is kept between calls."""
-    callee = Callee(compilation, module)
-    known = cases(compilation, seed)
+    callee = Callee(known.compilation, module)
     made: list[_Made] = []
     for case in (*known.few, *known.many(module)):
         for dtype in _dtypes(case):

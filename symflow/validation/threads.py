@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from symflow.compilation import Compilation
 from symflow.validation.calls import Call, Callee, faults, frozen, raised
-from symflow.validation.cases import BLOCK, Case, Cases, blocks_of, cases
+from symflow.validation.cases import BLOCK, Case, Cases, blocks_of
 from symflow.validation.findings import Finding
 
 Array = NDArray[Any]
@@ -31,10 +30,9 @@ PATIENCE = 0.25
 """Seconds that a thread waits for others; they may not come."""
 
 
-def check_threads(compilation: Compilation, module: ModuleType, seed: int = 0) -> Iterator[Finding]:
+def check_threads(module: ModuleType, known: Cases) -> Iterator[Finding]:
     """Functions by several threads, and several calls at the same time."""
-    callee = Callee(compilation, module)
-    known = cases(compilation, seed)
+    callee = Callee(known.compilation, module)
     case = known.case({one: ROWS if one == known.rows else 3 for one in known.sizes})
     if case is None or module.__file__ is None or not callee.backward:
         return

@@ -15,15 +15,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from symflow.compilation import Compilation
 from symflow.train import Schedule
 from symflow.validation.calls import arrays_in, frozen, same
-from symflow.validation.cases import BLOCK, Case, cases
+from symflow.validation.cases import BLOCK, Case, Cases
 from symflow.validation.findings import Finding
 from symflow.validation.trajectories import Reached, Trajectories, batches, expected
 
@@ -83,12 +81,12 @@ class Path:
 class Paths:
     """The trajectories of one model, each computed once."""
 
-    def __init__(self, compilation: Compilation, seed: int) -> None:
-        training = compilation.model.training
+    def __init__(self, known: Cases) -> None:
+        training = known.compilation.model.training
         assert training is not None
-        self.model = Trajectories(compilation, training)
+        self.model = Trajectories(known.compilation, training)
         self.names = self.model.names
-        self.known = cases(compilation, seed)
+        self.known = known
 
     @cached_property
     def case(self) -> Case | None:
@@ -196,29 +194,14 @@ def _doubled(values: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
-_PATHS: WeakKeyDictionary[Compilation, dict[int, Paths]] = WeakKeyDictionary()
-
-
-def _paths(compilation: Compilation, seed: int) -> Paths:
-    known = _PATHS.setdefault(compilation, {})
-    if seed not in known:
-        known[seed] = Paths(compilation, seed)
-    return known[seed]
-
-
 # --- the check -----------------------------------------------------------------------------------
 
 
-def check_training(
-    compilation: Compilation, module: ModuleType, seed: int = 0
-) -> Iterator[Finding]:
+def check_training(module: ModuleType, paths: Paths) -> Iterator[Finding]:
     """Everything that `train` promises, for a few steps each."""
-    if compilation.model.training is None:
-        return
     if not callable(getattr(module, "train", None)):
-        yield Finding("train", "", "any point", "is missing")
+        yield Finding("train", "", "its module", "is missing")
         return
-    paths = _paths(compilation, seed)
     if paths.case is None:
         return
     trained = _Trained(module, paths)

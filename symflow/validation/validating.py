@@ -18,8 +18,13 @@ from symflow.recurrence import Scan
 from symflow.validation.blame import blamed
 from symflow.validation.borders import borders
 from symflow.validation.calling import Functions
+from symflow.validation.cases import Cases
+from symflow.validation.contract import check_contract
 from symflow.validation.findings import Finding, Report, Row
+from symflow.validation.functions import check_functions
 from symflow.validation.points import Given, Inputs, Point, around, bases, inputs_of
+from symflow.validation.threads import check_threads
+from symflow.validation.training import Paths, check_training
 from symflow.validation.values import Deviation, Reference, deviations, references
 from symflow.validation.written import as_written
 
@@ -102,6 +107,16 @@ class Expectation:
         return found[:most]
 
     @cached_property
+    def cases(self) -> Cases:
+        """Parameters and data of other sizes, in naive code alone."""
+        return Cases(self.compilation, self.program, self.seed)
+
+    @cached_property
+    def paths(self) -> Paths:
+        """Where training leads."""
+        return Paths(self.cases)
+
+    @cached_property
     def references(self) -> list[Reference]:
         return references(self.program, self.points, self.seed)
 
@@ -146,6 +161,28 @@ class Validation:
 
 
 Check = Callable[[Validation], Iterator[Finding]]
+
+
+def functions(validation: Validation) -> Iterator[Finding]:
+    """Every function, for all numbers of rows, in both precisions, and called again."""
+    return check_functions(validation.module, validation.expected.cases)
+
+
+def threads(validation: Validation) -> Iterator[Finding]:
+    """Several threads in one call, and several calls at a time."""
+    return check_threads(validation.module, validation.expected.cases)
+
+
+def contract(validation: Validation) -> Iterator[Finding]:
+    """Names, refusals, initial parameters and files."""
+    return check_contract(validation.module, validation.expected.cases)
+
+
+def training(validation: Validation) -> Iterator[Finding]:
+    """Training, step by step."""
+    if validation.compilation.model.training is None:
+        return iter(())
+    return check_training(validation.module, validation.expected.paths)
 
 
 def values(validation: Validation) -> Iterator[Finding]:
@@ -201,7 +238,7 @@ def row(one: Deviation) -> Row:
     )
 
 
-CHECKS: tuple[Check, ...] = (values,)
+CHECKS: tuple[Check, ...] = (values, functions, threads, contract, training)
 """In the order in which they are made."""
 
 
