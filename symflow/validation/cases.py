@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -35,6 +35,9 @@ FEW = (1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 6 * BLOCK - 1)
 
 FEWER = (1, 2, BLOCK + 1)
 """The same of sizes that are not those of rows."""
+
+FAR = 7.0
+"""Of which data are multiples that are to be far from zero."""
 
 OTHERS = (3, 2)
 """What sizes are that are not in question: the first at which the program is a number."""
@@ -110,7 +113,20 @@ class Cases:
                     if case is not None:
                         found.setdefault(tuple(sizes.items()), case)
                         break
-        return list(found.values())
+        far = [self._far(case, sign) for case in [*found.values()][:1] for sign in (1.0, -1.0)]
+        return [*found.values(), *(case for case in far if self.expected(case))]
+
+    def _far(self, case: Case, sign: float) -> Case:
+        """The same with data out where exponentials are large and small."""
+        inputs = {
+            name: value
+            if name in self.parameters or value.dtype.kind != "f"
+            else sign * FAR * (1.0 + np.abs(value))
+            for name, value in case.inputs.items()
+        }
+        return replace(
+            case, name=f"{case.name}, data far {'up' if sign > 0 else 'down'}", inputs=inputs
+        )
 
     def many(self, module: ModuleType) -> Sequence[Case]:
         """Blocks as they are in the module: one and a row, and two and a rest."""

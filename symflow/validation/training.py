@@ -244,14 +244,16 @@ class _Trained:
         options = {**path.options, **options}
         if path.reached[0].step and "state" not in options:
             options["state"] = self.started(path)
+        given_state = options.get("state")
         with np.errstate(all="ignore"):
             result = self.module.train(
                 *given, steps=path.steps if steps is None else steps, **options
             )
         if frozen(tuple(given)) != before:
             raise _ChangedError("what it is given is written to")
+        handed = arrays_in((*given, given_state) if given_state is not None else tuple(given))
         for array in arrays_in((result.parameters, result.state)):
-            if any(np.shares_memory(array, one) for one in arrays_in(tuple(given))):
+            if any(np.shares_memory(array, one) for one in handed):
                 raise _ChangedError("the result shares memory with what it is given")
         return result
 
@@ -385,6 +387,7 @@ def _rates(of: _Trained) -> Iterator[Finding]:
     """Rates that are given."""
     for path in (of.paths.small, of.paths.late, of.paths.own):
         if path is not None:
+            yield from of.faults(path, of.run(path, 0), 0, "steps")
             yield from of.faults(path, of.run(path), path.steps, "steps")
             result = of.run(path, on_step=lambda *_: None)
             yield from of.faults(path, result, path.steps, "steps", "on_step")
