@@ -9,6 +9,7 @@ from typing import NamedTuple
 import sympy as sp
 from sympy.printing.numpy import SciPyPrinter
 
+from symflow.arithmetic import assert_undistributed
 from symflow.elementwise import Opaque, canonical
 from symflow.errors import SymflowError
 from symflow.program import Dtype, Indices, Kernel, Type, dtype_of, slots_of
@@ -50,6 +51,7 @@ class Body:
     def __init__(
         self, value: Kernel, operands: Sequence[Text], target: Indices, kinds: Kinds
     ) -> None:
+        assert_undistributed()
         self.value = value
         self.kinds = kinds
         self.operands = operands

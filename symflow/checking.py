@@ -1,7 +1,7 @@
-"""Test generated gradients entry by entry, and say why where one is wrong.
+"""Test generated gradients entry by entry against numeric derivatives, and say why where one is
+wrong: complex step → Richardson → an interval of one-sided derivatives at kinks.
 
-    numeric   complex step → Richardson → an interval of one-sided derivatives at kinks
-    exact     the model itself in 50 digits, and errors in units in the last place
+This is what can be done with a module alone. With its model there is more: see `validation`.
 
 Errors are relative to the entry itself, however small it is beside the others. Only where terms
 cancel can an entry not be right to its own size. How much of an entry is rounding is measured: by
@@ -21,18 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 import symflow.diagnosis as diagnosis
+from symflow.arithmetic import undistributed
 from symflow.compilation import Compilation
 from symflow.differences import Slope, continued, slope
 from symflow.errors import SymflowError
-from symflow.exactness import Reference, ulps
+from symflow.exactness import Reference
 from symflow.graph import Tensor
 from symflow.results import Result, methods
 from symflow.roundoff import scatter
 from symflow.shapes import Shape
 from symflow.subject import Point, Subject, points, subject
 
-TOLERANCES = {"float64": 1e-6, "float32": 1e-3}
-"""Largest relative errors that pass, unless another is asked for."""
+TOLERANCE = 1e-6
+"""Largest relative error that passes, unless another is asked for."""
 
 MARGIN = 64.0
 """How many times what is measured of rounding there may be."""
@@ -40,9 +41,12 @@ MARGIN = 64.0
 PROVED = 3
 """Entries of a parameter that difference quotients in 50 digits must confirm."""
 
+_MORE_DIGITS = "symflow check of the model file compares with 50 digits"
+
 Array = NDArray[Any]
 
 
+@undistributed
 def check(
     of: Path | str | ModuleType | Tensor | Compilation,
     shapes: Mapping[str, Shape] | None = None,
@@ -50,9 +54,7 @@ def check(
     at: Mapping[str, Any] | Path | str | None = None,
     seed: int = 0,
     most: int = 200,
-    tolerance: float | None = None,
-    exact: bool = False,
-    dtype: str = "float64",
+    tolerance: float = TOLERANCE,
 ) -> list[Result]:
     """Test the gradients of a model file, a generated module, the loss of a graph, or of a run of
     the compiler, which has its shapes.
@@ -60,24 +62,11 @@ def check(
     shapes     of placeholders, as for compiling
     at         values of parameters and inputs by name, or an .npz file of them; the rest is drawn
     most       entries tested per parameter; of larger ones, as many are sampled
-    tolerance  largest relative error that passes, 1e-6, or 1e-3 in single precision
-    exact      compare with the model in 50 digits, loss and all entries; a module alone has no
-               model, and is an error
-    dtype      what the module computes in when `exact`
+    tolerance  largest relative error that passes
     """
-    if dtype not in TOLERANCES:
-        raise SymflowError(f"dtype {dtype!r}: expected float64 or float32")
-    if dtype != "float64" and not exact:
-        raise SymflowError("numeric derivatives need float64; float32 is for exact=True")
     about = subject(of, shapes)
-    if exact and about.compilation is None:
-        raise SymflowError(
-            f"{about.name}: 50 digits are those of the model, and this is a module; "
-            "check the model file instead"
-        )
-    point = _finite(about, points(about, at, seed, dtype))
-    run = _Check(about, point, TOLERANCES[dtype] if tolerance is None else tolerance, most)
-    return run.exactly() if exact else run.numerically(np.random.default_rng(seed))
+    point = _finite(about, points(about, at, seed))
+    return _Check(about, point, tolerance, most).numerically(np.random.default_rng(seed))
 
 
 def _finite(about: Subject, candidates: Sequence[Point]) -> Point:
@@ -113,10 +102,10 @@ class _Check:
         self.tolerance = tolerance
         self.most = most
         with np.errstate(all="ignore"):
-            self.loss, gradients = about.module.loss_and_gradients(point.parameters, **point.inputs)
+            _, gradients = about.module.loss_and_gradients(point.parameters, **point.inputs)
         self.gradients = [np.asarray(one) for one in gradients]
         self.unit = float(np.finfo(self.gradients[0].dtype).eps)
-        self.scattered, self.noise = scatter(about, point)
+        self.noise = scatter(about, point)
         self._reference: Reference | None = None
 
     @property
@@ -213,12 +202,6 @@ class _Check:
                 break
         return confirmed
 
-    @property
-    def _more_digits(self) -> str:
-        if self.about.compilation is None:
-            return "check the model file, which can be evaluated in 50 digits"
-        return "--exact compares with 50 digits"
-
     def _reason(self, name: str, number: int, entry: tuple[int, ...], found: Slope) -> str:
         given = float(self.gradients[number][entry])
         which = f"{name}[{', '.join(map(str, entry))}]" if entry else name
@@ -230,102 +213,11 @@ class _Check:
         if abs(given - expected) <= 4.0 * found.noise:
             return (
                 f"undecided: {which} is {given:.10g}, and the numeric derivative {expected:.10g} "
-                f"is known to {found.noise:.1g} only{beside}; {self._more_digits}"
+                f"is known to {found.noise:.1g} only{beside}; {_MORE_DIGITS}"
             )
         wrong = f"wrong derivative: {which} is {given:.10g}, not {expected:.10g}"
         located = diagnosis.first_wrong(self.about, self.point)
         return wrong + beside + (f"; {located}" if located else "")
-
-    # --- 50 digits ---
-
-    def exactly(self) -> list[Result]:
-        loss = self.reference.loss
-        computed = np.asarray(self.loss, self.gradients[0].dtype)
-        off = float(ulps(computed, np.asarray(loss, object)).item())
-        value, expected = float(computed), float(loss)
-        error = relative(value, expected, self.scattered, self.unit)
-        reason = None
-        if error > self.tolerance:
-            reason = f"wrong value: the loss is {value:.10g}, and {expected:.10g} in 50 digits"
-        first = Result(
-            "loss", (), error, (), value, expected, (1, 1), "50 digits", reason, (off, off)
-        )
-        rest = [self._exactly(number, name) for number, name in enumerate(self.about.parameters)]
-        return [first, *rest]
-
-    def _exactly(self, number: int, name: str) -> Result:
-        given, true = self.gradients[number], self.reference.gradients[name].copy()
-        entries = everything = list(np.ndindex(given.shape))
-        broken = self._unconfirmed(name, self._sample(given, true))
-        slopes = {} if broken else self._settled(number, name, true)
-        if len(slopes) == self.most:  # the others without a derivative are left out
-            entries = [entry for entry in everything if np.isfinite(float(true[entry]))]
-        errors = {entry: self.error(number, entry, float(true[entry])) for entry in entries}
-        worst = broken[0] if broken else max(errors, key=errors.__getitem__)
-        reason = broken[1] if broken else None
-        if reason is None and errors[worst] > self.tolerance:
-            reason = self._reason(name, number, worst, slopes[worst])
-        units = ulps(given, true)
-        spacing = np.spacing(np.abs(true.astype(given.dtype)))
-        return Result(
-            name=name,
-            shape=given.shape,
-            error=errors[worst],
-            where=worst,
-            computed=float(given[worst]),
-            expected=float(true[worst]),
-            entries=(len(entries), len(everything)),
-            method=methods(["50 digits", *(one.method for one in slopes.values())]),
-            reason=reason,
-            ulp=(float(np.max(units)), float(np.max(units * (spacing / np.max(spacing))))),
-            ulp_where=_at_largest(units),
-        )
-
-    def _settled(self, number: int, name: str, true: Array) -> Mapping[tuple[int, ...], Slope]:
-        """Entries that seem wrong, by difference quotients, which are put into `true`.
-
-        At a kink the number of the interval that is nearest to the module's counts as the true
-        one. Worst first; ends at the first that is wrong indeed.
-        """
-        errors = {
-            entry: self.error(number, entry, float(true[entry])) for entry in np.ndindex(true.shape)
-        }
-        doubtful = [entry for entry, error in errors.items() if error > self.tolerance]
-        found: dict[tuple[int, ...], Slope] = {}
-        for entry in sorted(doubtful, key=lambda entry: -errors[entry])[: self.most]:
-            found[entry] = one = self.reference.slope(name, entry)
-            number_of: Any = type(true[entry])
-            true[entry] = number_of(one.nearest(float(self.gradients[number][entry])))
-            if self.error(number, entry, float(true[entry])) > self.tolerance:
-                break
-        return found
-
-    @staticmethod
-    def _sample(given: Array, true: Array) -> list[tuple[int, ...]]:
-        """Entries at which the derivative itself is put to the test: largest, worst, last."""
-        finite = np.isfinite(true.astype(float))
-        if not np.any(finite):
-            return []
-        sizes = np.where(finite, np.abs(true.astype(float)), -1.0)
-        units = np.where(finite, ulps(given, true), -1.0)
-        last = np.where(finite, np.cumsum(finite).reshape(finite.shape), -1)
-        return list(dict.fromkeys(map(_at_largest, (sizes, units, last))))
-
-    def _unconfirmed(
-        self, name: str, entries: Sequence[tuple[int, ...]]
-    ) -> tuple[tuple[int, ...], str] | None:
-        """An entry at which the derivative of the program is not that of its values."""
-        for entry in entries:
-            true = self.reference.gradients[name][entry]
-            found = self.reference.slope(name, entry)
-            near = found.nearest(float(true))
-            if abs(near - float(true)) > 1e-15 * max(abs(near), abs(float(true))):
-                where = f"{name}[{', '.join(map(str, entry))}]" if entry else name
-                return entry, (
-                    f"wrong rule: the differentiated program gives {float(true):.17g} for "
-                    f"{where}; difference quotients give {found.method} {near:.17g}"
-                )
-        return None
 
 
 def relative(given: float, expected: float, noise: float, unit: float) -> float:
@@ -346,8 +238,3 @@ def relative(given: float, expected: float, noise: float, unit: float) -> float:
 
 def _largest(array: Array) -> float:
     return float(np.max(np.abs(array))) if array.size else 0.0
-
-
-def _at_largest(array: Array) -> tuple[int, ...]:
-    at = int(np.argmax(array))
-    return tuple(int(one) for one in np.unravel_index(at, array.shape))

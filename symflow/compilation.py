@@ -11,6 +11,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from symflow.arithmetic import undistributed
 from symflow.batching import batched
 from symflow.compiler import compile_program, compile_stages
 from symflow.errors import Location, SymflowError, together
@@ -275,6 +276,7 @@ class Compilation:
     def program(self) -> Program:
         return self.stages["simplify"]
 
+    @undistributed
     def quadratic(self) -> Quadratic | None:
         """The loss from moments of the data, where plain gradient descent can use them."""
         training = self.model.training
@@ -286,6 +288,7 @@ class Compilation:
         # a stopped gradient can be seen before simplification only
         return quadratic(self.stages["differentiate"], names, Rules(frozenset(self.without)))
 
+    @undistributed
     def step(self) -> Program | None:
         """The loss, and rate times its gradient, where plain gradient descent gains by that."""
         training = self.model.training
@@ -294,12 +297,14 @@ class Compilation:
         names = [self.name(node) for node in self.trainable]
         return with_rate(self.program(), names)
 
+    @undistributed
     def rewrites(self) -> list[Rewrite]:
         """What the rules rewrote, in the order in which it was done."""
         applied: list[Rewrite] = []
         compile_program(self.model.graph, self.request, Rules(frozenset(self.without), applied))
         return [*applied, *self._hoisted()]
 
+    @undistributed
     def explain(self) -> str:
         """What the rules rewrote, grouped by rule, for a person who audits it."""
         return explained(self.rewrites())
@@ -329,6 +334,7 @@ class Compilation:
             found.append(Rewrite("quadratic-loss", "loss", origin, before, after))
         return found
 
+    @undistributed
     def dump(self, stage: str) -> str:
         """The program after a stage, as text."""
         return program_text(self.stages[stage])

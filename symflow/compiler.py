@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from symflow.arithmetic import undistributed
 from symflow.differentiation import differentiate
 from symflow.folding import computed
 from symflow.graph import Graph
@@ -27,6 +28,7 @@ from symflow.simplification import simplify, simplify_forward
 from symflow.stabilisation import ALL_RULES, Rules
 
 
+@undistributed
 def derivatives_taken(program: Program, rules: Rules = ALL_RULES) -> Program:
     """The program without derivatives, and no body of a loop with them."""
     return differentiate(in_bodies(program, derivatives_taken))

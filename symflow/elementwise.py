@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import sympy as sp
 
+from symflow.arithmetic import assert_undistributed
 from symflow.errors import SymflowError
 from symflow.program import (
     ONE,
@@ -204,6 +205,7 @@ def register(row: Elementwise) -> Elementwise:
 @lru_cache(maxsize=65536)
 def differentiated(body: sp.Expr, number: int) -> sp.Expr:
     """∂ body / ∂ slot, by SymPy: every derivative that symflow takes comes from here."""
+    assert_undistributed()
     return canonical(sp.diff(canonical(body), slot(number)))
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import symflow
 from symflow.archives import archived, beside
 from symflow.arguments import Arguments
+from symflow.arithmetic import undistributed
 from symflow.backward import Gradients
 from symflow.compilation import Compilation
 from symflow.cores import Core, Interface, core
@@ -106,6 +107,7 @@ class Source:
     beside: Mapping[str, bytes] = field(default_factory=dict)
 
 
+@undistributed
 def emit(compilation: Compilation) -> Source:
     """Compile a model into the source of its module."""
     source = _Emitter(compilation).source()

@@ -18,6 +18,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from symflow.arithmetic import undistributed
 from symflow.errors import SymflowError
 from symflow.highprecision import Arithmetic, Rounding
 from symflow.layout import Helpers, render
@@ -233,6 +234,7 @@ class Exact:
         return self.values[name]
 
 
+@undistributed
 def exact(program: Program, inputs: Mapping[str, Array]) -> Exact:
     """The outputs of a program for the given inputs, to 50 digits."""
     digits = DIGITS + GUARD
@@ -339,6 +341,7 @@ class Differences:
         return below, above
 
 
+@undistributed
 def with_exact_numbers(program: Program) -> Program:
     """The program with every floating-point number in a body as the fraction that it is.
 

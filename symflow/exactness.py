@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from symflow.compilation import Compilation
@@ -82,17 +81,3 @@ class Reference:
 
 def _same(x: Any, y: Any) -> bool:
     return bool(abs(x - y) <= AGREE * max(abs(x), abs(y), AGREE))
-
-
-def ulps(computed: Array, true: Array) -> Array:
-    """The error of each entry in units in the last place of the true value, in that precision."""
-
-    def error(x: Any, y: Any) -> float:
-        nearest = np.abs(kind(float(y)))
-        if not np.isfinite(nearest) or not np.isfinite(x):
-            return 0.0 if x == kind(float(y)) else float("inf")
-        return float(abs(type(y)(float(x)) - y) / float(np.spacing(nearest)))
-
-    kind = computed.dtype.type
-    with np.errstate(all="ignore"):
-        return np.asarray(np.frompyfunc(error, 2, 1)(computed, true), dtype=float)

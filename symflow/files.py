@@ -37,14 +37,19 @@ def compile_files(
     style    "fast", or "plain" to be read
     ships    which functions, with which parameters, and what the module says of itself
     """
-    with _no_collection():
-        source = emit(compilation(model, shapes, dtype, without, style, ships))
+    with no_collection():
+        return module_files(compilation(model, shapes, dtype, without, style, ships), output)
+
+
+def module_files(run: Compilation, output: Path) -> Files:
+    """The module of a run of the compiler, and the arrays that stand beside it."""
+    source = emit(run)
     files = {output / name: content for name, content in source.beside.items()}
-    return {**files, output / f"{model.stem}.py": source.text.encode()}
+    return {**files, output / f"{run.model.stem}.py": source.text.encode()}
 
 
 @contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
     """Without the search for cycles: nearly all that the compiler makes is kept until the end,
     and going through it again and again takes a seventh of the time.
     """

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 import symflow.initializers as initializers
 import symflow.operations as operations
+from symflow.arithmetic import undistributed
 from symflow.errors import Location, SymflowError, calling_location, is_own
 from symflow.guidance import unknown_of_tensor
 from symflow.program import Dtype, Type, dimension
@@ -465,6 +466,7 @@ def structural(name: str, *operands: Any, label: str | None = None, **attributes
     return apply(operations.TABLE[name], operands, label, **attributes)
 
 
+@undistributed
 def apply(
     operation: operations.Operation,
     operands: Sequence[Any],

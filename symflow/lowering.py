@@ -13,6 +13,7 @@ from typing import Any
 import sympy as sp
 from numpy.typing import NDArray
 
+from symflow.arithmetic import undistributed
 from symflow.errors import SymflowError
 from symflow.graph import (
     Constant,
@@ -114,6 +115,7 @@ def needed(roots: Iterable[Tensor]) -> list[Tensor]:
     return sorted(found.values(), key=lambda node: node.number)
 
 
+@undistributed
 def lower(graph: Graph, request: Request) -> Program:
     nodes = request.nodes
     sizes = Sizes(graph.sizes)

@@ -33,6 +33,7 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
+from symflow.arithmetic import undistributed
 from symflow.invariants import dependent, nominal, work
 from symflow.polynomials import degree
 from symflow.products import LINEAR_VIEWS, Expansion
@@ -113,6 +114,7 @@ def quadratic(
     return found if found is not None and _pays(found) else None
 
 
+@undistributed
 def expanded(
     program: Program, parameters: Sequence[str], rules: Rules = ALL_RULES
 ) -> Quadratic | None:

@@ -10,6 +10,7 @@ from functools import lru_cache
 import sympy as sp
 from sympy.printing.str import StrPrinter
 
+from symflow.arithmetic import Symbol
 from symflow.bodies import common_number
 from symflow.elementwise import Opaque
 from symflow.primitives import Part, Primitive
@@ -282,7 +283,7 @@ def _order(factors: Sequence[str]) -> tuple[int, ...]:
 
 def _ranked(body: sp.Expr, order: tuple[int, ...]) -> sp.Expr:
     """The body with symbols that SymPy sorts as it would sort the operands' texts."""
-    symbols = (sp.Symbol(_name(rank)) for rank in order)
+    symbols = (Symbol(_name(rank)) for rank in order)
     return body.xreplace(dict(zip(map(slot, slots_of(body)), symbols, strict=True)))
 
 
@@ -345,7 +346,7 @@ def _template(
 
 @lru_cache(maxsize=65536)
 def _printed(body: sp.Expr, texts: tuple[str, ...], as_term: bool) -> str:
-    symbols = map(sp.Symbol, texts)
+    symbols = map(Symbol, texts)
     replacements = {slot(at): one for at, one in zip(slots_of(body), symbols, strict=True)}
     text = plain_text(body.xreplace(replacements))
     return _as_term(text) if as_term else text

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.arithmetic import undistributed
 from symflow.errors import Location, SymflowError
 from symflow.formulas import latex as printed
 from symflow.formulas import mathml
@@ -34,6 +35,7 @@ _FEW = 6
 """Entries of an array that are shown one by one."""
 
 
+@undistributed
 def html(one: object) -> str | None:
     """A tensor, a graph or a session as HTML; None where the graph has a mistake, which is for
     the compiler to report.
@@ -48,6 +50,7 @@ def html(one: object) -> str | None:
         return None
 
 
+@undistributed
 def latex(one: object) -> str | None:
     """A tensor as LaTeX; None for all else."""
     try:

@@ -35,7 +35,7 @@ from symflow.program import (
 )
 from symflow.program import number as exactly
 from symflow.rows import to_float
-from symflow.shapes import FITS, Shape, Sizes, broadcast, show
+from symflow.shapes import FITS, Shape, Sizes, broadcast, canonical_size, show
 from symflow.solvers import (
     Cholesky,
     Determinant,
@@ -282,7 +282,7 @@ def _reshape(operands: Sequence[Type], sizes: Sizes, shape: Sequence[sp.Expr]) -
     if sum(size == -1 for size in shape) > 1:
         raise SymflowError("only one dimension can be -1")
     rest = total / given if given != 0 else sp.Integer(0)
-    result = tuple(rest if size == -1 else sp.sympify(size) for size in shape)
+    result = tuple(canonical_size(rest) if size == -1 else sp.sympify(size) for size in shape)
     whole = not rest.is_Rational or rest.is_Integer
     if not whole or sp.expand(sp.Mul(*result) - total) != 0:
         wanted = "(" + ", ".join(map(str, shape)) + ")"

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import sympy as sp
 
+from symflow.arithmetic import undistributed
 from symflow.bodies import Body, Kinds
 from symflow.primitives import Primitive
 from symflow.program import (
@@ -40,6 +41,7 @@ Operand = Callable[[int], Text]
 """What a tensor is written as; the axes are filled in by the access."""
 
 
+@undistributed
 def value_text(value: Value, type_: Type, types: Sequence[Type], operand: Operand) -> Text:
     """The expression that computes a value; axes are those of its output."""
     if isinstance(value, Kernel):

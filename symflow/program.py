@@ -26,6 +26,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from symflow.arithmetic import Symbol, assert_undistributed
 from symflow.errors import Location
 from symflow.shapes import Shape, Sizes
 
@@ -66,7 +67,7 @@ class Bundle(Type):
 @cache
 def slot(number: int) -> sp.Symbol:
     """The symbol that stands for operand `number` in every body."""
-    return sp.Symbol(f"s{number}", real=True)
+    return Symbol(f"s{number}", real=True)
 
 
 @cache
@@ -91,7 +92,7 @@ def operations_in(body: sp.Expr) -> int:
 
 def dimension(name: str) -> sp.Symbol:
     """A size that is known only when the program runs, such as the number of rows `n`."""
-    return sp.Symbol(name, integer=True, positive=True)
+    return Symbol(name, integer=True, positive=True)
 
 
 def number(value: float) -> sp.Expr:
@@ -233,6 +234,7 @@ def kernel(
     one, so that equal computations are equal values. `sizes` may hold indices that nothing
     carries; they stay where they are reduced or part of the output.
     """
+    assert_undistributed()
     tensors = sorted({access.tensor for access in accesses})
     ranks = {tensor: rank for rank, tensor in enumerate(tensors)}
     ordered = _canonical(

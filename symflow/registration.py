@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from symflow.arithmetic import undistributed
 from symflow.elementwise import ROWS, Domain, Elementwise, differentiated, register
 from symflow.errors import SymflowError
 from symflow.evaluation import helper_functions
@@ -37,6 +38,7 @@ _PLACES = (0.13, 0.87, 0.41, 0.66, 0.29)
 """Where in the interval of an operand points lie, one after the other."""
 
 
+@undistributed
 def own_operation(
     name: str,
     maths: Callable[..., Any],

@@ -10,7 +10,7 @@ from symflow.shapes import show
 
 @dataclass(frozen=True)
 class Result:
-    """What was found for one parameter, or for the loss itself.
+    """What was found for one parameter.
 
     error      the largest relative error
     where      the entry at which it is
@@ -19,9 +19,6 @@ class Result:
     entries    how many were tested, of how many
     method     "complex step", "Richardson", "interval [-1, 1]" or "50 digits"
     reason     why it is wrong; None where it is right
-    ulp        the largest error in units in the last place of the true entry, if it was found
-               in 50 digits; and of the largest entry of the parameter
-    ulp_where  the entry at which the first of these is
     """
 
     name: str
@@ -33,8 +30,6 @@ class Result:
     entries: tuple[int, int]
     method: str
     reason: str | None = None
-    ulp: tuple[float, float] | None = None
-    ulp_where: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -53,16 +48,13 @@ def methods(found: Sequence[str]) -> str:
 
 def cells(results: Sequence[Result]) -> list[tuple[str, ...]]:
     """The table as texts: its head, then a row for each result."""
-    columns = _COLUMNS if all(one.ulp is None for one in results) else _COLUMNS | _IN_ULP
-    order = [name for name in _ORDER if name in columns]
-    return [tuple(order), *(tuple(columns[name](one) for name in order) for one in results)]
+    return [tuple(_COLUMNS), *(tuple(text(one) for text in _COLUMNS.values()) for one in results)]
 
 
 def table(results: Sequence[Result]) -> str:
     """One line per parameter: largest relative error, where it is, how it was found.
 
-    In 50 digits also the largest errors in units in the last place: of the entry itself, and of
-    the largest entry of the parameter. Below the table, why what is wrong is wrong.
+    Below the table, why what is wrong is wrong.
     """
     rows = cells(results)
     rows[0] = (*rows[0][:-1], "")
@@ -89,20 +81,3 @@ _COLUMNS: dict[str, Callable[[Result], str]] = {
     "method": lambda one: one.method,
     "verdict": lambda one: "ok" if one.ok else "WRONG",
 }
-_IN_ULP: dict[str, Callable[[Result], str]] = {
-    "in ulp": lambda one: f"{one.ulp[0]:.3g}" if one.ulp else "",
-    "in ulp at": lambda one: str(list(one.ulp_where)) if one.ulp_where else "-",
-    "of largest": lambda one: f"{one.ulp[1]:.3g}" if one.ulp else "",
-}
-_ORDER = (
-    "parameter",
-    "shape",
-    "entries",
-    "largest error",
-    "at",
-    "in ulp",
-    "in ulp at",
-    "of largest",
-    "method",
-    "verdict",
-)

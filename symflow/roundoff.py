@@ -24,23 +24,23 @@ Array = NDArray[Any]
 RUNS = 4
 
 
-def scatter(of: Subject, point: Point) -> tuple[float, list[Array]]:
-    """By how much the loss and each entry of each gradient scatter; what is not finite does not."""
+def scatter(of: Subject, point: Point) -> list[Array]:
+    """By how much each entry of each gradient scatters; what is not finite does not."""
     with np.errstate(all="ignore"):
-        loss, gradients = _run(of, point, None)
-        still = [np.asarray(loss, float), *(np.asarray(one, float) for one in gradients)]
+        gradients = _run(of, point, None)
+        still = [np.asarray(one, float) for one in gradients]
         moved = [np.zeros(one.shape) for one in still]
         for run in range(RUNS):
             try:
-                loss, gradients = _run(of, point, np.random.default_rng(run))
+                gradients = _run(of, point, np.random.default_rng(run))
             except (TypeError, ValueError):  # a function of NumPy that takes no such arrays
                 unit = np.finfo(np.asarray(gradients[0]).dtype).eps
-                return float(unit * abs(loss)), [unit * np.abs(one) for one in still[1:]]
-            for most, old, new in zip(moved, still, (loss, *gradients), strict=True):
+                return [unit * np.abs(one) for one in still]
+            for most, old, new in zip(moved, still, gradients, strict=True):
                 change = np.abs(np.asarray(new, float) - old)
                 np.maximum(most, np.where(np.isfinite(change), change, 0.0), out=most)
     scale = _step(np.asarray(gradients[0]).dtype)
-    return float(moved[0]) * scale, [one * scale for one in moved[1:]]
+    return [one * scale for one in moved]
 
 
 def _step(dtype: Any) -> float:
@@ -48,7 +48,7 @@ def _step(dtype: Any) -> float:
     return float(np.sqrt(np.finfo(dtype).eps))
 
 
-def _run(of: Subject, point: Point, random: np.random.Generator | None) -> tuple[Any, Any]:
+def _run(of: Subject, point: Point, random: np.random.Generator | None) -> Any:
     inputs = [point.inputs[name] for name in of.inputs]
     parameters = point.parameters
     if random is not None:
@@ -56,8 +56,7 @@ def _run(of: Subject, point: Point, random: np.random.Generator | None) -> tuple
         inputs = [_jittery(array) for array in inputs]
         parameters = type(parameters)(*map(_jittery, parameters))
     given = dict(zip(of.inputs, inputs, strict=True))
-    loss, gradients = of.loss_and_gradients(parameters, given)
-    return loss, gradients
+    return of.loss_and_gradients(parameters, given)[1]
 
 
 class _State:

@@ -116,16 +116,20 @@ def _line_between(
     )
 
 
-def _nonzero(x: sp.Expr, y: sp.Expr, length: sp.Expr) -> sp.Expr:
-    """The length of (x, y), and 1 at the origin, to divide by."""
+def _cosine(x: sp.Expr, y: sp.Expr, length: sp.Expr) -> sp.Expr:
+    """x / √(x² + y²), and 0 at the origin.
+
+    The 0 stands in the choice itself: as a factor x / 1 it would cancel against one of 1 / x.
+    """
     if any(one.is_Number and one != 0 for one in (x, y)):
-        return length
-    return where(greater(length, 0), length, 1)
+        return x / length
+    return where(greater(length, 0), x / length, 0)
 
 
-def _nonzero_square(x: sp.Expr, y: sp.Expr) -> sp.Expr:
+def _turning(x: sp.Expr, y: sp.Expr) -> sp.Expr:
+    """x / (x² + y²), and 0 at the origin."""
     square = x**2 + y**2
-    return where(greater(square, 0), square, 1)
+    return where(greater(square, 0), x / square, 0)
 
 
 to_float = Elementwise(
@@ -304,7 +308,7 @@ _TABLE = (
         "hypot",
         lambda x, y: sp.sqrt(x**2 + y**2),
         "√(x² + y²), without overflow. At the origin the derivative is 0.",
-        partials=lambda x, y, z: [x / _nonzero(x, y, z), y / _nonzero(x, y, z)],
+        partials=lambda x, y, z: [_cosine(x, y, z), _cosine(y, x, z)],
         numpy="np.hypot({0}, {1})",
         opaque=True,
         result="float",
@@ -347,8 +351,8 @@ _TABLE = (
         "x · log(y), and 0 where x = 0. There the derivative by y is 0, and so is that by x "
         "where y ≤ 0.",
         partials=lambda x, y, z: [
-            log(where(logical_and(equal(x, 0), less_equal(y, 0)), 1, y)),
-            x / where(equal(x, 0), 1, y),
+            where(logical_and(equal(x, 0), less_equal(y, 0)), 0, log(y)),
+            where(equal(x, 0), 0, x / y),
         ],
         numpy="_xlogy({0}, {1})",
         helper="xlogy",
@@ -417,7 +421,7 @@ _TABLE = (
         lambda y, x: sp.atan2(y, x),
         "The angle, from -π to π, of the point (x, y); y comes first. At the origin the "
         "derivative is 0.",
-        partials=lambda y, x, z: [x / _nonzero_square(x, y), -y / _nonzero_square(x, y)],
+        partials=lambda y, x, z: [_turning(x, y), -_turning(y, x)],
         numpy="np.arctan2({0}, {1})",
         opaque=True,
         result="float",

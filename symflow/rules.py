@@ -11,6 +11,7 @@ as written is a difference that the rules know again. `phase` says which.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from symflow.program import slot, slots_of
 from symflow.rows import (
     atan2,
     atanh,
+    clip_by_value,
     difference_of_squares,
     equal,
     erfc,
@@ -45,6 +47,16 @@ from symflow.rows import (
     where,
     xlogx,
     xlogy,
+)
+from symflow.signs import (
+    FROM_MINUS_ONE,
+    NEGATIVE,
+    NOTHING,
+    POSITIVE,
+    Facts,
+    Range,
+    allowed,
+    demands,
 )
 
 Phase = Literal["written", "computed", "scheduled"]
@@ -67,9 +79,14 @@ class Rule:
     phase     when it is taken: on what is written, on what is computed, or on both
     given     names for differences on the right; each must get simpler when it is expanded
     provided  what else must hold, of what the Wild symbols stand for and of the whole body
+    helps     the region in which it helps and nowhere hurts: what must be proved of them
     says      the same in words
+    domain    what else is known where the left side is a number: ranges of expressions
     text      the equation where it is no pattern on one body
     stable    whether it is taken even where it costs more
+
+    Whatever the rule: where its right side divides, takes a root or a logarithm, it is taken only
+    if that is proved to be possible wherever the left side is a number (`signs.allowed`).
     """
 
     name: str
@@ -80,7 +97,9 @@ class Rule:
     phase: Phase | None = None
     given: Mapping[sp.Wild, sp.Expr] = field(default_factory=dict)
     provided: Callable[[Bindings, sp.Expr], bool] | None = None
+    helps: Callable[[Bindings, Facts], bool] | None = None
     says: str = ""
+    domain: Mapping[sp.Expr, Range] = field(default_factory=dict)
     text: str = ""
     stable: bool = True
 
@@ -100,19 +119,29 @@ class Rule:
         """Whether it looks at several kernels, and stands in `stabilisation.py`."""
         return bool(self.left == 0)
 
-    def applied(self, node: sp.Expr, body: sp.Expr) -> sp.Expr | None:
+    def applied(self, node: sp.Expr, body: sp.Expr, facts: Facts = NOTHING) -> sp.Expr | None:
         """What replaces a node of a body, or None where the rule says nothing of it."""
         matches = (match for left in _lefts(self) for match in occurrences(left, node))
         for match in matches:
             bindings = self._completed(match.bindings)
             if bindings is None or (self.provided and not self.provided(bindings, body)):
                 continue
+            if self.helps and not self.helps(bindings, facts):
+                continue
             if isinstance(self.right, sp.Expr):
                 right = self.right.xreplace(dict(bindings))
             else:
                 right = self.right(bindings)
-            return match.put_back(right)
+            after = match.put_back(right)
+            if self._is_proved(node, after, bindings, facts):
+                return after
         return None
+
+    def _is_proved(self, before: sp.Expr, after: sp.Expr, bindings: Bindings, facts: Facts) -> bool:
+        """Whether what replaces a node is a number wherever the node is."""
+        names = dict(bindings)
+        domain = [(part.xreplace(names), range_) for part, range_ in self.domain.items()]
+        return allowed(before, after, facts.assuming(*domain))
 
     def _completed(self, bindings: Bindings) -> Bindings | None:
         found = dict(bindings)
@@ -158,6 +187,10 @@ def _positive(name: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
     return lambda bound, body: bool(bound[name].is_positive)
 
 
+def _positive_apart(bound: Bindings, body: sp.Expr) -> bool:
+    return bool(bound[_d].is_positive) and not body.has(greater(bound[_b], 0))
+
+
 def _simplest(name: sp.Wild, other: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
     return lambda bound, body: cost(bound[name]) <= cost(bound[other])
 
@@ -167,6 +200,41 @@ def _may_vanish(bound: Bindings, body: sp.Expr) -> bool:
     factor = bound[_x]
     inverse = any(one.is_Pow and one.exp.is_negative for one in sp.Mul.make_args(factor))
     return bool(slots_of(factor)) and not inverse and not factor.is_positive
+
+
+def _is_mask_or_infinite(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a factor is 1 where it is not 0, or meets one that may be infinite."""
+    return bound[_u] == 1 or any(True for _ in demands(bound[_x]))
+
+
+def _vanish_together(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether x may be 0, and the argument of the logarithm is 0 or infinite then."""
+    x, y = ({one.as_base_exp()[0] for one in sp.Mul.make_args(bound[name])} for name in (_x, _y))
+    return _may_vanish(bound, body) and any(slots_of(one) for one in x & y)
+
+
+def _times_log(bound: Bindings) -> sp.Expr:
+    return xlogx(bound[_x]) if bound[_x] == bound[_y] else xlogy(bound[_x], bound[_y])
+
+
+_FAR = 700
+"""What exp does not overflow at, nor underflow at minus that."""
+
+_NEAR_ONE = Range(math.exp(-8), math.exp(8))
+"""Of which the logarithm loses few digits more than there are in 1."""
+
+
+def _loses_no_digits(bound: Bindings, facts: Facts) -> bool:
+    """Whether x + log(y) is as exact as log(eˣ·y), also where the two cancel."""
+    if facts.is_rounded(bound[_x]):  # then so is eˣ, by as many digits as x has before the point
+        return True
+    x, y = facts.range(bound[_x]), facts.range(bound[_y])
+    below = x.nonpositive and y.high <= _NEAR_ONE.high
+    return below or (x.nonnegative and y.low >= _NEAR_ONE.low) or y.within(_NEAR_ONE)
+
+
+def _is_clipped(argument: sp.Expr) -> bool:
+    return type(argument).__name__ == "clip_by_value"
 
 
 def _is_root(value: sp.Expr) -> bool:
@@ -318,6 +386,18 @@ RULES = (
         log(exp(_x) * _y),
         _x + log(_y),
         "the exponential overflows at 710",
+        helps=_loses_no_digits,
+        says="where x is rounded itself, or x and log(y) are of one sign",
+        domain={_y: POSITIVE},
+    ),
+    Rule(
+        "log-of-exp-product-far",
+        log(exp(_x) * _y),
+        log(exp(clip_by_value(_x, -_FAR, _FAR)) * _y) + (_x - clip_by_value(_x, -_FAR, _FAR)),
+        "the exponential overflows at 710",
+        provided=lambda bound, body: not _is_clipped(bound[_x]),
+        says="which is as exact as the left side where x and log(y) cancel",
+        domain={exp(clip_by_value(_x, -_FAR, _FAR)) * _y: POSITIVE},
     ),
     Rule(
         "exp-product",
@@ -362,6 +442,7 @@ RULES = (
         log1mexp(_x),
         "digits are lost near 0 and below -37",
         "Mächler (2012)",
+        domain={_x: NEGATIVE},
     ),
     Rule(
         "log-exp-minus-one",
@@ -369,6 +450,7 @@ RULES = (
         _x + log1mexp(-_x),
         "the exponential overflows at 710, and digits are lost near 0",
         "Mächler (2012)",
+        domain={_x: POSITIVE},
     ),
     Rule(
         "expm1",
@@ -384,6 +466,7 @@ RULES = (
         2 * atanh(_x),
         "digits are lost near 0",
         "Hamming (1987), problem 3.4.3",
+        domain={_x: FROM_MINUS_ONE},
     ),
     Rule(
         "atanh-difference",
@@ -446,6 +529,24 @@ RULES = (
         phase="written",
         provided=_may_vanish,
         says="where x may be 0",
+    ),
+    Rule(
+        "xlogy-in-sum",
+        _x * (log(_y) + _u),
+        lambda bound: _times_log(bound) + bound[_x] * bound[_u],
+        "0·∞ at x = 0, where the value counts as 0",
+        phase="written",
+        provided=_vanish_together,
+        text="x·(log(y) + u) → xlogy(x, y) + x·u, where y has the factor x",
+    ),
+    Rule(
+        "xlogy-from-sum",
+        _x * (_u - log(_y)),
+        lambda bound: bound[_x] * bound[_u] - _times_log(bound),
+        "0·∞ at x = 0, where the value counts as 0",
+        phase="written",
+        provided=_vanish_together,
+        text="x·(u - log(y)) → x·u - xlogy(x, y), where y has the factor x",
     ),
     Rule(
         "xlogx-difference",
@@ -558,23 +659,31 @@ RULES = (
     Rule(
         "power-difference",
         power(_a, _y) - power(_b, _y),
-        -power(_a, _y) * expm1(-_y * log1p(_d / _b)),
+        where(
+            greater(_b, 0),
+            -power(_a, _y) * expm1(-_y * log1p(_d / where(greater(_b, 0), _b, 1))),
+            power(_a, _y) - power(_b, _y),
+        ),
         "digits are lost where a and b are close",
         "Hamming (1987), problem 3.4.6",
         phase="computed",
         given={_d: _a - _b},
-        provided=_positive(_d),
+        provided=_positive_apart,
         says="where d > 0",
     ),
     Rule(
         "number-power-difference",
         _a**_p - _b**_p,
-        -(_a**_p) * expm1(-_p * log1p(_d / _b)),
+        where(
+            greater(_b, 0),
+            -(_a**_p) * expm1(-_p * log1p(_d / where(greater(_b, 0), _b, 1))),
+            _a**_p - _b**_p,
+        ),
         "digits are lost where a and b are close",
         "Hamming (1987), problem 3.3.4",
         phase="computed",
         given={_d: _a - _b},
-        provided=_positive(_d),
+        provided=_positive_apart,
         says="where d > 0 and p is no whole number",
     ),
     Rule(
@@ -583,6 +692,7 @@ RULES = (
         _d / (sp.sqrt(_a) + _b),
         "digits are lost where √a and b are close",
         "Hamming (1987), p. 42",
+        phase="computed",
         given={_d: _a - _b**2},
         provided=_positive(_b),
         says="where b > 0",
@@ -593,6 +703,7 @@ RULES = (
         where(greater(_b, 0), _d / (sp.sqrt(_a) + _b), sp.sqrt(_a) - _b),
         "digits are lost where √a and b are close",
         "Hamming (1987), p. 42",
+        phase="computed",
         given={_d: _a - _b**2},
         provided=_of_either_sign,
     ),
@@ -602,6 +713,7 @@ RULES = (
         where(greater(_b, 0), _d / (root_of_squares(_a) + _b), root_of_squares(_a) - _b),
         "digits are lost where √a and b are close",
         "Hamming (1987), p. 42",
+        phase="computed",
         given={_d: _a - _b**2},
         provided=_of_either_sign,
     ),
@@ -682,15 +794,17 @@ RULES = (
     ),
     Rule(
         "masked-product",
-        where(_c, 1, 0) * _x,
-        where(_c, _x, 0),
+        where(_c, _u, 0) * _x,
+        where(_c, _u * _x, 0),
         "0·∞ where the condition does not hold",
+        provided=_is_mask_or_infinite,
     ),
     Rule(
         "masked-product-no",
-        where(_c, 0, 1) * _x,
-        where(_c, 0, _x),
+        where(_c, 0, _u) * _x,
+        where(_c, 0, _u * _x),
         "0·∞ where the condition holds",
+        provided=_is_mask_or_infinite,
     ),
     Rule(
         "where-sum",
@@ -814,19 +928,22 @@ class Step:
 
 
 def rewritten(
-    body: sp.Expr, phase: Phase | None = None, without: frozenset[str] = frozenset()
+    body: sp.Expr,
+    phase: Phase | None = None,
+    without: frozenset[str] = frozenset(),
+    facts: Facts = NOTHING,
 ) -> tuple[sp.Expr, tuple[Step, ...]]:
     """The body after all rules, and what they did one after the other."""
-    return _rewritten(body, phase, without)
+    return _rewritten(body, phase, without, facts)
 
 
 @lru_cache(maxsize=65536)
 def _rewritten(
-    body: sp.Expr, phase: Phase | None, without: frozenset[str]
+    body: sp.Expr, phase: Phase | None, without: frozenset[str], facts: Facts
 ) -> tuple[sp.Expr, tuple[Step, ...]]:
     steps: list[Step] = []
     while len(steps) < MOST_STEPS:
-        step = _first_step(body, phase, without)
+        step = _first_step(body, phase, without, facts)
         if step is None:
             break
         steps.append(step)
@@ -834,7 +951,9 @@ def _rewritten(
     return body, tuple(steps)
 
 
-def _first_step(body: sp.Expr, phase: Phase | None, without: frozenset[str]) -> Step | None:
+def _first_step(
+    body: sp.Expr, phase: Phase | None, without: frozenset[str], facts: Facts
+) -> Step | None:
     """The first rule of the table that applies, at the outermost place."""
     rules = [rule for rule in applicable(kinds_of(body), phase) if rule.name not in without]
     nodes: dict[Rule, list[sp.Expr]] = {rule: [] for rule in rules}
@@ -844,7 +963,7 @@ def _first_step(body: sp.Expr, phase: Phase | None, without: frozenset[str]) -> 
                 nodes[rule].append(node)
     for rule in rules:
         for node in nodes[rule]:
-            after = rule.applied(node, body)
+            after = rule.applied(node, body, facts)
             if after is None or after == node or after.has(sp.I):  # log(-exp(x)) is NaN
                 continue
             if rule.stable or cost(after) < cost(node):

@@ -18,6 +18,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from symflow.arithmetic import undistributed
 from symflow.compiler import compile_program
 from symflow.errors import Location, SymflowError, calling_location
 from symflow.graph import (
@@ -243,6 +244,7 @@ class Session(Shown):
 
     # --- compiling ---
 
+    @undistributed
     def _compile(
         self,
         key: tuple[Any, ...],

@@ -19,6 +19,11 @@ class Unknown(sp.Dummy):  # type: ignore[misc]
     """The size of an axis declared as `None`: equal to whatever it first has to agree with."""
 
 
+def canonical_size(size: sp.Expr) -> sp.Expr:
+    """A size in the one form that it has, however it came about: 2·n - 2, and not 2·(n - 1)."""
+    return sp.expand(size) if size.has(sp.Add) else size
+
+
 def unknown() -> sp.Expr:
     return Unknown("?", integer=True, positive=True)
 
@@ -44,7 +49,7 @@ class Sizes:
         if not self._known or not size.free_symbols:
             return size
         while True:
-            resolved = size.xreplace(self._known)
+            resolved = canonical_size(size.xreplace(self._known))
             if resolved == size:
                 return size
             size = resolved

@@ -1,68 +1,496 @@
-"""What is known of the sign of a value: proofs that a tensor is nowhere negative, or above 1.
+"""What is known of numbers before any is there: the least and the largest they can be, and not 0.
 
-A proof reads through the kernels that a value is computed by: p·(1 - p) is not negative where p is
-a sigmoid. NaN counts as anything.
+A range holds for floats, not for real numbers alone: eˣ underflows to 0, and a product of two
+numbers that are not 0 may be 0. A proof reads through the kernels that a value is computed by:
+p·(1 - p) is not negative where p is a sigmoid. NaN counts as anything.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
 import sympy as sp
 
-from symflow.program import Builder, Kernel, slots_of
+from symflow.elementwise import Opaque
+from symflow.program import Access, Builder, Constant, Full, Input, Iota, Kernel, Value, slots_of
+from symflow.views import Reshape, Slice, StopGradient
 
 DEPTH = 6
 """How many kernels, one reading the other, a proof looks through."""
 
-_NOT_NEGATIVE = frozenset(
-    {"exp", "abs", "Abs", "sigmoid", "softplus", "relu", "cosh", "erfc", "root_of_squares"}
-)
-_AT_MOST_ONE = frozenset({"sigmoid", "tanh", "sin", "cos", "erf", "sech"})
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, and, where `nonzero`, not 0."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    nonzero: bool = False
+
+    @property
+    def nonnegative(self) -> bool:
+        return self.low >= 0
+
+    @property
+    def nonpositive(self) -> bool:
+        return self.high <= 0
+
+    @property
+    def zero_free(self) -> bool:
+        return self.nonzero or self.low > 0 or self.high < 0
+
+    @property
+    def positive(self) -> bool:
+        return self.nonnegative and self.zero_free
+
+    def within(self, other: Range) -> bool:
+        """Whether all these numbers are among those."""
+        inside = self.low >= other.low and self.high <= other.high
+        return inside and (self.zero_free or not other.nonzero)
+
+    def __and__(self, other: Range) -> Range:
+        low, high = max(self.low, other.low), min(self.high, other.high)
+        return Range(low, high, self.nonzero or other.nonzero)
+
+    def __or__(self, other: Range) -> Range:
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return Range(low, high, self.zero_free and other.zero_free)
+
+    def __neg__(self) -> Range:
+        return Range(-self.high, -self.low, self.nonzero)
+
+    def __add__(self, other: Range) -> Range:
+        low, high = self.low + other.low, self.high + other.high
+        either = self.zero_free or other.zero_free
+        same = (self.low >= 0 and other.low >= 0) or (self.high <= 0 and other.high <= 0)
+        return Range(low, high, same and either)
+
+    def __mul__(self, other: Range) -> Range:
+        ends = [_times(a, b) for a in (self.low, self.high) for b in (other.low, other.high)]
+        grow = all(one.low >= 1 or one.high <= -1 for one in (self, other))
+        return Range(min(ends), max(ends), grow)
 
 
-def is_not_negative(
-    program: Builder, value: Kernel, expression: sp.Expr, depth: int = DEPTH
-) -> bool:
+def _times(a: float, b: float) -> float:
+    """0·∞ is 0: the bound of a product of numbers, of which none is infinite."""
+    return 0.0 if a == 0 or b == 0 else a * b
+
+
+ANY = Range()
+NONNEGATIVE = Range(low=0.0)
+POSITIVE = Range(low=0.0, nonzero=True)
+NEGATIVE = Range(high=0.0, nonzero=True)
+NONPOSITIVE = Range(high=0.0)
+NONZERO = Range(nonzero=True)
+UNIT = Range(0.0, 1.0)
+FROM_MINUS_ONE = Range(-1.0, 1.0)
+
+
+# --- operations ------------------------------------------------------------------------------
+
+
+def _monotone(function: Callable[[float], float]) -> Callable[[Range], Range]:
+    """Of a function that grows with its argument; bounds are moved out by what rounding may do."""
+
+    def ranged(of: Range) -> Range:
+        low, high = (_outside(function, end) for end in (of.low, of.high))
+        return Range(low - 1e-15 * abs(low), high + 1e-15 * abs(high), of.zero_free)
+
+    return ranged
+
+
+def _outside(function: Callable[[float], float], at: float) -> float:
+    try:
+        return function(at)
+    except (OverflowError, ValueError):
+        return math.copysign(math.inf, at)
+
+
+def _exponential(of: Range) -> Range:
+    low, high = (0.0 if end == -math.inf else _outside(math.exp, end) for end in (of.low, of.high))
+    return Range(low * (1 - 1e-15), high * (1 + 1e-15))
+
+
+def _logarithm(of: Range) -> Range:
+    low = math.log(of.low) if of.low > 0 else -math.inf
+    return Range(low, math.log(of.high) if 0 < of.high < math.inf else math.inf)
+
+
+def _distance(of: Range) -> Range:
+    if of.nonnegative or of.nonpositive:
+        return of if of.nonnegative else -of
+    return Range(0.0, max(-of.low, of.high), of.nonzero)
+
+
+def _same_sign(of: Range) -> Range:
+    low = 0.0 if of.nonnegative else -math.inf
+    return Range(low, 0.0 if of.nonpositive else math.inf, of.zero_free)
+
+
+_OF: dict[str, Callable[..., Range]] = {
+    "exp": _exponential,
+    "log": _logarithm,
+    "sigmoid": lambda of: UNIT,
+    "softplus": lambda of: NONNEGATIVE,
+    "relu": lambda of: NONNEGATIVE & Range(high=max(of.high, 0.0)),
+    "abs": _distance,
+    "Abs": _distance,
+    "sign": lambda of: FROM_MINUS_ONE,
+    "tanh": lambda of: _monotone(math.tanh)(of) & FROM_MINUS_ONE,
+    "sin": lambda of: FROM_MINUS_ONE,
+    "cos": lambda of: FROM_MINUS_ONE,
+    "erf": lambda of: FROM_MINUS_ONE,
+    "sech": lambda of: UNIT,
+    "erfc": lambda of: Range(0.0, 2.0),
+    "ndtr": lambda of: UNIT,
+    "cosh": lambda of: Range(low=1.0),
+    "sinh": lambda of: _same_sign(of),
+    "expm1": lambda of: _same_sign(of) & Range(low=-1.0),
+    "log1p": lambda of: _same_sign(of),
+    "atan": _monotone(math.atan),
+    "root_of_squares": lambda of: NONNEGATIVE,
+    "hypot": lambda x, y: Range(low=0.0, nonzero=x.zero_free or y.zero_free),
+    "maximum": lambda x, y: Range(
+        max(x.low, y.low),
+        max(x.high, y.high),
+        (x.zero_free and y.zero_free) or x.positive or y.positive,
+    ),
+    "minimum": lambda x, y: -_OF["maximum"](-x, -y),
+    "to_float": lambda of: of,
+    "floor": lambda of: Range(math.floor(of.low) if of.low > -math.inf else of.low, of.high),
+    "relu6": lambda of: Range(0.0, 6.0),
+    "polygamma": lambda order, of: ANY,
+}
+"""The range of an operation, from those of its operands."""
+
+
+# --- bodies ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the slots of a body.
+
+    ranges   of each slot; those that are missing may be anything
+    below    pairs of slots of which the first is never larger than the second, its own maximum
+    given    slots that read inputs as they are, which nothing has rounded
+    assumed  ranges of parts of the body, as where it is defined at all
+    """
+
+    ranges: tuple[Range, ...] = ()
+    below: frozenset[tuple[int, int]] = frozenset()
+    given: frozenset[int] = frozenset()
+    assumed: tuple[tuple[sp.Expr, Range], ...] = ()
+
+    def is_rounded(self, part: sp.Expr) -> bool:
+        """Whether a part of the body carries an error of its own last place, or more."""
+        number, rest = part.as_coeff_Mul()
+        exact = rest.is_Symbol and not self.given.isdisjoint(slots_of(rest))
+        return not ((exact and abs(number) in (1, 2, _HALF)) or not slots_of(part))
+
+    def range(self, part: sp.Expr) -> Range:
+        """The range of a part of the body."""
+        return _range(sp.sympify(part), self)
+
+    def assuming(self, *more: tuple[sp.Expr, Range]) -> Facts:
+        """What is known where some parts have these ranges."""
+        found = [one for given in more for one in (given, *_bare(given))]
+        return replace(self, assumed=(*self.assumed, *found))
+
+
+NOTHING = Facts()
+_HALF = sp.Rational(1, 2)
+
+
+def _bare(one: tuple[sp.Expr, Range]) -> Iterator[tuple[sp.Expr, Range]]:
+    """-x within a range is x within another, and so is 1 + x."""
+    part, range_ = one
+    number, rest = part.as_coeff_Mul()
+    if number == -1:
+        found = rest, -range_
+    else:
+        number, rest = part.as_coeff_Add()
+        if number == 0 or not slots_of(rest):
+            return
+        found = rest, Range(range_.low - float(number), range_.high - float(number))
+    yield found
+    yield from _bare(found)
+
+
+@lru_cache(maxsize=65536)
+def _range(part: sp.Expr, facts: Facts) -> Range:
+    found = _computed(part, facts)
+    for one, range_ in facts.assumed:
+        if one == part:
+            found = found & range_
+    return found
+
+
+def _computed(part: sp.Expr, facts: Facts) -> Range:
+    if not part.free_symbols:
+        return _of_number(part)
+    if isinstance(part, sp.Symbol):
+        numbers = slots_of(part)
+        if not numbers:  # a size
+            return Range(low=1.0)
+        return facts.ranges[numbers[0]] if numbers[0] < len(facts.ranges) else ANY
+    if isinstance(part, sp.Add):
+        return _of_sum(part, facts)
+    if isinstance(part, sp.Mul):
+        return _of_product(part, facts)
+    if isinstance(part, sp.Pow):
+        return _of_power(part, facts)
+    name = type(part).__name__
+    if name == "where":
+        condition, yes, no = part.args
+        return facts.assuming(*implied(condition, True)).range(yes) | facts.assuming(
+            *implied(condition, False)
+        ).range(no)
+    if getattr(part, "result", None) == "bool":
+        return UNIT
+    if name in _OF:
+        return _OF[name](*map(facts.range, part.args))
+    if isinstance(part, Opaque):
+        maths = part.row.maths(*part.args)
+        return ANY if maths.has(sp.Piecewise) or maths == part else facts.range(maths)
+    return ANY
+
+
+def _of_number(part: sp.Expr) -> Range:
+    try:
+        value = float(part)
+    except (TypeError, ValueError, OverflowError):
+        return ANY
+    return Range(value, value) if value == value else ANY
+
+
+def _of_sum(part: sp.Add, facts: Facts) -> Range:
+    found = facts.range(part.args[0])
+    for term in part.args[1:]:
+        found = found + facts.range(term)
+    for first, second in facts.below:
+        if part == _difference(first, second):
+            found = found & NONPOSITIVE
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _difference(first: int, second: int) -> sp.Expr:
+    return sp.Symbol(f"s{first}", real=True) - sp.Symbol(f"s{second}", real=True)
+
+
+def _of_product(part: sp.Mul, facts: Facts) -> Range:
+    found = facts.range(part.args[0])
+    for factor in part.args[1:]:
+        found = found * facts.range(factor)
+    number, rest = part.as_coeff_Mul()
+    if number != 1 and abs(number) >= 1 and facts.range(rest).zero_free:
+        found = replace(found, nonzero=True)
+    return found
+
+
+def _of_power(part: sp.Pow, facts: Facts) -> Range:
+    base, exponent = part.args
+    of = facts.range(base)
+    if not exponent.is_number:
+        return NONNEGATIVE if of.nonnegative else ANY
+    if exponent.is_negative:
+        return _inverse(facts.range(base**-exponent))
+    if exponent.is_Integer and exponent.is_even:
+        of = _distance(of)
+    elif not exponent.is_Integer:
+        of = of & NONNEGATIVE
+    power = float(exponent)
+    low, high = (math.copysign(_to_power(abs(end), power), end) for end in (of.low, of.high))
+    return Range(low, high, of.zero_free and power < 1)
+
+
+def _to_power(number: float, power: float) -> float:
+    try:
+        return float(number**power)
+    except OverflowError:
+        return math.inf
+
+
+def _inverse(of: Range) -> Range:
+    if of.low > 0 or of.high < 0:
+        return Range(1 / of.high if of.high else -math.inf, 1 / of.low if of.low else math.inf)
+    return NONNEGATIVE if of.nonnegative else NONPOSITIVE if of.nonpositive else ANY
+
+
+def implied(condition: sp.Expr, holds: bool) -> Iterator[tuple[sp.Expr, Range]]:
+    """What a comparison with 0 says of what is compared."""
+    name, arguments = type(condition).__name__, condition.args
+    if len(arguments) != 2 or 0 not in arguments:
+        return
+    part = arguments[0] if arguments[1] == 0 else arguments[1]
+    side = name if arguments[1] == 0 else _TURNED.get(name, name)
+    found = _COMPARED.get(side)
+    if found is not None:
+        yield part, found[0 if holds else 1]
+
+
+_COMPARED = {
+    "greater": (POSITIVE, NONPOSITIVE),
+    "greater_equal": (NONNEGATIVE, NEGATIVE),
+    "less": (NEGATIVE, NONNEGATIVE),
+    "less_equal": (NONPOSITIVE, POSITIVE),
+    "equal": (Range(0.0, 0.0), NONZERO),
+    "not_equal": (NONZERO, Range(0.0, 0.0)),
+}
+_TURNED = {
+    "greater": "less",
+    "less": "greater",
+    "greater_equal": "less_equal",
+    "less_equal": "greater_equal",
+}
+
+
+# --- what a body demands -----------------------------------------------------------------------
+
+
+def demands(body: sp.Expr, facts: Facts = NOTHING) -> Iterator[tuple[sp.Expr, Range, Facts]]:
+    """What must hold for a body to be a number: which part must be within which range, and what
+    is known there, in the branch of a choice.
+    """
+    if type(body).__name__ == "where":
+        condition, yes, no = body.args
+        yield from demands(condition, facts)
+        yield from demands(yes, facts.assuming(*implied(condition, True)))
+        yield from demands(no, facts.assuming(*implied(condition, False)))
+        return
+    if isinstance(body, sp.Pow) and body.exp.is_number and slots_of(body.base):
+        if not body.exp.is_Integer:
+            yield body.base, NONNEGATIVE, facts
+        if body.exp.is_negative:
+            yield body.base, NONZERO, facts
+    if type(body).__name__ == "log1p" and slots_of(body):
+        yield 1 + body.args[0], POSITIVE, facts
+    wanted = _DEMANDS.get(type(body).__name__)
+    if wanted is not None and slots_of(body.args[-1]):
+        yield body.args[-1], wanted, facts
+    for part in body.args:
+        yield from demands(part, facts)
+
+
+_DEMANDS = {
+    "log": POSITIVE,
+    "log2": POSITIVE,
+    "log10": POSITIVE,
+    "xlogx": NONNEGATIVE,
+    "xlogy": NONNEGATIVE,
+    "root_of_squares": NONNEGATIVE,
+    "log1mexp": NONPOSITIVE,
+    "asin": FROM_MINUS_ONE,
+    "acos": FROM_MINUS_ONE,
+    "atanh": FROM_MINUS_ONE,
+    "acosh": Range(low=1.0),
+}
+
+
+def allowed(before: sp.Expr, after: sp.Expr, facts: Facts = NOTHING) -> bool:
+    """Whether an expression is a number wherever one that it replaces is: it divides only by what
+    that divided by or what is proved not to be 0, and likewise for roots and logarithms."""
+    facts = facts.assuming(*((part, range_) for part, range_, _ in demands(before)))
+    facts = facts.assuming(
+        *(
+            (sp.cos(one.args[0]), NONZERO)
+            for one in sp.preorder_traversal(before)
+            if isinstance(one, sp.tan)
+        )
+    )
+    return all(known.range(part).within(range_) for part, range_, known in demands(after, facts))
+
+
+# --- kernels -----------------------------------------------------------------------------------
+
+
+def is_not_negative(program: Builder, value: Kernel, expression: sp.Expr) -> bool:
     """Whether a part of a kernel's body is proved to be 0 or more."""
-    if isinstance(expression, sp.Add) and _is_rest_of_one(program, value, expression, depth):
-        return True
-    if isinstance(expression, (sp.Add, sp.Mul)):
-        return all(is_not_negative(program, value, one, depth) for one in expression.args)
-    if isinstance(expression, sp.Pow):
-        if expression.exp.is_Integer and expression.exp.is_even:
-            return True
-        return is_not_negative(program, value, expression.base, depth)
-    if not slots_of(expression):
-        return bool(expression.is_nonnegative)
-    if isinstance(expression, sp.Symbol):
-        source = _source(program, value, expression)
-        if source is None or depth == 0:
-            return False
-        return is_not_negative(program, source, source.body, depth - 1)
-    return type(expression).__name__ in _NOT_NEGATIVE or _is_mask(expression)
+    return facts_of(program, value).range(expression).nonnegative
 
 
-def _is_rest_of_one(program: Builder, value: Kernel, total: sp.Add, depth: int) -> bool:
-    """1 - p, where p is at most 1."""
-    number, rest = total.as_coeff_Add()
-    return bool(number >= 1) and _is_at_most_one(program, value, -rest, depth)
+def facts_of(program: Builder, value: Kernel, depth: int = DEPTH) -> Facts:
+    """What is known of what a kernel reads."""
+    if depth == 0:
+        return NOTHING
+    ranges = tuple(_of_tensor(program, access.tensor, depth - 1) for access in value.accesses)
+    below = frozenset(
+        (first, second)
+        for second, top in enumerate(value.accesses)
+        if (peak := _maximum(program, top)) is not None
+        for first, access in enumerate(value.accesses)
+        if _is_maximum_of(peak, top, access)
+    )
+    given = frozenset(
+        slot
+        for slot, access in enumerate(value.accesses)
+        if isinstance(program[access.tensor].value, (Input, Constant))
+    )
+    return Facts(ranges, below, given)
 
 
-def _is_at_most_one(program: Builder, value: Kernel, expression: sp.Expr, depth: int) -> bool:
-    if isinstance(expression, sp.Symbol) and slots_of(expression):
-        source = _source(program, value, expression)
-        if source is None or source.reduced or depth == 0:
-            return False
-        return _is_at_most_one(program, source, source.body, depth - 1)
-    return type(expression).__name__ in _AT_MOST_ONE or _is_mask(expression)
+def _of_tensor(program: Builder, tensor: int, depth: int) -> Range:
+    value = program[tensor].value
+    if isinstance(value, Kernel):
+        facts = facts_of(program, value, depth)
+        found = facts.range(value.body)
+        return _summed(value, found, facts) if value.reduced else found
+    if isinstance(value, (Reshape, Slice, StopGradient)):
+        return _of_tensor(program, value.operands[0], depth) if depth else ANY
+    if isinstance(value, Constant) and value.data.size and value.data.dtype.kind in "fiub":
+        low, high = float(value.data.min()), float(value.data.max())
+        return Range(low, high, bool((value.data != 0).all())) if low == low else ANY
+    if isinstance(value, Full):
+        return Range(float(value.value), float(value.value))
+    return NONNEGATIVE if isinstance(value, Iota) else ANY
 
 
-def _source(program: Builder, value: Kernel, symbol: sp.Symbol) -> Kernel | None:
-    source = program[value.accesses[slots_of(symbol)[0]].tensor].value
-    return source if isinstance(source, Kernel) else None
+def _summed(value: Kernel, of: Range, facts: Facts) -> Range:
+    if value.reduction in ("max", "min"):
+        return of
+    if value.reduction != "sum":
+        return UNIT
+    whole = any(
+        value.body == sp.exp(_difference(*pair)) and _runs_over(value, *pair)
+        for pair in facts.below
+    )
+    low = 1.0 if whole else of.low if of.low >= 0 else -math.inf
+    return Range(low, of.high if of.high <= 0 else math.inf, of.zero_free and of.low >= 0)
 
 
-def _is_mask(expression: sp.Expr) -> bool:
-    """A comparison as 0 or 1."""
-    return type(expression).__name__ == "to_float" and (
-        getattr(expression.args[0], "result", None) == "bool"
+def _runs_over(value: Kernel, first: int, second: int) -> bool:
+    """Whether a sum has the term in which x is its own maximum."""
+    inside, top = value.accesses[first].indices, value.accesses[second].indices
+    return set(value.reduced) == set(inside) - set(top) and set(top) <= set(value.output)
+
+
+def _maximum(program: Builder, access: Access) -> Kernel | None:
+    """The kernel that takes the maximum that an access reads, or 0 where that is not finite."""
+    value: Value = program[access.tensor].value
+    if isinstance(value, Kernel) and type(value.body).__name__ == "where":
+        if len(value.accesses) != 1 or value.body.args[1:] != (_SLOT, 0):
+            return None
+        value = program[value.accesses[0].tensor].value
+    while isinstance(value, StopGradient):
+        value = program[value.source].value
+    return value if isinstance(value, Kernel) and value.reduction == "max" else None
+
+
+_SLOT = sp.Symbol("s0", real=True)
+
+
+def _is_maximum_of(peak: Kernel, top: Access, access: Access) -> bool:
+    """Whether an entry is among those of which another access reads the maximum."""
+    (read,) = peak.accesses
+    if read.tensor != access.tensor or len(top.indices) != len(peak.output):
+        return False
+    at = dict(zip(peak.output, top.indices, strict=True))
+    return all(
+        at[inner] == outer
+        for inner, outer in zip(read.indices, access.indices, strict=True)
+        if inner in peak.output
     )

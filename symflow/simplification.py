@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from sympy.logic.boolalg import Boolean
 
 from symflow.affine import distributed
+from symflow.arithmetic import undistributed
 from symflow.bodies import Body, Kinds
 from symflow.contraction import called, sum_of_products
 from symflow.elementwise import canonical, function_of
@@ -63,7 +64,7 @@ from symflow.rules import Phase, cost
 from symflow.scaling import scaled
 from symflow.solving import solve_for_products
 from symflow.stabilisation import ALL_RULES, Rewrite, Rules, Stabiliser
-from symflow.substitution import composed, substituted
+from symflow.substitution import composed, substituted, takes_root_apart
 from symflow.text import Text
 from symflow.views import StopGradient
 
@@ -76,6 +77,7 @@ _NO_NUMBERS = (sp.zoo, sp.nan, sp.oo, sp.S.NegativeInfinity, sp.I)
 Rebuild = Callable[[Builder, Definition], "int | None"]
 
 
+@undistributed
 def simplify_forward(program: Program, rules: Rules = ALL_RULES) -> Program:
     """What is done before derivatives are taken."""
     program = in_bodies(program, partial(simplify_forward, rules=rules))
@@ -85,6 +87,7 @@ def simplify_forward(program: Program, rules: Rules = ALL_RULES) -> Program:
     return hoisted(_walk(program, last_entries))
 
 
+@undistributed
 def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     """What is done when no derivative is left to take."""
     program = tidied(_walk(program, _folded_without_stops))
@@ -100,6 +103,7 @@ def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     return _walk(program, _without_absent)
 
 
+@undistributed
 def fold(program: Program) -> Program:
     """The same kernels, reading through literals and renamed axes."""
     return _walk(program, _folded)
@@ -312,6 +316,8 @@ def _joins(program: Builder, value: Kernel, position: int, tensor: int) -> bool:
     if not source.elementwise:
         return False
     if len(source.body.args) > 1 and _occurrences(value.body, slot(position)) > 1:
+        return False
+    if takes_root_apart(value.body, position, source.body):
         return False
     return operations_in(source.body) + operations_in(value.body) <= LARGEST_BODY
 

@@ -27,6 +27,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 import symflow.elimination as elimination
+from symflow.arithmetic import Symbol
 from symflow.errors import SymflowError
 from symflow.matrices import Band
 from symflow.primitives import Evaluation, Primitive
@@ -315,7 +316,7 @@ def solve(operands: Sequence[Type], sizes: Sizes) -> Solve:
         for mine, other in zip(rows, right[: len(rows)], strict=True)
     )
     if not fits:
-        wanted = show((*rows, sp.Symbol("k")))
+        wanted = show((*rows, Symbol("k")))
         wanted = f"{show(rows)} or {wanted}" if len(rows) == 1 else wanted
         hint = "; a batch of vectors is rhs[..., None]" if right == rows else ""
         raise SymflowError(f"the right side is to be {wanted}, not {show(right)}{hint}")

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import sympy as sp
 
+from symflow.arithmetic import Symbol
 from symflow.errors import Location
 from symflow.guards import guarded
 from symflow.notation import at, letters, plain_text, subscripts
@@ -26,6 +27,7 @@ from symflow.rules import (
     rewritten,
     surface,
 )
+from symflow.signs import demands, facts_of
 from symflow.structures import (
     Restructured,
     log_of_determinant,
@@ -33,7 +35,7 @@ from symflow.structures import (
     shifted_exponentials,
     variance,
 )
-from symflow.substitution import read_through
+from symflow.substitution import read_through, substituted
 
 DEPTH = 8
 """How many elementwise kernels, one reading the other, a rule looks through."""
@@ -133,6 +135,8 @@ class Stabiliser:
         and whether SymPy has merged exponentials in it.
         """
         depth = DEPTH if value.elementwise else 0
+        if not value.elementwise and self._on("masked-product"):
+            value = _with_masks(program, value)
         near = self._near(program, value, depth)
         merges = self.phase == "written" and self._on("exp-product") and "exp" in near
         merges = merges and value.body.has(sp.Mul, sp.log)
@@ -147,15 +151,16 @@ class Stabiliser:
                 break
             wide.append(wider)
         first = _merging(program, wide) if merges else 0
-        wanted = _done(*self._rewritten(wide[-1].body))
+        wanted = _done(*self._rewritten(program, wide[-1]))
         for one in wide[first:]:
-            body, steps = self._rewritten(one.body)
+            body, steps = self._rewritten(program, one)
             if _done(body, steps) == wanted:
                 break
         return one, body, steps, first > 0
 
-    def _rewritten(self, body: sp.Expr) -> tuple[sp.Expr, tuple[Step, ...]]:
-        body, steps = rewritten(body, self.phase, self.without)
+    def _rewritten(self, program: Builder, value: Kernel) -> tuple[sp.Expr, tuple[Step, ...]]:
+        facts = facts_of(program, value)
+        body, steps = rewritten(value.body, self.phase, self.without, facts)
         safe = guarded(body) if self._on("safe-where") else body
         return safe, steps if safe == body else (*steps, Step("safe-where", body, safe))
 
@@ -198,6 +203,38 @@ class Stabiliser:
             after = after if isinstance(after, str) else formula_text(program, after)
             rewrite = Rewrite(rule, definition.label.name, definition.origin, before, after)
             self.applied.append((tensor, rewrite))
+
+
+def _with_masks(program: Builder, value: Kernel) -> Kernel:
+    """A sum of products that may be 0·∞, with the factors written out that are 0 by choice."""
+    for _ in range(DEPTH):
+        if not any(True for _ in demands(value.body)):
+            break
+        masked = [
+            position
+            for position, access in enumerate(value.accesses)
+            if slot(position) in sp.Mul.make_args(value.body)
+            and _is_masked(program, access.tensor, DEPTH)
+        ]
+        if not masked:
+            break
+        value = substituted(program, value, masked)
+    return value
+
+
+def _is_masked(program: Builder, tensor: int, depth: int) -> bool:
+    """Whether a tensor has a factor that a choice makes 0."""
+    value = program[tensor].value
+    if not isinstance(value, Kernel) or not value.elementwise or program.kept(tensor) or not depth:
+        return False
+    factors = sp.Mul.make_args(value.body)
+    if any(type(one).__name__ == "where" and 0 in one.args[1:] for one in factors):
+        return True
+    return any(
+        factor.is_Symbol and _is_masked(program, value.accesses[number].tensor, depth - 1)
+        for factor in factors
+        for number in slots_of(factor)
+    )
 
 
 @lru_cache(maxsize=65536)
@@ -263,5 +300,5 @@ def formula_text(program: Builder, value: Kernel, part: sp.Expr | None = None) -
     for number in slots_of(part):
         access = value.accesses[number]
         called = at(program[access.tensor].label.name, subscripts(access.indices, names))
-        replacements[slot(number)] = sp.Symbol(called)
+        replacements[slot(number)] = Symbol(called)
     return plain_text(part.xreplace(replacements))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.arithmetic import undistributed
 from symflow.compilation import Compilation
 from symflow.derivatives import dependencies
 from symflow.errors import SymflowError
@@ -90,28 +91,54 @@ def _number(loss: Any) -> Any:
     return loss.reshape(()) if getattr(loss, "ndim", 0) else loss
 
 
+@undistributed
 def subject(
     of: Path | str | ModuleType | Tensor | Compilation, shapes: Mapping[str, Shape] | None = None
 ) -> Subject:
     """A model file, a generated module or its file, a model imported, the loss of a graph, or a
     run of the compiler.
     """
+    run = compilation_of(of, shapes)
+    if run is not None:
+        return _compiled(called(of), run)
+    if isinstance(of, ModuleType) and hasattr(of, "initial_parameters"):
+        return _with_gradients(Subject(of.__name__, of, text_of(_file(of))))
+    assert isinstance(of, (Path, str, ModuleType))
+    path = _file(of)
+    return _with_gradients(Subject(str(path), imported(path), text_of(path)))
+
+
+def compilation_of(
+    of: Path | str | ModuleType | Tensor | Compilation, shapes: Mapping[str, Shape] | None = None
+) -> Compilation | None:
+    """The run of the compiler on a model; None where it is a generated module."""
     if isinstance(of, Compilation):
-        return _compiled(of.model.source, of)
+        return of
     if isinstance(of, Tensor):
-        return _compiled("the graph", Compilation(_model(of), shapes or {}))
-    if isinstance(of, ModuleType):
-        file = getattr(of, "__file__", None)
-        if hasattr(of, "initial_parameters") and file is not None and not shapes:
-            return _with_gradients(Subject(of.__name__, of, text_of(Path(file))))
-        if file is None:
-            raise SymflowError(f"{of.__name__}: a module without gradients and without a file")
-    path = Path(of if not isinstance(of, ModuleType) else of.__file__ or "")
+        return Compilation(_model(of), shapes or {})
+    path = _file(of)
     if is_model(parsed(path)):
-        return _compiled(str(path), compilation(path, shapes or {}))
+        return compilation(path, shapes or {})
     if shapes:
         raise SymflowError("--shape is for models; the shapes of a module are fixed")
-    return _with_gradients(Subject(str(path), imported(path), text_of(path)))
+    return None
+
+
+def called(of: Path | str | ModuleType | Tensor | Compilation) -> str:
+    """What a subject is called in messages."""
+    if isinstance(of, Compilation):
+        return of.model.source
+    return "the graph" if isinstance(of, Tensor) else str(_file(of))
+
+
+def _file(of: Path | str | ModuleType) -> Path:
+    """The file of a module, or the one that is named."""
+    if not isinstance(of, ModuleType):
+        return Path(of)
+    file = getattr(of, "__file__", None)
+    if file is None:
+        raise SymflowError(f"{of.__name__}: a module without gradients and without a file")
+    return Path(file)
 
 
 def _model(loss: Tensor) -> Model:
@@ -161,23 +188,22 @@ _DRAWS: Sequence[Callable[[np.random.Generator, tuple[int, ...]], Array]] = (
 """Where inputs are drawn from, until the loss and its gradient are finite."""
 
 
-def points(
-    of: Subject, at: Mapping[str, Any] | Path | str | None, seed: int, dtype: str
-) -> list[Point]:
+@undistributed
+def points(of: Subject, at: Mapping[str, Any] | Path | str | None, seed: int) -> list[Point]:
     """Points to try, best first. What `at` does not give is drawn.
 
     Of open sizes that nothing given has, each is another small number.
     """
-    given = _given(of, at)
+    given = values_at(at, of.name, [*of.parameters, *getattr(of.module, "INPUTS", ())])
     random = np.random.default_rng(seed)
     sizes = _sizes(of, given)
     found: list[Point] = []
     for draw in _DRAWS:
-        start = of.module.initial_parameters(dtype=np.dtype(dtype))
+        start = of.module.initial_parameters(dtype=np.float64)
         parameters = (
-            _array(given[name], dtype)
+            np.asarray(given[name], float)
             if name in given
-            else np.asarray(value + 0.1 * draw(random, np.shape(value)), dtype)
+            else np.asarray(value + 0.1 * draw(random, np.shape(value)), float)
             for name, value in zip(of.parameters, start, strict=True)
         )
         values = type(start)(*parameters)
@@ -186,11 +212,11 @@ def points(
             whole = name in getattr(of.module, "INTEGERS", ())
             lengths = tuple(sizes[size] if isinstance(size, str) else size for size in shape)
             if name in given:
-                inputs[name] = np.asarray(given[name]) if whole else _array(given[name], dtype)
+                inputs[name] = np.asarray(given[name]) if whole else np.asarray(given[name], float)
             elif whole:
                 inputs[name] = random.integers(0, 2, lengths)
             else:
-                inputs[name] = np.asarray(draw(random, lengths), dtype)
+                inputs[name] = np.asarray(draw(random, lengths), float)
         found.append(Point(values, inputs))
         if all(name in given for name in (*of.parameters, *of.inputs)):
             break
@@ -204,11 +230,10 @@ def points(
     return found
 
 
-def _array(value: Any, dtype: str) -> Array:
-    return np.asarray(value, dtype)
-
-
-def _given(of: Subject, at: Mapping[str, Any] | Path | str | None) -> Mapping[str, Any]:
+def values_at(
+    at: Mapping[str, Any] | Path | str | None, called: str, known: Sequence[str]
+) -> Mapping[str, Any]:
+    """The values of a point by name, from a mapping or an .npz file; an error for other names."""
     if at is None:
         return {}
     if not isinstance(at, Mapping):
@@ -217,11 +242,10 @@ def _given(of: Subject, at: Mapping[str, Any] | Path | str | None) -> Mapping[st
                 at = dict(archive)
         except (OSError, ValueError, EOFError) as error:
             raise SymflowError(f"{at}: no .npz file of a point: {error}") from None
-    known = [*of.parameters, *getattr(of.module, "INPUTS", ())]
     unknown = [name for name in at if name not in known]
     if unknown:
         raise SymflowError(
-            f"{of.name} has no {unknown[0]!r}; a point has values of: {', '.join(known)}"
+            f"{called} has no {unknown[0]!r}; a point has values of: {', '.join(known)}"
         )
     return at
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import sympy as sp
 
 from symflow.elementwise import canonical
-from symflow.program import Access, Builder, Indices, Kernel, in_order, kernel, slot
+from symflow.program import Access, Builder, Indices, Kernel, in_order, kernel, slot, slots_of
 from symflow.rules import cost
 
 
@@ -60,6 +60,23 @@ def _replaced(body: sp.Expr, replacements: Mapping[sp.Symbol, sp.Expr]) -> sp.Ex
     return body.xreplace({old: new for old, new in replacements.items() if old != new})
 
 
+@lru_cache(maxsize=65536)
+def takes_root_apart(body: sp.Expr, number: int, source: sp.Expr) -> bool:
+    """Whether SymPy would make 0 · √x of a root that is 0, with x below 0: √(w²·x) → |w|·√x."""
+    for power in body.atoms(sp.Pow):
+        if power.exp.is_Integer or not power.base.has(slot(number)):
+            continue
+        apart = {slot(at): slot(at + len(body.free_symbols) + 100) for at in slots_of(source)}
+        base = power.base.xreplace({slot(number): source.xreplace(apart)})
+        factors = sp.Mul.make_args(sp.Pow(base, power.exp))
+        roots = [one for one in factors if isinstance(one, sp.Pow) and not one.exp.is_Integer]
+        rest = [one for one in factors if one not in roots]
+        negative = any(slots_of(one.base) and not one.base.is_nonnegative for one in roots)
+        if negative and any(not one.is_positive for one in rest):
+            return True
+    return False
+
+
 def read_through(program: Builder, value: Kernel, depth: int = 3) -> Kernel:
     """The kernel with the elementwise kernels that it reads written out in its body."""
     for _ in range(depth):
@@ -71,6 +88,7 @@ def read_through(program: Builder, value: Kernel, depth: int = 3) -> Kernel:
             and source.accesses
             and not program.kept(access.tensor)
             and cost(source.body) + cost(value.body) < 20
+            and not takes_root_apart(value.body, position, source.body)
         ]
         if not through:
             break

@@ -15,7 +15,7 @@ from symflow.axes import axes_of, axis_of
 from symflow.errors import SymflowError
 from symflow.primitives import Along, Primitive
 from symflow.program import Access, Builder, Label, Type, Value, indices_of, kernel, slot
-from symflow.shapes import Sizes, show
+from symflow.shapes import Sizes, canonical_size, show
 from symflow.text import Text, literal_text
 from symflow.views import WHOLE, Reshape, Slice, Step, sliced
 
@@ -78,7 +78,7 @@ class Tile(Primitive):
     def infer(self, operands: Sequence[Type]) -> Type:
         (operand,) = operands
         pairs = zip(operand.shape, self.multiples, strict=True)
-        return Type(tuple(size * many for size, many in pairs), operand.dtype)
+        return Type(tuple(canonical_size(size * many) for size, many in pairs), operand.dtype)
 
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
         parts: list[sp.Expr] = []
@@ -105,7 +105,7 @@ class Repeat(Primitive):
 
     def infer(self, operands: Sequence[Type]) -> Type:
         shape = list(operands[0].shape)
-        shape[self.axis] *= self.repeats
+        shape[self.axis] = canonical_size(shape[self.axis] * self.repeats)
         return Type(tuple(shape), operands[0].dtype)
 
     def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:

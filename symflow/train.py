@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
+from symflow.arithmetic import undistributed
 from symflow.derivatives import dependencies, not_scalar, unreached
 from symflow.elementwise import canonical
 from symflow.errors import Location, SymflowError, calling_location, together
@@ -202,6 +203,7 @@ class Optimizer:
         return fixed and plain and all(one is None for one in adjusted)
 
     @cached_property
+    @undistributed
     def formulas(self) -> tuple[sp.Expr, ...]:
         """`update` on slots: value, gradient, rate, step, the state, and the new state.
 
@@ -226,6 +228,7 @@ class Optimizer:
         return (_opened(value.xreplace(new)), *written)
 
     @cached_property
+    @undistributed
     def rate_formula(self) -> sp.Expr | None:
         """`corrected_rate` on the slots of rate and step, unless it is the rate itself."""
         formula = _exact(sp.sympify(self.corrected_rate(RATE, STEP)))
@@ -239,6 +242,7 @@ class Optimizer:
         return now if self.rate_formula is None else float(self._corrected(now, step))
 
     @cached_property
+    @undistributed
     def _corrected(self) -> Callable[[float, int], float]:
         function: Callable[[float, int], float] = sp.lambdify(
             (RATE, STEP), self.rate_formula, "math"
@@ -246,6 +250,7 @@ class Optimizer:
         return function
 
     @cached_property
+    @undistributed
     def adjustment(self) -> Adjustment:
         """What `clip_value`, `clip_norm` and `l2` do to the gradients."""
         penalised = clipped = scale = None

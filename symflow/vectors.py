@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.arithmetic import undistributed
 from symflow.compilation import Compilation
 from symflow.compiler import compile_program
 from symflow.differentiation import differentiate
@@ -104,6 +105,7 @@ class Vectors:
     trained: Mapping[str, Array]
 
 
+@undistributed
 def vectors(compilation: Compilation, steps: int = STEPS) -> Vectors:
     """Test vectors with so many steps of training, if the model trains."""
     return _Point(compilation).vectors(steps)

@@ -26,7 +26,7 @@ from symflow.program import (
     Value,
     widest,
 )
-from symflow.shapes import Shape
+from symflow.shapes import Shape, canonical_size
 from symflow.text import Text, shape_text, size_text
 
 Step = tuple["int | sp.Expr | None", "int | sp.Expr | None", int]
@@ -55,10 +55,10 @@ class Reshape(Primitive):
         """
         (axis,), shape = axes, types[0].shape
         assert axis is not None
-        before = sp.Mul(*shape[:axis])
+        before = canonical_size(sp.Mul(*shape[:axis]))
         for at, size in enumerate(self.shape):
             same = size == shape[axis] or (before == 1 and size.has(*shape[axis].free_symbols))
-            if same and sp.Mul(*self.shape[:at]) == before:
+            if same and canonical_size(sp.Mul(*self.shape[:at])) == before:
                 return at
         return None
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import sympy as sp
 
+from symflow.arithmetic import undistributed
 from symflow.invariants import is_free
 from symflow.layout import Function, docstring, signature
 from symflow.program import Program
@@ -27,6 +28,7 @@ class Explaining(Printer):
     explains = True
 
 
+@undistributed
 def watched(
     program: Program,
     roots: Mapping[str, int],
@@ -47,6 +49,7 @@ def watched(
     return _watched(code, frozenset(map(str, _sizes(program))))
 
 
+@undistributed
 def trace_function(
     name: str, arguments: Sequence[str], given: Sequence[str], code: Block, prelude: Sequence[str]
 ) -> Function:

@@ -173,8 +173,8 @@ def _extremum(sign: int) -> tuple[Callable[..., Any], ...]:
 
     def kinks(m: Any, x: Sequence[Any], axis: Any, keepdims: bool) -> list[Any]:
         flat, order, _ = _best_first(m, x[0], axis, sign)
-        ranked = np.take_along_axis(flat, order[..., :2], -1)
-        return [ranked[..., 0] - ranked[..., 1]] if ranked.shape[-1] > 1 else []
+        ranked = np.take_along_axis(flat, order, -1)
+        return [ranked[..., :1] - ranked[..., 1:]]
 
     return value, tangent, kinks
 

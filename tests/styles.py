@@ -66,7 +66,7 @@ def of_graph(
     return styles(path, "float64", without)
 
 
-def with_rows(model: Model, n: int | None) -> Model:
+def with_rows(model: Model, n: int | None, moved: float = 1e-3) -> Model:
     """The model given n rows of data: its own ones again and again, each time a little moved."""
     if n is None:
         return model
@@ -79,7 +79,7 @@ def with_rows(model: Model, n: int | None) -> Model:
                 if size == "n":
                     value = np.take(value, np.arange(n) % value.shape[axis], axis)
             if node.floating:
-                value = value + 1e-3 * rng.normal(size=value.shape)
+                value = value + moved * rng.normal(size=value.shape)
             node = replace(node, values=(value, value))
         nodes.append(node)
     return replace(model, nodes=tuple(nodes), sizes=(n, n))

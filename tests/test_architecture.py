@@ -13,17 +13,18 @@ import symflow
 PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
+    ("arithmetic",),
     ("archives", "ending", "errors", "showing", "continuation"),
     ("elimination", "functional", "machine", "writing"),
     ("tokens",),
     ("flat",),
     ("guidance", "shapes", "initializers"),
     ("program",),
-    ("elementwise", "text", "statements", "signs"),
+    ("elementwise", "text", "statements"),
     ("rows", "bodies", "primitives", "axes", "expressions"),
     ("highprecision",),
     ("views", "windows", "calls"),
-    ("matrices", "picking", "picks", "running", "tiling"),
+    ("matrices", "picking", "picks", "running", "tiling", "signs"),
     ("solvers",),
     ("operations", "differentiation", "expansion", "contraction", "printing", "guards"),
     ("recurrence",),

@@ -53,9 +53,10 @@ ARGUMENTS = [
     *("model.py", "none.py", ".", "empty.py", "folder", "a\nb", "ü.py", "model.pyc"),
     *("-o", "--output", "out", "model.py/out", "--shape", "x=n", "x=", "=", "x=0", "x=n,n", "x=-1"),
     *("--dtype", "float32", "float16", "--check", "--dump", "lower", "--explain", "--without"),
-    *("gram", "--style", "plain", "fast", "--seed", "1", "-1", "1e9", "--most", "0", "--exact"),
+    *("gram", "--style", "plain", "fast", "--seed", "1", "-1", "1e9", "--most", "0"),
     *("--data", "model.npz", "--save", "--resume", "--steps", "--html", "report.html", "--latex"),
     *("--at", "point.npz", "model.py", "--tolerance", "nan", "inf", "--", "%s", "{}", "'"),
+    *("--validate", "--every-point"),
 ]
 
 

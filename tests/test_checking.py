@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from click.testing import Result as Run
-from conftest import EVERY_HELPER, ROOT, imported
+from conftest import ROOT, imported
 
 import symflow as sf
 from symflow.cli import main
@@ -87,9 +87,8 @@ def rows(output: str) -> list[dict[str, str]]:
 # --- the command ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("folder", ["examples", "generated"])
-def test_an_example_is_right(example: str, folder: str) -> None:
-    result = run("check", ROOT / folder / f"{example}.py")
+def test_an_example_is_right(example: str) -> None:
+    result = run("check", ROOT / "generated" / f"{example}.py")
     assert (result.exit_code, result.stderr) == (0, "")
     module = imported(ROOT / "generated" / f"{example}.py")
     found = rows(result.stdout)
@@ -100,8 +99,10 @@ def test_an_example_is_right(example: str, folder: str) -> None:
         assert row["verdict"] == "ok"
 
 
-def test_large_parameters_are_sampled(model: Callable[[str], Path]) -> None:
-    path = model(HEAD + "w = sf.Variable(sf.ones((20, 20)))\nloss = sf.reduce_sum(w * w * w)")
+def test_large_parameters_are_sampled(model: Callable[[str], Path], tmp_path: Path) -> None:
+    text = HEAD + "w = sf.Variable(sf.ones((20, 20)))\nloss = sf.reduce_sum(w * w * w)"
+    write(compile_files(model(text), tmp_path / "out", {}, None))
+    path = tmp_path / "out" / "model.py"
     assert [row["entries"] for row in rows(run("check", path, "--most", 7).stdout)] == ["7 of 400"]
     assert [row["entries"] for row in rows(run("check", path, "--most", 400).stdout)] == ["400"]
 
@@ -118,28 +119,20 @@ loss = sf.reduce_sum(sf.exp(w) + sf.square(w))
     assert result.shape == (1,)
 
 
-@pytest.mark.parametrize("options", [(), ("--exact",)])
-def test_nothing_is_written(
-    model: Callable[[str], Path], tmp_path: Path, options: tuple[str, ...]
-) -> None:
-    assert run("check", model(LINEAR), *options).exit_code == 0
+def test_nothing_is_written(model: Callable[[str], Path], tmp_path: Path) -> None:
+    assert run("check", model(LINEAR)).exit_code == 0
     assert [one.name for one in tmp_path.iterdir()] == ["model.py"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HEAD + 'x = sf.placeholder(shape=("n",))\nz = 2 * x\n', "without gradients"),
         ("x = 1\n", "without gradients"),
         ("x = (\n", "'(' was never closed"),
         ("1 / 0\n", "ZeroDivisionError: division by zero"),
         (LINEAR.replace('shape=("n",)', ""), "the placeholder x has no shape"),
-        (
-            HEAD + "w = sf.Variable(-5.0)\nloss = sf.log(w) + 0 * sf.sqrt(w)\n",
-            "not finite at any point tried: undefined: loss is nan at model.py:3",
-        ),
     ],
-    ids=["no loss", "no model", "syntax", "raises", "no shape", "nowhere finite"],
+    ids=["no model", "syntax", "raises", "no shape"],
 )
 def test_what_cannot_be_checked_is_told(
     model: Callable[[str], Path], text: str, message: str
@@ -161,8 +154,9 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 def test_a_point_is_read_from_a_file(model: Callable[[str], Path], tmp_path: Path) -> None:
     path = model(HEAD + "w = sf.Variable(sf.ones(3))\nloss = sf.reduce_sum(sf.abs(w))\n")
+    write(compile_files(path, tmp_path / "out", {}, None))
     np.savez(tmp_path / "point.npz", w=np.array([0.0, 1.0, -2.0]))
-    result = run("check", path, "--at", tmp_path / "point.npz")
+    result = run("check", tmp_path / "out" / "model.py", "--at", tmp_path / "point.npz")
     assert result.exit_code == 0
     (row,) = rows(result.stdout)
     assert row["method"] == "interval [-1, 1] and complex step"
@@ -183,7 +177,7 @@ def test_a_point_that_does_not_fit(model: Callable[[str], Path], at: Any, messag
 
 
 def test_open_sizes_are_those_of_the_point(model: Callable[[str], Path]) -> None:
-    assert_gradients(model(LINEAR), at={"y": np.arange(11.0)}, exact=True)
+    assert_gradients(model(LINEAR), at={"y": np.arange(11.0)})
 
 
 # --- wrong derivatives ---------------------------------------------------------------------------
@@ -253,7 +247,6 @@ def test_entries_that_cancel_are_measured_against_their_terms(
     wrong = broken(text, "d = Parameters(", "d_w = d_w + 1e-9\n    d = Parameters(")
     path = wrong.parent.parent / "model.py"
     assert_gradients(path, at={"x": x})
-    assert_gradients(path, at={"x": x}, exact=True)
     assert not check_gradients(wrong, at={"x": x})[0].ok
 
 
@@ -266,12 +259,11 @@ def test_a_saturated_gradient_is_rounding_and_no_error(model: Callable[[str], Pa
     assert_gradients(model(text), at={"x": np.ones((3, 2)), "w": np.array([40.0, 40.0])})
 
 
-@pytest.mark.parametrize("exact", [False, True])
-def test_what_stops_the_gradient_is_held(model: Callable[[str], Path], exact: bool) -> None:
+def test_what_stops_the_gradient_is_held(model: Callable[[str], Path]) -> None:
     text = HEAD + (
         "w = sf.Variable(sf.ones((3, 3)))\nloss = sf.reduce_sum(sf.stop_gradient(sf.sin(w)) @ w)\n"
     )
-    results = check_gradients(model(text), exact=exact)
+    results = check_gradients(model(text))
     assert all(one.ok for one in results)
     assert results[-1].method == "50 digits"
 
@@ -295,9 +287,9 @@ def test_what_extrapolation_cannot_decide_is_said(broken: Callable[..., Path]) -
 def test_near_a_kink_differences_are_extrapolated(model: Callable[[str], Path]) -> None:
     """2 beside 3e7 is near enough to the kink for the complex step to give up."""
     text = HEAD + "w = sf.Variable(2.0)\nloss = sf.maximum(w + 3e7, 3e7) - 3e7\n"
-    result = run("check", model(text), "--tolerance", 1e-5)
-    assert result.exit_code == 0
-    assert [row["method"] for row in rows(result.stdout)] == ["Richardson"]
+    (result,) = check_gradients(model(text), tolerance=1e-5)
+    assert result.ok
+    assert result.method == "Richardson"
 
 
 # --- kinks ---------------------------------------------------------------------------------------
@@ -319,19 +311,15 @@ KINKS: dict[str, tuple[str, list[float], tuple[float, float]]] = {
 
 
 @pytest.mark.parametrize("kink", KINKS.values(), ids=KINKS.keys())
-@pytest.mark.parametrize("exact", [False, True], ids=["numeric", "exact"])
 def test_a_gradient_at_a_kink_may_be_any_in_the_interval(
     broken: Callable[..., Path],
     model: Callable[[str], Path],
     kink: tuple[str, list[float], tuple[float, float]],
-    exact: bool,
 ) -> None:
     loss, at, (low, high) = kink
     text = HEAD + f"w = sf.Variable([0.0, 0.0])\nloss = sf.{loss}\n"
     point = {"w": np.array(at)}
-    assert_gradients(model(text), at=point, exact=exact)
-    if exact:
-        return
+    assert_gradients(model(text), at=point)
     changed = "d = Parameters(w=np.array([{}, d.w[1]]))\n    return float(loss), d"
     for given in (low, (low + high) / 2, high):
         path = broken(text, "return float(loss), d", changed.format(given))
@@ -353,7 +341,6 @@ def test_a_gradient_at_a_kink_may_be_any_in_the_interval(
 # --- not finite ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize(
     ("loss", "w", "reason"),
     [
@@ -368,80 +355,18 @@ def test_a_gradient_at_a_kink_may_be_any_in_the_interval(
     ids=["overflow", "root of a negative number", "pole"],
 )
 def test_what_is_not_finite_is_traced_to_its_line(
-    model: Callable[[str], Path], loss: str, w: float, reason: str, exact: bool
+    model: Callable[[str], Path], loss: str, w: float, reason: str
 ) -> None:
     text = HEAD + (
         "w = sf.Variable([0.5, 0.25])\nh = sf.exp(w)\n" + f"loss = sf.reduce_sum({loss})\n"
     )
     with pytest.raises(SymflowError, match="not finite at the point given: " + reason):
-        check_gradients(model(text), at={"w": np.array([w, 0.5])}, exact=exact)
+        check_gradients(model(text), at={"w": np.array([w, 0.5])})
 
 
 def test_a_point_that_is_not_finite_itself(model: Callable[[str], Path]) -> None:
     with pytest.raises(SymflowError, match="w itself is not finite"):
         check_gradients(model(LINEAR), at={"w": np.nan})
-
-
-# --- 50 digits -----------------------------------------------------------------------------------
-
-
-SMALLER = {"lstm": {"pixels": (2, "n", 8)}}
-"""Shapes that spare time."""
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_an_example_is_exact_to_a_few_ulp(example: str, dtype: str) -> None:
-    path = ROOT / "examples" / f"{example}.py"
-    shapes = SMALLER.get(example)
-    loss, *parameters = check_gradients(path, exact=True, dtype=dtype, shapes=shapes)
-    assert loss.name == "loss"
-    for one in (loss, *parameters):
-        assert one.ok
-        assert one.method == "50 digits"
-        assert one.entries == (int(np.prod(one.shape)),) * 2
-        assert one.ulp is not None
-        assert one.ulp[1] <= 8.0
-        assert one.ulp[1] <= one.ulp[0] <= 1e5
-
-
-def test_the_exact_table(model: Callable[[str], Path]) -> None:
-    result = run("check", model(LINEAR), "--exact")
-    assert result.exit_code == 0
-    found = rows(result.stdout)
-    assert [row["parameter"] for row in found] == ["loss", "w", "b"]
-    assert all(float(row["in ulp"]) < 5.0 for row in found)
-
-
-def test_fifty_digits_are_of_the_model(model: Callable[[str], Path], tmp_path: Path) -> None:
-    write(compile_files(model(LINEAR), tmp_path / "out", {}, None))
-    result = run("check", tmp_path / "out" / "model.py", "--exact")
-    assert result.exit_code == 1
-    assert "50 digits are those of the model, and this is a module" in result.stderr
-
-
-def test_every_primitive_in_fifty_digits(model: Callable[[str], Path]) -> None:
-    assert_gradients(model(EVERY_HELPER), exact=True)
-    more = HEAD + (
-        "a = sf.Variable(sf.random_normal((4, 4)))\n"
-        "s = sf.concat([a[1:3], a[::-1]], axis=0)\n"
-        'q = sf.einsum("ii->i", a) * sf.gather(a[0], [0, 0, 3, 1])\n'
-        "t = sf.sin(sf.reshape(s, (3, 8)))\n"
-        "loss = sf.reduce_sum(t) + sf.reduce_sum(q) + sf.reduce_max(sf.exp(a))\n"
-    )
-    assert_gradients(model(more), exact=True)
-
-
-def test_a_module_that_rounds_badly_is_measured(model: Callable[[str], Path]) -> None:
-    """Near 1, half of the digits of exp(w) - e are lost, and said to be."""
-    text = HEAD + (
-        "w = sf.Variable([1.0, 1.0])\n"
-        "loss = sf.reduce_sum(sf.square(sf.exp(w) - 2.718281828459045))\n"
-    )
-    _, w = check_gradients(model(text), at={"w": np.array([1.0 + 1e-8, 2.0])}, exact=True)
-    assert w.ulp is not None
-    assert w.ulp_where == (0,)
-    assert 1e6 < w.ulp[0] < 1e9
-    assert w.ulp[1] < 4.0
 
 
 # --- in tests of one's own -----------------------------------------------------------------------
@@ -460,14 +385,14 @@ def test_a_model_a_module_and_a_graph(model: Callable[[str], Path], tmp_path: Pa
     sf.Variable(1.0, name="unused")
     loss = sf.reduce_sum(sf.square(sf.tanh(x @ w)))
     assert_gradients(loss)
-    assert_gradients(loss, at={"x": np.ones((2, 2)), "w": np.zeros(2)}, exact=True)
+    assert_gradients(loss, at={"x": np.ones((2, 2)), "w": np.zeros(2)})
     assert [one.name for one in check_gradients(loss)] == ["w"]
     with pytest.raises(SymflowError, match="the loss depends on no Variable"):
         check_gradients(sf.reduce_sum(x))
 
 
 def test_a_model_that_was_imported(model: Callable[[str], Path]) -> None:
-    assert_gradients(imported(model(LINEAR)), exact=True)
+    assert_gradients(imported(model(LINEAR)))
 
 
 def test_shapes_are_given_as_in_a_model(model: Callable[[str], Path]) -> None:
@@ -484,10 +409,3 @@ def test_the_assertion_shows_the_table_and_the_reason(broken: Callable[..., Path
     assert "w: wrong derivative: w is " in text
     assert "at model.py:5: d_b = " in text
     assert [one.error for one in check_gradients(path)] == pytest.approx([0.5, 0.5])
-
-
-def test_an_unknown_precision_is_refused(model: Callable[[str], Path]) -> None:
-    with pytest.raises(SymflowError, match="expected float64 or float32"):
-        check_gradients(model(LINEAR), dtype="float16", exact=True)
-    with pytest.raises(SymflowError, match="numeric derivatives need float64"):
-        check_gradients(model(LINEAR), dtype="float32")

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sympy as sp
 from conftest import ROOT, imported
 from numpy.testing import assert_allclose, assert_array_equal
 from test_golden import TOOLS
 
 import symflow as sf
 from symflow.files import compile_files, write
+from symflow.program import slot
 from symflow.train import kept
 
 STEPS = 50
@@ -476,7 +476,7 @@ def test_what_is_kept_need_not_be_state() -> None:
         def update(self, value: Any, gradient: Any, rate: Any, step: Any, *state: Any) -> Any:
             return value - rate * kept(gradient / 2)
 
-    value, gradient, rate = sp.symbols("s0 s1 s2", real=True)
+    value, gradient, rate = (slot(number) for number in range(3))
     assert Halved(0.1).formulas == (value - rate * gradient / 2,)
 
 

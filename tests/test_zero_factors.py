@@ -98,3 +98,137 @@ def test_the_value_of_a_difference_of_squares_keeps_its_digits() -> None:
     at = {x: 1e8 + 1.0, y: 1e8}
     assert sf.Session().run([z, *sf.gradients(z, [x, y])], at) == [2e8 + 1, 2e8 + 2, -2e8]
     assert sf.Session().run(z, {x: 1e200, y: 1e200}) == 0.0
+
+
+# --- weights that are 0 --------------------------------------------------------------------------
+
+Y = [0.0, 1.0, 3.0]
+Z = [0.3, -0.2, 0.5]
+
+
+def xlogx(x: Any) -> Any:
+    return x * mpmath.log(x) if x else mpmath.mpf(0)
+
+
+def softmax(z: Sequence[Any], at: int) -> Any:
+    return mpmath.exp(z[at]) / mpmath.fsum(map(mpmath.exp, z))
+
+
+WEIGHTED: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Sequence[Any]], Any]]] = {
+    "logarithm of a quotient": (
+        lambda y, z: -(y * sf.log((z + 2) / y)),
+        lambda y, z: mpmath.fsum(
+            xlogx(y) - y * mpmath.log(one + 2) for y, one in zip(y, z, strict=True)
+        ),
+    ),
+    "a quotient with a name": (
+        lambda y, z: (lambda ratio: y * sf.log(ratio))((z + 2) / y),
+        lambda y, z: mpmath.fsum(
+            y * mpmath.log(one + 2) - xlogx(y) for y, one in zip(y, z, strict=True)
+        ),
+    ),
+    "Poisson deviance": (
+        lambda y, z: 2 * (y * sf.log(y / sf.exp(z)) - y + sf.exp(z)),
+        lambda y, z: mpmath.fsum(
+            2 * (xlogx(y) - y * one - y + mpmath.exp(one)) for y, one in zip(y, z, strict=True)
+        ),
+    ),
+    "Poisson deviance by a difference": (
+        lambda y, z: 2 * (y * (sf.log(y) - z) - (y - sf.exp(z))),
+        lambda y, z: mpmath.fsum(
+            2 * (xlogx(y) - y * one - y + mpmath.exp(one)) for y, one in zip(y, z, strict=True)
+        ),
+    ),
+    "Poisson deviance of a rate": (
+        lambda y, z: y * sf.log(y / (z + 2)) - y + z,
+        lambda y, z: mpmath.fsum(
+            xlogx(y) - y * mpmath.log(one + 2) - y + one for y, one in zip(y, z, strict=True)
+        ),
+    ),
+    "Kullback-Leibler": (
+        lambda t, z: t * sf.log(t / sf.softmax(z)),
+        lambda t, z: mpmath.fsum(
+            xlogx(one) - one * mpmath.log(softmax(z, at)) for at, one in enumerate(t)
+        ),
+    ),
+    "Kullback-Leibler by a difference": (
+        lambda t, z: t * (sf.log(t) - sf.log(sf.softmax(z))),
+        lambda t, z: mpmath.fsum(
+            xlogx(one) - one * mpmath.log(softmax(z, at)) for at, one in enumerate(t)
+        ),
+    ),
+    "Kullback-Leibler, the other sign": (
+        lambda t, z: -(t * (sf.log(sf.softmax(z)) - sf.log(t))),
+        lambda t, z: mpmath.fsum(
+            xlogx(one) - one * mpmath.log(softmax(z, at)) for at, one in enumerate(t)
+        ),
+    ),
+    "Kullback-Leibler of sigmoids": (
+        lambda t, z: t * sf.log(t / sf.sigmoid(z)),
+        lambda t, z: mpmath.fsum(
+            xlogx(one) + one * mpmath.log(1 + mpmath.exp(-z[at])) for at, one in enumerate(t)
+        ),
+    ),
+    "gamma deviance weighted": (
+        lambda y, z: y * (y * sf.log(y / (z + 2)) - 1),
+        lambda y, z: mpmath.fsum(
+            y * (xlogx(y) - y * mpmath.log(one + 2)) - y for y, one in zip(y, z, strict=True)
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_a_weight_of_zero_counts_as_zero(name: str) -> None:
+    formula, right = WEIGHTED[name]
+    y, z = (sf.placeholder(sf.float64, (3,)) for _ in range(2))
+    loss = sf.reduce_sum(formula(y, z))
+    value, slope = sf.Session().run([loss, *sf.gradients(loss, [z])], {y: Y, z: Z})
+    with mpmath.workdps(60):
+        exact_y, exact_z = (list(map(mpmath.mpf, one)) for one in (Y, Z))
+        expected = right(exact_y, exact_z)
+        step = mpmath.mpf(10) ** -25
+        slopes = []
+        for at in range(3):
+            moved = [
+                [*exact_z[:at], exact_z[at] + way, *exact_z[at + 1 :]] for way in (step, -step)
+            ]
+            high, low = (right(exact_y, one) for one in moved)
+            slopes.append(float((high - low) / (2 * step)))
+    np.testing.assert_allclose(value, float(expected), rtol=1e-14)
+    np.testing.assert_allclose(slope, slopes, rtol=1e-13, atol=1e-15)
+
+
+def test_the_issue_of_a_mask_that_met_a_reciprocal() -> None:
+    w, y = sf.placeholder(sf.float64, ()), sf.placeholder(sf.float64, (3,))
+    loss = -sf.reduce_sum(y * sf.log(w / y))
+    (slope,) = sf.Session().run(sf.gradients(loss, [w]), {w: 1.5, y: [0.0, 1.0, 2.0]})
+    assert slope == -2.0
+
+
+@pytest.mark.parametrize("v", [0.0, 0.25])
+def test_a_length_of_roots_is_not_one_at_the_origin(v: float) -> None:
+    """√v has the slope 1/(2√v): that of √(√v² + y²) = √(v + y²) at y = 0 is infinite at v = 0."""
+    point, y = (sf.placeholder(sf.float64, ()) for _ in range(2))
+    length = sf.hypot(sf.sqrt(point), y)
+    (slope,) = sf.Session().run(sf.gradients(length, [point]), {point: v, y: 0.0})
+    assert not np.isfinite(slope) if v == 0 else slope == 1.0
+
+
+@pytest.mark.parametrize("x", [-30.0, -3.0, 0.0, 3.0, 30.0, 600.0])
+def test_a_logarithm_of_a_product_near_one(x: float) -> None:
+    """log(eˣ·y) where the product is almost 1, and x is exact: as good as it is written."""
+    a, b = (sf.placeholder(sf.float64, ()) for _ in range(2))
+    y = float(mpmath.exp(-mpmath.mpf(x)) * (1 + mpmath.mpf(2) ** -20)) or 5e-324
+    found = sf.Session().run(sf.log(sf.exp(a) * b), {a: x, b: y})
+    with mpmath.workdps(40):
+        right = mpmath.mpf(x) + mpmath.log(mpmath.mpf(y))
+        assert abs(found - right) <= 1e-15 * (1 + abs(right))
+
+
+@pytest.mark.parametrize("x", [-1e4, -800.0, 800.0, 1e4])
+def test_a_logarithm_of_a_product_that_overflows(x: float) -> None:
+    a, b = (sf.placeholder(sf.float64, ()) for _ in range(2))
+    z = sf.log(sf.exp(a) * b)
+    found = sf.Session().run([z, *sf.gradients(z, [a, b])], {a: x, b: 3.0})
+    np.testing.assert_allclose(found, [x + np.log(3.0), 1.0, 1 / 3], rtol=1e-15)

@@ -63,6 +63,7 @@ class UserModel:
     exported   what stands in `__all__`; None for all public names
     momentum   of the optimizer; 0 for plain gradient descent
     without    rules that are left out
+    tied       whether entries are equal at a kink, which they are no more when rows are moved
     """
 
     model: Model
@@ -72,6 +73,7 @@ class UserModel:
     size: str
     momentum: float
     without: tuple[str, ...]
+    tied: bool
 
     @property
     def text(self) -> str:
@@ -211,13 +213,13 @@ def user_model(seed: int) -> UserModel:
     for attempt in range(1000):
         rng = np.random.default_rng([seed, attempt, 2])
         try:
-            model = _polynomial(rng) if rng.random() < 0.35 else _graph(rng)
+            model, tied = _polynomial(rng) if rng.random() < 0.35 else _graph(rng)
         except Rejected:
             continue
         if rng.random() < 0.25:
             model = _without_placeholders(model, rng)
         if trainable(model):
-            return _decided(model, rng)
+            return _decided(model, tied, rng)
     raise AssertionError(f"no model is drawn from seed {seed}")
 
 
@@ -238,7 +240,7 @@ def _without_placeholders(model: Model, rng: np.random.Generator) -> Model:
     return replace(model, nodes=tuple(nodes), sizes=(model.sizes[0],) * 2)
 
 
-def _decided(model: Model, rng: np.random.Generator) -> UserModel:
+def _decided(model: Model, tied: bool, rng: np.random.Generator) -> UserModel:
     """What a user decides besides."""
     names = _names(rng, len(model.nodes) + 1)
     readers = [0] * len(model.nodes)
@@ -272,11 +274,11 @@ def _decided(model: Model, rng: np.random.Generator) -> UserModel:
     floats = model._floating()
     fetched = tuple(one for one in (named if exported is None else exported) if floats[one])
     model = replace(model, by=variables, fetched=fetched)
-    return UserModel(model, tuple(names[:-1]), nested, exported, names[-1], momentum, without)
+    return UserModel(model, tuple(names[:-1]), nested, exported, names[-1], momentum, without, tied)
 
 
-def _graph(rng: np.random.Generator) -> Model:
-    """A model of any operations, and now and then a loop."""
+def _graph(rng: np.random.Generator) -> tuple[Model, bool]:
+    """A model of any operations, and now and then a loop; whether entries are tied."""
     dtype = "float32" if rng.random() < 0.15 else "float64"
     drawing = UserDrawing(rng, bool(rng.random() < 0.5), dtype)
     _draw_leaves(drawing)
@@ -288,10 +290,11 @@ def _graph(rng: np.random.Generator) -> Model:
             break
         _try(drawing, "loop" if loops and drawing.coin(0.3) else chosen_operation(rng))
     loss = _finish(drawing, 0.5)
-    return without_dead(Model(tuple(drawing.nodes[: loss + 1]), drawing.sizes, (), (), dtype))
+    nodes = tuple(drawing.nodes[: loss + 1])
+    return without_dead(Model(nodes, drawing.sizes, (), (), dtype)), drawing.tied
 
 
-def _polynomial(rng: np.random.Generator) -> Model:
+def _polynomial(rng: np.random.Generator) -> tuple[Model, bool]:
     """A squared loss of a prediction that is linear in its parameters, or a polynomial of them."""
     dtype = "float32" if rng.random() < 0.1 else "float64"
     drawing = UserDrawing(rng, True, dtype)
@@ -321,7 +324,7 @@ def _polynomial(rng: np.random.Generator) -> Model:
     if drawing.coin(0.3):
         penalty = drawing.step("l2_loss", drawing.leaf([(2, 2)], "Variable"))
         loss = drawing.step("add", loss, penalty)
-    return without_dead(Model(tuple(drawing.nodes[: loss + 1]), n, (), (), dtype))
+    return without_dead(Model(tuple(drawing.nodes[: loss + 1]), n, (), (), dtype)), drawing.tied
 
 
 def _feature(drawing: Drawing, x: int) -> int:
@@ -439,7 +442,7 @@ def complaint(user: UserModel, folder: Path) -> str | None:
             return complaint(replace(user, called=called, size="n_rows"), folder)
         return None if BOOLEAN_CARRY in str(error) else f"refused: {error}"
     for n in ROWS if user.model.symbolic else (None,):
-        given = with_rows(user.model, n)
+        given = with_rows(user.model, n, 0.0 if user.tied else 1e-3)
         what = wanted(user, given)
         for style, one in made.items():
             problem = _of_module(user, given, one, what)
@@ -502,8 +505,9 @@ def _of_exports(user: UserModel, model: Model, made: Any, what: Wanted) -> str |
         first += count
         function = getattr(made, user.called[number])
         found = function(p, **_inputs(user, model, function))
-        if np.asarray(found).dtype != model.dtype:
-            return f"{user.called[number]} is {np.asarray(found).dtype}"
+        dtype = np.asarray(found).dtype
+        if dtype.kind == "f" and dtype != model.dtype:  # whole numbers of constants stay whole
+            return f"{user.called[number]} is {dtype}"
         problem = _off(found, right, SLACK * off)
         if problem is not None:
             return f"{user.called[number]} {problem}"

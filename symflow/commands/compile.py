@@ -12,7 +12,7 @@ import click
 from symflow.commands.options import given_shapes, shapes_option, without_option
 
 if TYPE_CHECKING:
-    from symflow.compilation import Style
+    from symflow.compilation import Compilation, Style
 
 STAGES = ("lower", "stabilise", "differentiate", "simplify")
 
@@ -68,6 +68,12 @@ STAGES = ("lower", "stabilise", "differentiate", "simplify")
     is_flag=True,
     help="Let the module say where what is NaN or infinite began.",
 )
+@click.option(
+    "--validate",
+    "validated",
+    is_flag=True,
+    help="Compare the module with the program as written first; write nothing if it is wrong.",
+)
 def command(
     models: tuple[Path, ...],
     output: Path,
@@ -81,6 +87,7 @@ def command(
     parameters: Path | None,
     with_selftest: bool,
     trace_nan: bool,
+    validated: bool,
 ) -> None:
     """Compile each MODEL, a Python file that builds a graph, into OUTPUT/<model>.py.
 
@@ -89,12 +96,13 @@ def command(
     symflow compile model.py -o src/models --dtype float32
     symflow compile model.py --shape x=n,784 --shape y=n
     symflow compile models/*.py --check         in CI
+    symflow compile model.py --validate         as `symflow check` does
     symflow compile model.py --only prediction --parameters trained.npz
 
     Where one of several models is wrong, nothing is written, and all that is wrong is told.
     """
     from symflow.errors import SymflowError, together
-    from symflow.files import compilation, compile_files, is_current, write
+    from symflow.files import compilation, is_current, module_files, no_collection, write
     from symflow.shipping import Shipping, read_values
 
     for option, value in (("--dump", dump), ("--only", only), ("--parameters", parameters)):
@@ -114,7 +122,11 @@ def command(
     mistakes: list[SymflowError] = []
     for model in dict.fromkeys(models):
         try:
-            files.update(compile_files(model, output, given, dtype, without, chosen, ships))
+            with no_collection():
+                run = compilation(model, given, dtype, without, chosen, ships)
+                files.update(module_files(run, output))
+            if validated:
+                _validate(run, model)
         except SymflowError as error:
             mistakes.append(error)
     stale = [
@@ -130,6 +142,21 @@ def command(
     write(files)
     for path in files:
         click.echo(f"wrote {path}")
+
+
+def _validate(run: Compilation, model: Path) -> None:
+    """An error where the module is not what is written in the model."""
+    from symflow.errors import SymflowError
+    from symflow.validation.validating import validate_compiled
+
+    report = validate_compiled(run, (run.style,))
+    for one in report.limits:
+        click.echo(f"symflow: {model}: left out: {one}", err=True)
+    if not report.ok:
+        for wrong in report.errors:
+            click.echo(f"wrong: {wrong}", err=True)
+        told = f"{model}: the module is not what is written in the model; nothing is written"
+        raise SymflowError(told, hint="--without leaves a rule out; symflow check shows more")
 
 
 def _check_targets(models: Sequence[Path], output: Path, parameters: Path | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from symflow.arithmetic import undistributed
 from symflow.compilation import Compilation
 from symflow.errors import Location
 from symflow.explaining.training import Told, told
@@ -57,6 +58,7 @@ class Explanation:
     training: Told | None
 
 
+@undistributed
 def explained(compilation: Compilation) -> Explanation:
     """A model of a file, explained."""
     model = compilation.model

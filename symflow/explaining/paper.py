@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from symflow.arithmetic import undistributed
 from symflow.explaining.content import Explanation, Given
 from symflow.formulas import text
 from symflow.formulas.latex import equation, latex
@@ -17,6 +18,7 @@ LONGEST = 80
 """Characters of a formula as text, beyond which a row is broken."""
 
 
+@undistributed
 def snippet(explanation: Explanation) -> str:
     """What is to be pasted."""
     return "\n".join(_lines(explanation)) + "\n"

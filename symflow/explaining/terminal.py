@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from symflow.arithmetic import undistributed
 from symflow.errors import Location
 from symflow.explaining.content import Explanation, Given
 from symflow.formulas.lines import Line
@@ -36,6 +37,7 @@ _OF_TENSORS = {
 Row = tuple[str, str, str]
 
 
+@undistributed
 def page(explanation: Explanation, width: int = WIDTH) -> str:
     """All of it, in lines of at most `width` characters."""
     sections: list[tuple[str, list[str]]] = []

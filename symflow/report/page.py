@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import symflow
+from symflow.arithmetic import undistributed
 from symflow.compilation import Compilation
 from symflow.emission import digest, emit
 from symflow.files import compilation
@@ -64,6 +65,7 @@ class Page:
     module_lines: tuple[SourceLine, ...]
 
 
+@undistributed
 def write_report(
     model: Path, html: Path, shapes: Mapping[str, Shape], without: Sequence[str] = ()
 ) -> None:
@@ -76,6 +78,7 @@ def write_report(
     write({html: report(compilation(model, shapes, None, without), model.read_text("utf-8"))})
 
 
+@undistributed
 def report(run: Compilation, model: str) -> bytes:
     """The page on one run of the compiler; `model` is the text of the model file."""
     page = _page(run, model)

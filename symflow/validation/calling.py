@@ -79,13 +79,9 @@ class Functions:
         for parameter, value in zip(self.trained, found, strict=True):
             yield Result(f"d_{parameter}", name, parameter, np.asarray(value))
 
-    def nothing(self, name: str, outputs: Mapping[str, Array]) -> list[Result]:
-        """What stands for the results of a function that finds no number."""
-
-        def none(output: str) -> Array:
-            return np.full(outputs[output].shape[1:], np.nan)
-
+    def outputs(self, name: str) -> list[str]:
+        """The outputs of the program that a function gives."""
         if name not in ("gradients", "loss_and_gradients"):
-            return [Result(name, name, "", none(name))]
-        loss = [Result("loss", name, "loss", none("loss"))] if name != "gradients" else []
-        return loss + [Result(f"d_{one}", name, one, none(f"d_{one}")) for one in self.trained]
+            return [name]
+        derivatives = [f"d_{one}" for one in self.trained]
+        return derivatives if name == "gradients" else ["loss", *derivatives]

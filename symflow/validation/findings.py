@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from symflow.shapes import show
 
@@ -30,11 +30,10 @@ class Finding:
     note: bool = False
 
     def __str__(self) -> str:
-        of = f"{self.function}: " + (f"{self.array}: " if self.array else "")
         where = f" at: {self.point}" if self.point else ""
         style = f" ({self.style} style)" if self.style else ""
         blame = f"\n    {self.blame}" if self.blame else ""
-        return f"{of}{self.told}{where}{style}{blame}"
+        return f"{self.function}: {self.told}{where}{style}{blame}"
 
 
 @dataclass(frozen=True)
@@ -84,9 +83,13 @@ class Report:
             known = rows.get((one.function, one.array))
             if known is None or (not one.ok, one.ratio) > (not known.ok, known.ratio):
                 rows[one.function, one.array] = one
+        findings = {replace(one, style=""): one for one in self.findings}
+        for found in other.findings:
+            bare = replace(found, style="")
+            findings[bare] = bare if bare in findings else found  # the same in both styles
         limits = tuple(dict.fromkeys((*self.limits, *other.limits)))
         points = max(self.points, other.points)
-        return Report((*self.findings, *other.findings), tuple(rows.values()), points, limits)
+        return Report(tuple(findings.values()), tuple(rows.values()), points, limits)
 
     def __str__(self) -> str:
         return "\n".join([*self._table(), *self._told()]) + "\n"

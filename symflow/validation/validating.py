@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import sympy as sp
+from numpy.typing import NDArray
 
-from symflow.compilation import Compilation
+from symflow.arithmetic import undistributed
+from symflow.compilation import Compilation, Style
+from symflow.diagnosis import first_not_finite
+from symflow.errors import SymflowError
 from symflow.initial import initial_values
 from symflow.modules import Generated
-from symflow.program import Kernel, Program, operations_in
+from symflow.program import Input, Kernel, Program, operations_in
 from symflow.recurrence import Scan
+from symflow.shapes import show
+from symflow.subject import Point as Place
+from symflow.subject import subject, values_at
 from symflow.validation.blame import blamed
 from symflow.validation.borders import borders
 from symflow.validation.calling import Functions
@@ -27,6 +36,8 @@ from symflow.validation.threads import check_threads
 from symflow.validation.training import Paths, check_training
 from symflow.validation.values import Deviation, Reference, deviations, references
 from symflow.validation.written import as_written
+
+Array = NDArray[Any]
 
 SIZES = (5, 3, 4, 2)
 """Open sizes, in the order of their inputs; small, since every number is computed in 50 digits."""
@@ -45,21 +56,19 @@ LEAST = 4
 class Expectation:
     """What a model computes, and where modules are compared with it.
 
-    at      values of parameters and inputs by name, for the first of the points
-    seed    of everything that is drawn
-    effort  operations in many digits, roughly
-    limits  what was left out; checks append to it
+    program  the program as it was written
+    at       values of parameters and inputs by name, for the first of the points
+    seed     of everything that is drawn
+    effort   operations in many digits, roughly
+    limits   what was left out; checks append to it
     """
 
     compilation: Compilation
+    program: Program
     at: Inputs
     seed: int = 0
     effort: int = EFFORT
     limits: list[str] = field(default_factory=list)
-
-    @cached_property
-    def program(self) -> Program:
-        return as_written(self.compilation)
 
     @cached_property
     def sizes(self) -> dict[sp.Expr, sp.Integer]:
@@ -163,28 +172,6 @@ class Validation:
 Check = Callable[[Validation], Iterator[Finding]]
 
 
-def functions(validation: Validation) -> Iterator[Finding]:
-    """Every function, for all numbers of rows, in both precisions, and called again."""
-    return check_functions(validation.module, validation.expected.cases)
-
-
-def threads(validation: Validation) -> Iterator[Finding]:
-    """Several threads in one call, and several calls at a time."""
-    return check_threads(validation.module, validation.expected.cases)
-
-
-def contract(validation: Validation) -> Iterator[Finding]:
-    """Names, refusals, initial parameters and files."""
-    return check_contract(validation.module, validation.expected.cases)
-
-
-def training(validation: Validation) -> Iterator[Finding]:
-    """Training, step by step."""
-    if validation.compilation.model.training is None:
-        return iter(())
-    return check_training(validation.module, validation.expected.paths)
-
-
 def values(validation: Validation) -> Iterator[Finding]:
     """All arrays that the module's functions give, at all points."""
     worst: dict[tuple[str, str], tuple[Deviation, Reference]] = {}
@@ -213,15 +200,16 @@ def _rank(one: Deviation) -> tuple[int, float]:
 
 
 def finding(one: Deviation, blame: str, style: str) -> Finding:
-    name = one.result.array or one.result.function
+    function, array = one.result.function, one.result.array
+    derivative = array and one.result.output != "loss"
+    name = f"the derivative by {array}" if derivative else one.result.output
     if one.note:
-        told = f"{name} has a limit, but neither the module nor the code as written gives it"
+        told = f"{name} has a limit, which neither the module nor the code as written gives"
     else:
         entry = f"[{', '.join(map(str, one.entry))}]" if one.entry else ""
         told = f"{name}{entry} is {one.computed:.10g}, not {one.expected:.10g}"
         if f"{one.computed:.10g}" == f"{one.expected:.10g}":
             told = f"{name}{entry} is {one.computed!r}, not {one.expected!r}"
-    function, array = one.result.function, one.result.array
     return Finding(function, array, one.point.name, told, blame, style, one.note)
 
 
@@ -238,34 +226,115 @@ def row(one: Deviation) -> Row:
     )
 
 
-CHECKS: tuple[Check, ...] = (values, functions, threads, contract, training)
+def finiteness(validation: Validation) -> Iterator[Finding]:
+    """A note where the loss as written is finite at none of the user's own points: why."""
+    own = [one for one in validation.expected.references if one.point.own]
+    if "loss" not in own[0].runs or any(np.isfinite(one.runs["loss"][0]) for one in own):
+        return
+    about, point = subject(validation.compilation), own[0].point
+    parameters = about.module.Parameters(*(point.inputs[name] for name in about.parameters))
+    cause = first_not_finite(
+        about, Place(parameters, {one: point.inputs[one] for one in about.inputs})
+    )
+    told = "the loss that is written is not finite" + (f": {cause}" if cause else "")
+    yield Finding("loss", "", point.name, told, note=True)
+
+
+def functions(validation: Validation) -> Iterator[Finding]:
+    """Every function, for all numbers of rows, in both precisions, and called again."""
+    return _first(validation, check_functions(validation.module, validation.expected.cases))
+
+
+def threads(validation: Validation) -> Iterator[Finding]:
+    """Several threads in one call, and several calls at a time."""
+    return _first(validation, check_threads(validation.module, validation.expected.cases))
+
+
+def contract(validation: Validation) -> Iterator[Finding]:
+    """Names, refusals, initial parameters and files."""
+    return _first(validation, check_contract(validation.module, validation.expected.cases))
+
+
+def training(validation: Validation) -> Iterator[Finding]:
+    """Training, step by step."""
+    if validation.compilation.model.training is None:
+        return iter(())
+    return _first(validation, check_training(validation.module, validation.expected.paths))
+
+
+def _first(validation: Validation, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The first of each array of each function: what is wrong is wrong in many ways."""
+    seen: set[tuple[str, str]] = set()
+    for one in findings:
+        if (one.function, one.array) not in seen:
+            seen.add((one.function, one.array))
+            yield replace(one, style=validation.style)
+
+
+CHECKS: tuple[Check, ...] = (values, finiteness, functions, threads, contract, training)
 """In the order in which they are made."""
 
 
+At = Mapping[str, Any] | Path | str | None
+"""Values of parameters and inputs by name, an .npz file of them, or none."""
+
+
+@undistributed
 def validate(
     compilation: Compilation,
     module: ModuleType,
     *,
-    at: Inputs | None = None,
+    at: At = None,
     seed: int = 0,
     effort: int = EFFORT,
 ) -> Report:
     """Compare a module with the program as it was written, whatever made the module."""
-    expected = Expectation(compilation, at or {}, seed, effort)
-    return _report(Validation(compilation, module, expected))
+    return _report(Validation(compilation, module, expectation(compilation, at, seed, effort)))
 
 
+@undistributed
 def validate_compiled(
-    compilation: Compilation, *, at: Inputs | None = None, seed: int = 0, effort: int = EFFORT
+    compilation: Compilation,
+    styles: Sequence[Style] = ("fast", "plain"),
+    *,
+    at: At = None,
+    seed: int = 0,
+    effort: int = EFFORT,
 ) -> Report:
-    """Compare the modules that the compiler makes, in both styles, with the program as written."""
-    expected = Expectation(compilation, at or {}, seed, effort)
-    report = Report()
-    for style in ("fast", "plain"):
+    """Compare the modules that the compiler makes with the program as it was written."""
+    expected = expectation(compilation, at, seed, effort)
+    reports = []
+    for style in styles:
         run = compilation.in_style(style)
         module = Generated.compiled(run).module
-        report = report.with_more(_report(Validation(run, module, expected, style)))
-    return report
+        reports.append(_report(Validation(run, module, expected, style)))
+    return reduce(Report.with_more, reports)
+
+
+@undistributed
+def expectation(
+    compilation: Compilation, at: At = None, seed: int = 0, effort: int = EFFORT
+) -> Expectation:
+    """What a model computes at a point, which must fit, and at others."""
+    program = as_written(compilation)
+    types = {
+        one.value.name: one.type for one in program.definitions if isinstance(one.value, Input)
+    }
+    given = values_at(at, compilation.model.source, [*types])
+    arrays: dict[str, Array] = {}
+    lengths: dict[sp.Expr, int] = {}
+    for name, value in given.items():
+        kind = {"float": float, "int": np.int64, "bool": bool}[types[name].dtype]
+        arrays[name] = np.asarray(value, kind)
+        wanted, shape = types[name].shape, arrays[name].shape
+        fits = len(wanted) == len(shape) and all(
+            lengths.setdefault(size, int(size) if size.is_Integer else length) == length
+            for size, length in zip(wanted, shape, strict=True)
+        )
+        if not fits:
+            wanted = tuple(size.xreplace(lengths) for size in wanted)
+            raise SymflowError(f"{name}: expected {show(wanted)}, got {show(shape)}")
+    return Expectation(compilation, program, arrays, seed, effort)
 
 
 def _report(validation: Validation) -> Report:

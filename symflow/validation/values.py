@@ -121,17 +121,22 @@ def deviations(
     known: dict[str, list[Result]] = {}
     for name, found in functions.results(reference.point.inputs, dtype):
         if isinstance(found, Exception):
-            if not isinstance(found, NO_NUMBER):
+            if not isinstance(found, NO_NUMBER) or _defined(reference, functions.outputs(name)):
                 told = f"raises {type(found).__name__}: {found}"
                 yield Finding(name, "", reference.point.name, told)
-                continue
-            found = functions.nothing(name, reference.runs)
+            continue
         for one in found:
             same = known.setdefault(one.output, [])
             if any(np.array_equal(one.value, other.value, equal_nan=True) for other in same):
                 continue
             same.append(one)
             yield deviation(reference, one)
+
+
+def _defined(reference: Reference, outputs: Sequence[str]) -> bool:
+    """Whether the program as written has a number for all of some outputs."""
+    true = reference.truth(DIGITS[0])
+    return all(bool(true[one].finite.all()) for one in outputs)
 
 
 def deviation(reference: Reference, one: Result) -> Deviation | Finding:
