@@ -6,7 +6,7 @@ or twice, the fault is an error and no pass. The kinds are those in which a modu
 gradient or a block of it, one entry point, one precision, some numbers of rows, threads, what is
 kept between calls, training, special points, tiny errors, names and order, parameters and files.
 
-    python tests/planted_faults.py [WORD ...]    each fault that has all words, and what is found
+    python tests/test_planted_faults.py [WORD ...]    each that has all words, and what is found
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from symflow.compilation import Style
@@ -66,16 +67,26 @@ class Fault:
                 wrong = edit.applied(wrong)
             except LookupError as error:
                 raise LookupError(f"{self}: {error}") from None
-        if ast.dump(ast.parse(wrong)) == ast.dump(ast.parse(text)):
+        if ast.dump(ast.parse(wrong)) == _meaning(text):
             raise LookupError(f"{self}: the module means what it meant")
         return wrong
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+@lru_cache(maxsize=4)
+def _meaning(text: str) -> str:
+    return ast.dump(_parsed(text))
 
 
 def _region(text: str, within: str) -> tuple[int, int]:
     """Where a function stands in the text, from its first line to its last."""
     if not within:
         return 0, len(text)
-    nodes: Sequence[ast.AST] = ast.parse(text).body
+    nodes: Sequence[ast.AST] = _parsed(text).body
     for name in within.split("."):
         matching = [one for one in nodes if getattr(one, "name", None) == name]
         if len(matching) != 1:

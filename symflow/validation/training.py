@@ -209,6 +209,8 @@ def check_training(module: ModuleType, paths: Paths) -> Iterator[Finding]:
         for test in _TESTS:
             try:
                 yield from test(trained)
+            except _ChangedError as error:
+                yield Finding("train", "", _told(test), str(error))
             except Exception as error:  # a module may be any
                 told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
                 yield Finding("train", "", _told(test), f"raises {told}")
