@@ -251,6 +251,11 @@ def _of_either_sign(bound: Bindings, body: sp.Expr) -> bool:
     return not known and not body.has(greater(b, 0), greater(-b, 0))
 
 
+def _vary(*names: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
+    """That something stands for more than a number."""
+    return lambda bound, body: all(slots_of(bound[name]) for name in names)
+
+
 # --- right sides -----------------------------------------------------------------------------
 
 
@@ -742,7 +747,28 @@ RULES = (
         difference_of_squares(_x, _y),
         "digits are lost where x and y are close, ∞ - ∞ beyond 1e154",
         phase="written",
-        text="x² - y² → (x - y)·(x + y), of which the derivative is that of x² - y²",
+        provided=_vary(_x, _y),
+        text="x² - y² → (x - y)·(x + y), of which the derivative is that of x² - y²,"
+        " where neither is a number",
+    ),
+    Rule(
+        "difference-of-computed-squares",
+        _x**2 - _y**2,
+        (_x - _y) * (_x + _y),
+        "digits are lost where x and y are close, ∞ - ∞ beyond 1e154",
+        phase="computed",
+        provided=_vary(_x, _y),
+        says="where neither is a number",
+    ),
+    Rule(
+        "one-minus-square",
+        _x**2 - _y**2,
+        difference_of_squares(_x, _y),
+        "digits are lost where x and y are close",
+        phase="written",
+        provided=lambda bound, body: not slots_of(bound[_x]) or not slots_of(bound[_y]),
+        text="x² - y² → (x - y)·(x + y), of which the derivative is that of x² - y²,"
+        " where one is a number",
     ),
     Rule(
         "variance",

@@ -15,7 +15,18 @@ from functools import lru_cache
 import sympy as sp
 
 from symflow.elementwise import Opaque
-from symflow.program import Access, Builder, Constant, Full, Input, Iota, Kernel, Value, slots_of
+from symflow.program import (
+    Access,
+    Builder,
+    Constant,
+    Full,
+    Input,
+    Iota,
+    Kernel,
+    Value,
+    slot,
+    slots_of,
+)
 from symflow.views import Reshape, Slice, StopGradient
 
 DEPTH = 6
@@ -279,7 +290,7 @@ def _of_sum(part: sp.Add, facts: Facts) -> Range:
 
 @lru_cache(maxsize=1024)
 def _difference(first: int, second: int) -> sp.Expr:
-    return sp.Symbol(f"s{first}", real=True) - sp.Symbol(f"s{second}", real=True)
+    return slot(first) - slot(second)
 
 
 def _of_product(part: sp.Mul, facts: Facts) -> Range:
@@ -426,8 +437,8 @@ def facts_of(program: Builder, value: Kernel, depth: int = DEPTH) -> Facts:
         if _is_maximum_of(peak, top, access)
     )
     given = frozenset(
-        slot
-        for slot, access in enumerate(value.accesses)
+        number
+        for number, access in enumerate(value.accesses)
         if isinstance(program[access.tensor].value, (Input, Constant))
     )
     return Facts(ranges, below, given)
@@ -472,15 +483,12 @@ def _maximum(program: Builder, access: Access) -> Kernel | None:
     """The kernel that takes the maximum that an access reads, or 0 where that is not finite."""
     value: Value = program[access.tensor].value
     if isinstance(value, Kernel) and type(value.body).__name__ == "where":
-        if len(value.accesses) != 1 or value.body.args[1:] != (_SLOT, 0):
+        if len(value.accesses) != 1 or value.body.args[1:] != (slot(0), 0):
             return None
         value = program[value.accesses[0].tensor].value
     while isinstance(value, StopGradient):
         value = program[value.source].value
     return value if isinstance(value, Kernel) and value.reduction == "max" else None
-
-
-_SLOT = sp.Symbol("s0", real=True)
 
 
 def _is_maximum_of(peak: Kernel, top: Access, access: Access) -> bool:

@@ -74,6 +74,8 @@ def instance(rule: Rule) -> tuple[sp.Expr, dict[sp.Wild, sp.Expr]]:
     if rule.name == "fraction-second-difference":
         stands[wilds["a"]] = stands[wilds["b"]] + 1
         stands[wilds["c"]] = stands[wilds["b"]] - 1
+    elif rule.name == "one-minus-square":
+        stands[wilds["y"]] = sp.Integer(3)
     elif rule.name == "log-of-exp-product":
         stands[wilds["y"]] = sp.Integer(2)
     elif rule.name in ("xlogy-in-sum", "xlogy-from-sum"):

@@ -112,6 +112,11 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
         lambda m, x: m.square(x * 3) - m.square(m.sin(x) + 1),
         [*_TINY, *_ORDINARY, 0.4797311, 1e5, 1e150],
     ),
+    "difference-of-computed-squares": (
+        lambda m, x: m.square(m.tan(x + 2.0**-20)) - m.square(m.tan(x)),
+        [*_TINY, *_ORDINARY],
+    ),
+    "one-minus-square": (lambda m, x: 1 - x * x, both([*_TINY, *_ORDINARY, 1 - 1e-9, 1e150])),
 }
 """A formula for each rule on bodies, and where it is tried."""
 
