@@ -277,7 +277,8 @@ _TABLE = (
     Elementwise(
         "where",
         lambda condition, x, y: choose(sp.Ne(condition, 0), x, y),
-        "x where the condition holds, y elsewhere; the gradient goes only to the one taken.",
+        "x where the condition holds, y elsewhere; the gradient goes only to the one taken. A "
+        "number for a condition holds where it is not 0, as in NumPy.",
         partials=lambda condition, x, y, z: [0, where(condition, 1, 0), where(condition, 0, 1)],
         numpy="np.where({0}, {1}, {2})",
         opaque=True,
@@ -473,7 +474,7 @@ _TABLE = (
     ),
     Elementwise(
         "ndtr",
-        lambda x: sp.erfc(-x / sp.sqrt(2)) / 2,
+        lambda x: erfc(-x / sp.sqrt(2)) / 2,  # of SymPy's own, erfc(-x) is 2 - erfc(x)
         "Φ(x), the probability that a standard normal number is less than x.",
         partials=lambda x, y: [exp(-(x**2) / 2) / sp.sqrt(2 * sp.pi)],
         numpy="special.ndtr({0})",

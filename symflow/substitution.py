@@ -19,7 +19,10 @@ def composed(source: Kernel, inner: Access, indices: Indices) -> Access:
 
 
 def substituted(program: Builder, value: Kernel, positions: list[int]) -> Kernel:
-    """The kernel with some operands, elementwise kernels themselves, replaced by their bodies."""
+    """The kernel with some operands, elementwise kernels themselves, replaced by their bodies.
+
+    The kernel as it is where SymPy leaves the real numbers then: √(-x²) is NaN, and not i·|x|.
+    """
     sources: list[tuple[int, Kernel]] = []
     for position in positions:
         source = program[value.accesses[position].tensor].value
@@ -30,7 +33,8 @@ def substituted(program: Builder, value: Kernel, positions: list[int]) -> Kernel
     ranks = {tensor: rank for rank, tensor in enumerate(tensors)}
     form = value.rebind(ranks.__getitem__)
     forms = tuple((position, source.rebind(ranks.__getitem__)) for position, source in sources)
-    return _joined(form, forms).rebind(tensors.__getitem__)
+    joined = _joined(form, forms)
+    return value if joined.body.has(sp.I) else joined.rebind(tensors.__getitem__)
 
 
 @lru_cache(maxsize=65536)

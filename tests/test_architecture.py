@@ -15,7 +15,7 @@ PACKAGE = Path(symflow.__file__).parent
 ORDER = (
     ("arithmetic",),
     ("archives", "ending", "errors", "showing", "continuation"),
-    ("elimination", "functional", "machine", "writing"),
+    ("elimination", "functional", "machine", "reading", "writing"),
     ("tokens",),
     ("flat",),
     ("guidance", "shapes", "initializers"),
