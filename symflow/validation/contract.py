@@ -183,7 +183,7 @@ def _initial(of: _Promised) -> Iterator[Finding]:
             for name, value in zip(of.trained, values, strict=True):
                 if value.dtype != dtype:
                     told = f"is {value.dtype}"
-                elif wanted is not None and not same(value, wanted[name]):
+                elif wanted is not None and not np.array_equal(value, wanted[name]):
                     told = "is not what the model draws"
                 else:
                     continue

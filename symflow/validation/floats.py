@@ -400,7 +400,8 @@ def _function(text: str) -> Any:
 def _called(text: str, arity: int) -> Any:
     """A row's NumPy text as a function of a dtype and its operands."""
     names = [f"x{number}" for number in range(arity)]
-    namespace = helper_functions() | _special(text)
+    namespace = helper_functions()
+    namespace.update(_special(text))  # what the helpers read, too
     return eval(f"lambda dtype, {', '.join(names)}: {text.format(*names)}", namespace)
 
 

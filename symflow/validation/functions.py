@@ -137,12 +137,10 @@ def _is_given(array: Array, call: Call) -> bool:
 
 
 def _shared(one: _Made) -> str | None:
-    """Where gradients share memory with the arguments, or with each other."""
-    if not isinstance(one.result, tuple):
-        return None
+    """Where results share memory with the arguments, or with each other."""
     arrays = arrays_in(one.result)
     if any(_is_given(array, one.call) for array in arrays):
-        return "a gradient shares memory with an argument"
+        return "what is returned shares memory with an argument"
     for number, array in enumerate(arrays):
         if any(np.shares_memory(array, other) for other in arrays[number + 1 :]):
             return "two gradients share memory"
@@ -247,7 +245,7 @@ def _dirty(module: ModuleType) -> Iterator[None]:
 _FORMS: Mapping[str, Callable[[Array], Any]] = {
     "lists": lambda value: value.tolist(),
     "arrays in double precision": lambda value: _doubled(value),
-    "arrays in Fortran's order": lambda value: np.asfortranarray(value),
+    "arrays in Fortran's order": lambda value: np.array(value, order="F"),
     "arrays that are not contiguous": lambda value: _strided(value),
     "arrays that are not to be written": lambda value: _readonly(value),
 }

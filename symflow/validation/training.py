@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.loop import batch_axes
+from symflow.program import Input
 from symflow.train import Schedule
 from symflow.validation.calls import arrays_in, frozen, same
 from symflow.validation.cases import BLOCK, Case, Cases
@@ -101,8 +103,10 @@ class Paths:
         dtype: Any = np.float64,
         options: Mapping[str, Any] | None = None,
         **how: Any,
-    ) -> Path:
-        assert self.case is not None
+    ) -> Path | None:
+        """None where not even the first loss is a number."""
+        if self.case is None:
+            return None
         values = self.case.cast(dtype)
         start = {name: values[name] for name in self.names}
         data = {name: value for name, value in values.items() if name not in start}
@@ -111,19 +115,21 @@ class Paths:
         if dtype != np.float64:
             still = self.model.followed(_doubled(start), _doubled(data), steps, **how)
             reached = reached[: len(still)]
+        if not reached:
+            return None
         return Path(told, self.case, np.dtype(dtype), reached, still, options or {})
 
     @cached_property
-    def whole(self) -> Path:
+    def whole(self) -> Path | None:
         """By all rows, as the model says."""
         return self._path("by all rows")
 
     @cached_property
-    def single(self) -> Path:
+    def single(self) -> Path | None:
         return self._path("by all rows", 3, np.float32)
 
     @cached_property
-    def small(self) -> Path:
+    def small(self) -> Path | None:
         """At a small rate, which is given."""
         rate = SMALL_RATE * self.model.own_rate(0)
         options = {"learning_rate": rate}
@@ -132,14 +138,16 @@ class Paths:
     @cached_property
     def late(self) -> Path | None:
         """From a later state, at the model's rate."""
-        if len(self.whole.reached) <= 2:
+        kept = self.kept
+        if kept is None:
             return None
-        return self._path("from a later state", 2, first=LATE, kept=self.kept)
+        return self._path("from a later state", 2, first=LATE, kept=kept)
 
     @cached_property
     def own(self) -> Path | None:
         """From a later state, at rates that a function of the user's gives."""
-        if len(self.whole.reached) <= 2 or self.late is None:
+        kept = self.kept
+        if kept is None:
             return None
 
         def rate(step: int) -> float:
@@ -147,11 +155,13 @@ class Paths:
 
         options = {"learning_rate": rate}
         told = "by a function of the rate"
-        return self._path(told, 2, first=LATE, kept=self.kept, rates=rate, options=options)
+        return self._path(told, 2, first=LATE, kept=kept, rates=rate, options=options)
 
     @property
-    def kept(self) -> dict[str, dict[str, Array]]:
+    def kept(self) -> dict[str, dict[str, Array]] | None:
         """The state of the optimizer after two updates."""
+        if self.whole is None or self.whole.steps < 2:
+            return None
         return {
             name: {one: value[0] for one, value in values.items()}
             for name, values in self.whole.reached[2].kept.items()
@@ -178,13 +188,11 @@ class Paths:
 
     @cached_property
     def axes(self) -> dict[str, int]:
-        """The axis of the rows of each input that has any."""
-        found: dict[str, int] = {}
-        for tensor in self.known.reference.program.inputs:
-            one = self.known.reference.program[tensor]
-            if self.known.rows in one.type.shape:
-                found[str(getattr(one.value, "name", ""))] = one.type.shape.index(self.known.rows)
-        return found
+        """The axis of the rows of each input that has any, where there are mini-batches."""
+        program = self.model.loss
+        values = (program[tensor].value for tensor in program.inputs)
+        inputs = [one for one in values if isinstance(one, Input) and one.kind == "placeholder"]
+        return batch_axes({one.name: one.type for one in inputs}, self.known.reference.loops)
 
 
 def _doubled(values: Mapping[str, Array]) -> dict[str, Array]:
@@ -202,9 +210,9 @@ def check_training(module: ModuleType, paths: Paths) -> Iterator[Finding]:
     if not callable(getattr(module, "train", None)):
         yield Finding("train", "", "its module", "is missing")
         return
-    if paths.case is None:
-        return
-    trained = _Trained(module, paths)
+    if paths.whole is None:
+        return  # where nothing is a number
+    trained = _Trained(module, paths, paths.whole)
     with _settings(module, BLOCK=BLOCK):
         for test in _TESTS:
             try:
@@ -223,8 +231,9 @@ def _told(test: Callable[..., Any]) -> str:
 class _Trained:
     """A module's `train`, to be called in many ways."""
 
-    def __init__(self, module: ModuleType, paths: Paths) -> None:
+    def __init__(self, module: ModuleType, paths: Paths, whole: Path) -> None:
         self.module = module
+        self.whole = whole
         self.paths = paths
         self.names = paths.names
         self.arguments = inspect.signature(module.train).parameters
@@ -325,7 +334,8 @@ class _Trained:
             )
             wanted = expected(runs, path.dtype, still[0])
             told = None
-            if value.dtype != path.dtype or value.shape != wanted.value.shape:
+            dtypes = {path.dtype} if kept is None else {path.dtype, np.dtype(np.float64)}
+            if value.dtype not in dtypes or value.shape != wanted.value.shape:
                 told = f"is {value.dtype} {value.shape}, not {path.dtype} {wanted.value.shape}"
             told = told or wanted.fault(value)
             if told is not None:
@@ -362,8 +372,8 @@ def _signature(of: _Trained) -> Iterator[Finding]:
 
 def _few_steps(of: _Trained) -> Iterator[Finding]:
     """No step, one and several, by every way there is."""
-    whole = of.paths.whole
-    for steps in sorted({0, 1, min(2, whole.steps), whole.steps}):
+    whole = of.whole
+    for steps in sorted({0, 1, 2, whole.steps} & {*range(whole.steps + 1)}):
         yield from of.faults(whole, of.run(whole, steps), steps, "steps")
     first = of.run(whole)
     for name, value in (("KEPT", 0), ("RECENTRE", 0.75), ("BREAK_EVEN", 10**9)):
@@ -382,7 +392,8 @@ def _few_steps(of: _Trained) -> Iterator[Finding]:
 def _precision(of: _Trained) -> Iterator[Finding]:
     """Single precision."""
     path = of.paths.single
-    yield from of.faults(path, of.run(path), path.steps, "steps")
+    if path is not None:
+        yield from of.faults(path, of.run(path), path.steps, "steps")
 
 
 def _rates(of: _Trained) -> Iterator[Finding]:
@@ -410,7 +421,7 @@ def _default_rate(of: _Trained) -> Iterator[Finding]:
 
 def _going_on(of: _Trained) -> Iterator[Finding]:
     """A run in two parts, the second from where the first has ended."""
-    for path in (of.paths.whole, of.paths.single, of.paths.batched):
+    for path in (of.whole, of.paths.single, of.paths.batched):
         if path is None:
             continue
         half = path.steps // 2
@@ -440,13 +451,15 @@ def _going_on(of: _Trained) -> Iterator[Finding]:
 
 def _tolerance(of: _Trained) -> Iterator[Finding]:
     """A tolerance a little above the norm of a gradient, and a little below."""
-    path = of.paths.whole
+    path = of.whole
     norms = [float(one.norm[0]) for one in path.still]
     after = [at for at in range(1, path.steps) if norms[at] < 0.999 * min(norms[:at])]
     for at in dict.fromkeys([0, *after[-1:]]):
-        above = (1.0 + 1e-6) * norms[at]
-        if not 0.0 < above < math.inf or above * above == 0.0:
+        runs = np.concatenate([one.norm for one in path.reached[: at + 1]])
+        scatter = float(np.max(np.abs(path.reached[at].norm - norms[at]))) / max(norms[at], 1e-300)
+        if not 1e-100 < norms[at] < 1e100 or scatter > 1e-8 or not np.all(np.isfinite(runs)):
             continue
+        above = (1.0 + 1e-6) * norms[at]
         for how in ("", "on_step"):
             options: dict[str, Any] = {"on_step": lambda *_: None} if how else {}
             result = of.run(path, tolerance=above, **options)
@@ -457,7 +470,7 @@ def _tolerance(of: _Trained) -> Iterator[Finding]:
 
 def _on_step(of: _Trained) -> Iterator[Finding]:
     """What on_step is told, and that it can stop."""
-    path = of.paths.whole
+    path = of.whole
     seen: list[tuple[Any, ...]] = []
     kept: list[tuple[bytes, ...]] = []
 
@@ -521,7 +534,7 @@ def _mini_batches(of: _Trained) -> Iterator[Finding]:
 
 def _refusals(of: _Trained) -> Iterator[Finding]:
     """What is refused."""
-    path = of.paths.whole
+    path = of.whole
     wrong: list[tuple[str, dict[str, Any]]] = [
         ("steps=-1", {"steps": -1}),
         ("tolerance=-1", {"tolerance": -1.0}),
@@ -542,7 +555,7 @@ def _refusals(of: _Trained) -> Iterator[Finding]:
         for options in ({}, {"on_step": lambda *_: None}):
             try:
                 result = of.module.train(*given, steps=3, **options)
-            except FloatingPointError:
+            except (FloatingPointError, np.linalg.LinAlgError):
                 continue
             if not all(map(math.isfinite, result.losses)):
                 yield Finding(
