@@ -462,10 +462,11 @@ def _tolerance(of: _Trained) -> Iterator[Finding]:
         above = (1.0 + 1e-6) * norms[at]
         for how in ("", "on_step"):
             options: dict[str, Any] = {"on_step": lambda *_: None} if how else {}
-            result = of.run(path, tolerance=above, **options)
+            result = of.run(path, max(path.steps, at + 1), tolerance=above, **options)
             yield from of.faults(path, result, at, "tolerance", how)
-            below = of.run(path, at + 1, tolerance=(1.0 - 1e-6) * norms[at], **options)
-            yield from of.faults(path, below, at + 1, "steps", how)
+            if at < path.steps:
+                below = of.run(path, at + 1, tolerance=(1.0 - 1e-6) * norms[at], **options)
+                yield from of.faults(path, below, at + 1, "steps", how)
 
 
 def _on_step(of: _Trained) -> Iterator[Finding]:
