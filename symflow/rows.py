@@ -132,6 +132,14 @@ def _turning(x: sp.Expr, y: sp.Expr) -> sp.Expr:
     return where(greater(square, 0), x / square, 0)
 
 
+def _weight(x: sp.Expr, y: sp.Expr, total: sp.Expr) -> sp.Expr:
+    """eˣ / (eˣ + eʸ), and 0 where both are -∞."""
+    if any(one.is_Number for one in (x, y)):
+        return sigmoid(x - y)
+    some = greater(total, -sp.oo)
+    return where(some, sigmoid(where(some, x, 0) - y), 0)
+
+
 to_float = Elementwise(
     "to_float",
     lambda x: x,
@@ -339,8 +347,8 @@ _TABLE = (
     Elementwise(
         "logaddexp",
         lambda x, y: sp.log(sp.exp(x) + sp.exp(y)),
-        "log(eˣ + eʸ), without overflow.",
-        partials=lambda x, y, z: [sigmoid(x - y), sigmoid(y - x)],
+        "log(eˣ + eʸ), without overflow. Where both are -∞ the derivative is 0.",
+        partials=lambda x, y, z: [_weight(x, y, z), _weight(y, x, z)],
         numpy="np.logaddexp({0}, {1})",
         opaque=True,
         result="float",
@@ -676,6 +684,7 @@ log1mexp: Elementwise = ROWS["log1mexp"]
 log1p: Elementwise = ROWS["log1p"]
 logaddexp: Elementwise = ROWS["logaddexp"]
 logical_and: Elementwise = ROWS["logical_and"]
+not_equal: Elementwise = ROWS["not_equal"]
 logical_or: Elementwise = ROWS["logical_or"]
 minimum: Elementwise = ROWS["minimum"]
 polygamma: Elementwise = ROWS["polygamma"]
