@@ -146,7 +146,7 @@ BRANCHES: dict[str, tuple[Model, list[tuple[float, ...]]]] = {
 REMOVABLE: dict[str, tuple[Model, list[tuple[float, ...]]]] = {
     "(exp(x) - 1) / x": (lambda m, x: (m.exp(x) - 1) / x, [(0,), (1e-9,), (-0.5,), (3,)]),
     "(1 - exp(-x)) / x": (lambda m, x: (1 - m.exp(-x)) / x, [(0,), (1e-9,), (-0.5,), (3,)]),
-    "elimination": (lambda m, k, t: (1 - m.exp(-k * t)) / k, [(0, 2), (1e-9, 2), (0.5, 2)]),
+    "elimination": (lambda m, t, k: (1 - m.exp(-k * t)) / k, [(2, 0), (2, 1e-9), (2, 0.5)]),
     "x / (exp(x) - 1)": (lambda m, x: x / (m.exp(x) - 1), [(0,), (1e-9,), (-0.5,), (3,)]),
     "x / (1 - exp(-x))": (lambda m, x: x / (1 - m.exp(-x)), [(0,), (1e-9,), (-0.5,), (3,)]),
     "log(1 + x) / x": (lambda m, x: m.log(1 + x) / x, [(0,), (1e-9,), (-0.25,), (3,)]),
