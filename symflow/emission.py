@@ -25,7 +25,6 @@ from symflow.initial import initial_lines
 from symflow.layout import (
     Function,
     Helpers,
-    docstring,
     laid_out,
     paragraphs,
     render,
@@ -41,6 +40,7 @@ from symflow.scalars import is_scalar
 from symflow.schedule import formulas
 from symflow.selftest import TOLERANCES, SelfTest, Writer, tolerances, with_digest
 from symflow.shapes import Shape, show
+from symflow.source import docstring, literal
 from symflow.statements import INDENT, WIDTH
 from symflow.text import shape_text
 from symflow.vectors import STEPS, vectors
@@ -213,7 +213,7 @@ class _Emitter:
             version=symflow.__version__,
             source=self.model.source,
             digest=digest(self.program, self.compilation.initial),
-            command=self.compilation.command,
+            command=docstring(self.compilation.command),
             inputs=tuple(
                 InputField(name, self._shape_tuple(self.types[name].shape))
                 for name in self.given.names
@@ -256,7 +256,7 @@ class _Emitter:
             "scipy": uses_scipy(bare),
             "standard": self._standard_imports(uses_math(bare)),
         }
-        text = render("module.py.j2", module=module, **found)
+        text = render("module.py.j2", (), module=module, **found)
         return Source(text, files)
 
     def _files(self) -> dict[str, bytes]:
@@ -361,7 +361,7 @@ class _Emitter:
                 lines += initial_lines(name, node)
         seed = self.model.graph.seed
         used = any(re.search(r"(?<![\w.])random\.|\(random,", one) for one in lines)
-        opening = [f"random = np.random.default_rng({seed} if seed is None else seed)"]
+        opening = [f"random = np.random.default_rng({literal(seed)} if seed is None else seed)"]
         note = (
             f"for the values that are drawn; None is the model's own, {seed}"
             if used

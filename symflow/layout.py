@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import symtable
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symflow.shapes import Shape
+from symflow.source import check_names, literal
 from symflow.statements import WIDTH
-from symflow.text import literal_text
 
 
 @dataclass(frozen=True)
@@ -87,12 +86,15 @@ def laid_out(template: str, **values: Any) -> str:
     return environment().get_template(template).render(**values)
 
 
-def render(template: str, **values: Any) -> str:
-    """The template's text with blank lines as a formatter leaves them, parsed to be sure."""
+def render(template: str, known: Collection[str] = (), **values: Any) -> str:
+    """The template's text with blank lines as a formatter leaves them, read to be sure.
+
+    known  names that the text is given when it is run
+    """
     text = laid_out(template, **values)
     text = re.sub(r"[ \t]+\n", "\n", text)
     text = re.sub(r"\n{4,}", "\n\n\n", text).strip("\n") + "\n"
-    symtable.symtable(text, template, "exec")  # a third of the time and of the memory of a tree
+    check_names(text, template, known)
     return text
 
 
@@ -110,7 +112,7 @@ def signature(name: str, arguments: Sequence[str], returns: str) -> tuple[str, .
 def array_lines(name: str, array: NDArray[Any], more: Sequence[str], indent: int) -> list[str]:
     """`name = np.array(..., more)` broken as a formatter would; ends in a comma within a call."""
     equals, end = ("=", ",") if indent else (" = ", "")
-    line = f"{name}{equals}np.array({', '.join([literal_text(array.tolist()), *more])}){end}"
+    line = f"{name}{equals}np.array({', '.join([literal(array.tolist()), *more])}){end}"
     if indent + len(line) <= WIDTH:
         return [line]
     inside = _nested(array, indent + 4)
@@ -122,7 +124,7 @@ def array_lines(name: str, array: NDArray[Any], more: Sequence[str], indent: int
 
 
 def _nested(array: NDArray[Any], indent: int) -> list[str]:
-    line = literal_text(array.tolist())
+    line = literal(array.tolist())
     if indent + len(line) + 1 <= WIDTH or array.ndim == 0:
         return [line]
     lines = ["["]
@@ -141,12 +143,6 @@ def sizes_of(shapes: Mapping[str, Shape]) -> dict[str, str]:
             if size.is_Symbol:
                 found.setdefault(str(size), f"{name}.shape[{axis}]")
     return found
-
-
-def docstring(text: str) -> str:
-    """A text that can stand in a docstring: one line, no quotes that end it, no escapes."""
-    plain = "".join(one if one.isprintable() else " " for one in text)
-    return " ".join(plain.split()).replace("\\", "/").replace('"""', "'''").rstrip('"')
 
 
 def paragraphs(text: str) -> tuple[str, ...]:

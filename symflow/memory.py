@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from symflow.errors import SymflowError, calling_location
-from symflow.layout import Function, Helpers, render, signature, sizes_of, uses_scipy
+from symflow.layout import Function, Helpers, laid_out, render, signature, sizes_of, uses_scipy
 from symflow.program import Constant, Input, Program
 from symflow.schedule import block
 from symflow.watching import trace_function, watched
@@ -85,7 +85,8 @@ def session_source(
             tuple(lines),
         )
     found = {"helpers": Helpers(), "scipy": False}
-    text = render("session.py.j2", function=function, traces=traced, **found)
+    text = laid_out("session.py.j2", function=function, traces=traced, **found)
     found = {"helpers": Helpers.of(text), "scipy": uses_scipy(text)}
-    text = render("session.py.j2", function=function, traces=traced, **found)
-    return text, dict(constants.values())
+    held = dict(constants.values())
+    text = render("session.py.j2", held, function=function, traces=traced, **found)
+    return text, held

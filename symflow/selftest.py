@@ -23,6 +23,7 @@ from symflow.arguments import Arguments
 from symflow.embedding import LARGEST_LITERAL
 from symflow.errors import SymflowError
 from symflow.layout import array_lines
+from symflow.source import literal
 from symflow.statements import INDENT, WIDTH, call
 from symflow.vectors import NEAR, Vectors
 
@@ -109,7 +110,9 @@ class Writer:
             tuple(self.expected),
             tuple(point),
             tuple(self.tested),
-            tuple(f'"{one}": {tolerances[one]!r}' for one in precisions if one in tolerances),
+            tuple(
+                f'"{one}": {literal(tolerances[one])}' for one in precisions if one in tolerances
+            ),
             self.beside,
             in_blocks and bool(self.right.gradients),
             f"usage: python {stem}.py --selftest",
@@ -167,7 +170,7 @@ class Writer:
             self.arrays[f"selftest_{plain.lower()}"] = array
             self.expected.append(f'{name} = "selftest_{plain.lower()}"')
         elif array.ndim == 0:
-            self.expected.append(f"{name} = {array.item()!r}")
+            self.expected.append(f"{name} = {literal(array.item())}")
         else:
             self.expected += array_lines(name, array, [], 0)
         return name
