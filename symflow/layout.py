@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,8 +14,9 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.alphabets import size_name
 from symflow.shapes import Shape
-from symflow.source import check_names, literal
+from symflow.source import literal
 from symflow.statements import WIDTH
 
 
@@ -86,16 +87,11 @@ def laid_out(template: str, **values: Any) -> str:
     return environment().get_template(template).render(**values)
 
 
-def render(template: str, known: Collection[str] = (), **values: Any) -> str:
-    """The template's text with blank lines as a formatter leaves them, read to be sure.
-
-    known  names that the text is given when it is run
-    """
+def render(template: str, **values: Any) -> str:
+    """The template's text with blank lines as a formatter leaves them."""
     text = laid_out(template, **values)
     text = re.sub(r"[ \t]+\n", "\n", text)
-    text = re.sub(r"\n{4,}", "\n\n\n", text).strip("\n") + "\n"
-    check_names(text, template, known)
-    return text
+    return re.sub(r"\n{4,}", "\n\n\n", text).strip("\n") + "\n"
 
 
 def signature(name: str, arguments: Sequence[str], returns: str) -> tuple[str, ...]:
@@ -136,12 +132,12 @@ def _nested(array: NDArray[Any], indent: int) -> list[str]:
 
 
 def sizes_of(shapes: Mapping[str, Shape]) -> dict[str, str]:
-    """How each named size is found: `n` as `x.shape[0]`."""
+    """How each named size is found, by its name in text: `n` as `x.shape[0]`."""
     found: dict[str, str] = {}
     for name, shape in shapes.items():
         for axis, size in enumerate(shape):
             if size.is_Symbol:
-                found.setdefault(str(size), f"{name}.shape[{axis}]")
+                found.setdefault(size_name(size), f"{name}.shape[{axis}]")
     return found
 
 

@@ -91,7 +91,7 @@ def training_loop(
     core         of the fast style
     """
     rate = optimizer.learning_rate
-    batch = _batch_axes(inputs, steps)
+    batch = batch_axes(inputs, steps)
     before: list[Function] = []
     if isinstance(rate, Schedule):
         before.append(_schedule(rate))
@@ -117,7 +117,7 @@ def training_loop(
         "on_step: Callable[[int, float, Parameters], bool | None] | None = None",
     ]
     states = tuple(
-        StateField(name, _free(f"{name}_of", inputs), literal(float(initial)))
+        StateField(name, f"{name}_of", literal(float(initial)))
         for name, initial in optimizer.state.items()
     )
     names = ", ".join(inputs)
@@ -169,7 +169,7 @@ def training_loop(
     )
 
 
-def _batch_axes(inputs: Mapping[str, Type], steps: Collection[sp.Expr]) -> dict[str, int]:
+def batch_axes(inputs: Mapping[str, Type], steps: Collection[sp.Expr]) -> dict[str, int]:
     """The inputs of which a mini-batch takes rows, each with the axis that they are along.
 
     Rows are what the first open size counts, unless loops count it as their steps: a sequence
@@ -202,12 +202,6 @@ _SQUARED_NORM = Function(
 def _tuple(parts: Iterable[str]) -> str:
     listed = ", ".join(parts)
     return f"({listed},)" if "," not in listed else f"({listed})"
-
-
-def _free(name: str, taken: Mapping[str, Type]) -> str:
-    while name in taken:
-        name += "_"
-    return name
 
 
 def _moves(optimizer: Optimizer, states: Sequence[str], core: Core | None) -> list[str]:

@@ -24,7 +24,8 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from symflow.differentiation import backward
+from symflow.arithmetic import undistributed
+from symflow.differentiation import backward, differentiate
 from symflow.primitives import Evaluation, Part, Primitive, Shares
 from symflow.program import (
     Builder,
@@ -89,6 +90,10 @@ class Scan(Primitive):
             found.append(results[first:])
         in_order = found[::-1] if self.reverse else found
         stacks = [np.stack(one) for one in zip(*in_order, strict=True)]
+        if not found:  # no step
+            stacked = list(self.body.outputs.values())[first:]
+            shapes = [self.body[tensor].type.shape for tensor in stacked]
+            stacks = [np.empty((0, *map(evaluation.size, one)), object) for one in shapes]
         parts = np.empty(first + len(stacks), object)
         for number, part in enumerate([*carries, *stacks]):
             parts[number] = np.asarray(part)
@@ -241,6 +246,12 @@ def in_bodies(program: Program, stage: Callable[[Program], Program]) -> Program:
         for one in program.definitions
     )
     return Program(definitions, program.outputs)
+
+
+@undistributed
+def derivatives_taken(program: Program) -> Program:
+    """The program without derivatives, and no body of a loop with them."""
+    return differentiate(in_bodies(program, derivatives_taken))
 
 
 # --- adjoint ---------------------------------------------------------------------------------

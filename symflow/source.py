@@ -97,7 +97,7 @@ IMPORTED = frozenset(
 """What a module imports."""
 
 
-def check_names(text: str, name: str, known: Collection[str] = ()) -> None:
+def check_names(text: str, known: Collection[str] = ()) -> None:
     """Raise AssertionError where a module's text has a name that comes from nowhere.
 
     known  names that the text is given when it is run
@@ -105,14 +105,14 @@ def check_names(text: str, name: str, known: Collection[str] = ()) -> None:
     It is made of symflow's own text, so that none should. Should a value be code there after all,
     the module is not written.
     """
-    top = symtable.symtable(text, name, "exec")  # a third of the time and memory of a tree
+    top = symtable.symtable(text, "module", "exec")  # a third of the time and memory of a tree
     own = {one.get_name() for one in top.get_symbols() if one.is_assigned() or one.is_imported()}
     own.update(known)
     for scope in _scopes(top):
         for symbol in scope.get_symbols():
             called = symbol.get_name()
             if not _is_known(symbol, scope is top, scope.get_name(), own):
-                raise AssertionError(f"{name}: {called} in {scope.get_name()} comes from nowhere")
+                raise AssertionError(f"{called} in {scope.get_name()} comes from nowhere")
 
 
 def _is_known(symbol: symtable.Symbol, at_top: bool, scope: str, own: Collection[str]) -> bool:

@@ -153,11 +153,11 @@ def test_a_name_from_nowhere_is_not_written(line: str) -> None:
     """The last door: should a value reach the text as code, no module comes of it."""
     text = f"import numpy as np\n\n\ndef f(x):\n    {line}\n    return x\n"
     with pytest.raises(AssertionError, match="comes from nowhere"):
-        check_names(text, "module")
+        check_names(text)
 
 
 def test_names_that_a_module_has_are_known() -> None:
-    check_names("import numpy as np\n\n\ndef f(x):\n    return np.sum(abs(x)) + g(x)\n", "m", ["g"])
+    check_names("import numpy as np\n\n\ndef f(x):\n    return np.sum(abs(x)) + g(x)\n", ["g"])
     assert not OF_FILES & BUILTINS
     assert not {"eval", "exec", "compile", "getattr", "setattr", "__import__"} & BUILTINS
     assert {one.partition(".")[0] for one in IMPORTED} == IMPORTED
@@ -545,7 +545,7 @@ def test_values_are_written_by_the_writer_alone() -> None:
 
 
 def test_every_text_that_is_run_or_written_is_looked_at() -> None:
-    """Templates of Python are laid out by `render`, which knows every name, and by nothing else."""
+    """Python is laid out by `layout.py`, and its names are looked at by `settled`."""
     for path in Path(symflow.__file__).parent.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         if path.name != "layout.py":
