@@ -126,7 +126,7 @@ def _is_known(symbol: symtable.Symbol, at_top: bool, scope: str, own: Collection
     return called in own or called in BUILTINS or called in _MODULE
 
 
-_MODULE = frozenset({"__name__", "__annotations__"})
+_MODULE = frozenset({"__name__", "__class__"})
 
 
 def _scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
