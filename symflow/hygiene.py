@@ -60,6 +60,7 @@ def settled(source: str, known: Collection[str] = ()) -> str:
 
 _TOP = re.compile(r"^(?=[^\s)\]}#])", re.MULTILINE)
 _HEAD = re.compile(r"(?:def|class) (\w+)|(\w+)(?:: [^=\n]*)? = ")
+_COMMENT = re.compile(r"^ *# .*|  # .*", re.MULTILINE)
 _BARE = re.compile(r"(?<!\w)[A-Za-z_]\w*")
 
 
@@ -148,7 +149,7 @@ class _Module:
     def _statement(self, one: _Statement) -> str:
         users = set(MARKED.findall(one.text))
         spelled = set(map(plain, users))
-        others = set(_BARE.findall(one.text))
+        others = set(_BARE.findall(_COMMENT.sub("", one.text)))
         if len(spelled) == len(users) and others.isdisjoint(spelled | self.hidden.keys()):
             return plain(one.text)
         names = {**self.hidden, **self.shared}

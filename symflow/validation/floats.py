@@ -21,6 +21,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from symflow.alphabets import size_name
 from symflow.bodies import function_name
 from symflow.elementwise import Opaque, canonical
 from symflow.evaluation import helper_functions
@@ -319,7 +320,7 @@ class Floats:
         given = operands if moves else [self._rounded(one) for one in operands]
         code = compile(value.numpy([Text(name) for name in names]).source, "", "eval")
         namespace = {**helper_functions(), "dtype": self.dtype}
-        namespace |= {str(size): int(number) for size, number in self.sizes.items()}
+        namespace |= {size_name(size): int(number) for size, number in self.sizes.items()}
         shape = [self.size(size) for size in type_.shape]
         found = np.empty((self.runs, *shape), self._kind(type_))
         for run in range(self.runs):
