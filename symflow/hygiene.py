@@ -23,6 +23,7 @@ from symflow.alphabets import MARKED, plain, tensor_name
 from symflow.functional import READ_BY_NAME
 from symflow.program import Definition, Input, Program
 from symflow.recurrence import Scan
+from symflow.source import check_names
 from symflow.statements import distinct
 from symflow.tokens import renamed, variables
 
@@ -48,9 +49,14 @@ def _marked(definition: Definition) -> Definition:
     return replace(definition, value=value, label=label)
 
 
-def settled(source: str) -> str:
-    """A module in plain letters, in which no name of a function stands for two things."""
-    return source if source.isascii() else _Module(source).settled()
+def settled(source: str, known: Collection[str] = ()) -> str:
+    """A module in plain letters, in which no name of a function stands for two things, or none.
+
+    known  names that the text is given when it is run
+    """
+    text = source if source.isascii() else _Module(source).settled()
+    check_names(text, known)
+    return text
 
 
 _TOP = re.compile(r"^(?=[^\s)\]}#])", re.MULTILINE)
