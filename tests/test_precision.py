@@ -93,6 +93,8 @@ EXPRESSIONS = {
     "sf.atan2(1, w) + sf.logaddexp(0, w)": "np.arctan(1 / w) + np.log(1 + np.exp(w))",
     "sf.floormod(c, 0.7) * w": "np.mod(c, 0.7) * w",
     "sf.elu(-w, 2) + sf.polygamma(1, c) * a": "2 * np.expm1(-w) + a * TRIGAMMA",
+    "sf.elu(-2, w) + sf.elu(3, w)": "w * np.expm1(-2.0) + 3.0",
+    "sf.leaky_relu(-2, w) + sf.hypot(3, w)": "-2.0 * w + np.hypot(3.0, w)",
     "sf.cumsum(c) * w": "np.cumsum(c) * w",
     "sf.diag(c) @ w": "c * w",
     "sf.range(3) / 2 * w": "np.arange(3) / 2 * w",
