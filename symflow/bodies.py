@@ -14,7 +14,8 @@ from symflow.arithmetic import assert_undistributed
 from symflow.elementwise import Opaque, canonical
 from symflow.errors import SymflowError
 from symflow.program import Dtype, Indices, Kernel, Type, dtype_of, slots_of
-from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, aligned, literal_text
+from symflow.source import literal
+from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, aligned
 
 LARGEST_PRODUCT = 8
 """The largest whole exponent of a power that is written as products."""
@@ -86,7 +87,7 @@ class Body:
         return tuple(axes)
 
     def _number(self, body: sp.Expr) -> Text:
-        text = str(body) if self.kinds.whole and body.is_Integer else literal_text(float(body))
+        text = str(body) if self.kinds.whole and body.is_Integer else literal(float(body))
         return Text(text, UNARY if text.startswith("-") else ATOM)
 
     def _sum(self, body: sp.Add) -> Text:

@@ -22,6 +22,7 @@ from functools import cached_property
 from symflow.alphabets import MARKED, plain, tensor_name
 from symflow.program import Definition, Input, Program
 from symflow.recurrence import Scan
+from symflow.source import check_names
 from symflow.statements import distinct
 from symflow.tokens import renamed, variables
 
@@ -47,13 +48,19 @@ def _marked(definition: Definition) -> Definition:
     return replace(definition, value=value, label=label)
 
 
-def settled(source: str) -> str:
-    """A module in plain letters, in which no name of a function stands for two things."""
-    return source if source.isascii() else _Module(source).settled()
+def settled(source: str, known: Collection[str] = ()) -> str:
+    """A module in plain letters, in which no name of a function stands for two things, or none.
+
+    known  names that the text is given when it is run
+    """
+    text = source if source.isascii() else _Module(source).settled()
+    check_names(text, known)
+    return text
 
 
 _TOP = re.compile(r"^(?=[^\s)\]}#])", re.MULTILINE)
 _HEAD = re.compile(r"(?:def|class) (\w+)|(\w+)(?:: [^=\n]*)? = ")
+_COMMENT = re.compile(r"^ *# .*|  # .*", re.MULTILINE)
 _BARE = re.compile(r"(?<!\w)[A-Za-z_]\w*")
 
 
@@ -142,7 +149,7 @@ class _Module:
     def _statement(self, one: _Statement) -> str:
         users = set(MARKED.findall(one.text))
         spelled = set(map(plain, users))
-        others = set(_BARE.findall(one.text))
+        others = set(_BARE.findall(_COMMENT.sub("", one.text)))
         if len(spelled) == len(users) and others.isdisjoint(spelled | self.hidden.keys()):
             return plain(one.text)
         names = {**self.hidden, **self.shared}

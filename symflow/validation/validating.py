@@ -242,33 +242,24 @@ def finiteness(validation: Validation) -> Iterator[Finding]:
 
 def functions(validation: Validation) -> Iterator[Finding]:
     """Every function, for all numbers of rows, in both precisions, and called again."""
-    return _first(validation, check_functions(validation.module, validation.expected.cases))
+    return check_functions(validation.module, validation.expected.cases)
 
 
 def threads(validation: Validation) -> Iterator[Finding]:
     """Several threads in one call, and several calls at a time."""
-    return _first(validation, check_threads(validation.module, validation.expected.cases))
+    return check_threads(validation.module, validation.expected.cases)
 
 
 def contract(validation: Validation) -> Iterator[Finding]:
     """Names, refusals, initial parameters and files."""
-    return _first(validation, check_contract(validation.module, validation.expected.cases))
+    return check_contract(validation.module, validation.expected.cases)
 
 
 def training(validation: Validation) -> Iterator[Finding]:
     """Training, step by step."""
     if validation.compilation.model.training is None:
         return iter(())
-    return _first(validation, check_training(validation.module, validation.expected.paths))
-
-
-def _first(validation: Validation, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """The first of each array of each function: what is wrong is wrong in many ways."""
-    seen: set[tuple[str, str]] = set()
-    for one in findings:
-        if (one.function, one.array) not in seen:
-            seen.add((one.function, one.array))
-            yield replace(one, style=validation.style)
+    return check_training(validation.module, validation.expected.paths)
 
 
 CHECKS: tuple[Check, ...] = (values, finiteness, functions, threads, contract, training)
@@ -338,7 +329,17 @@ def expectation(
 
 
 def _report(validation: Validation) -> Report:
-    findings = tuple(finding for check in CHECKS for finding in check(validation))
+    found: list[Finding] = []
+    for check in CHECKS:
+        wrong = {_about(one) for one in found if not one.note}
+        for one in check(validation):
+            if one.note or _about(one) not in wrong:  # which is wrong in many ways
+                found.append(replace(one, style=validation.style))
+                wrong |= set() if one.note or check is values else {_about(one)}
     points = len(validation.expected.points)
     limits = tuple(validation.expected.limits)
-    return Report(findings, tuple(validation.rows), points, limits)
+    return Report(tuple(found), tuple(validation.rows), points, limits)
+
+
+def _about(one: Finding) -> str:
+    return one.array or one.function
