@@ -217,7 +217,13 @@ def helper_functions() -> dict[str, Any]:
     everything = Helpers(**{one.name: True for one in fields(Helpers)})
     namespace: dict[str, Any] = {}
     exec(
-        render("session.py.j2", function=None, traces=False, helpers=everything, scipy=False),
+        render(
+            "session.py.j2",
+            function=None,
+            traces=False,
+            helpers=everything,
+            scipy=False,
+        ),
         namespace,
     )
     return namespace

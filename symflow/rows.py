@@ -36,6 +36,12 @@ def _x_log_number(x: sp.Expr, y: sp.Expr) -> sp.Expr | None:
     return x * log(y) if y.is_Number and y > 0 else None
 
 
+def _elu_of_number(x: sp.Expr, alpha: sp.Expr) -> sp.Expr | None:
+    if not x.is_Number:
+        return None
+    return x if x >= 0 else alpha * (sp.exp(x) - 1)
+
+
 def _polygamma(order: sp.Expr, x: sp.Expr) -> sp.Expr | None:
     return digamma(x) if order == 0 else None
 
@@ -741,6 +747,7 @@ _TABLE = (
         numpy="_elu({0}, {1})",
         helper="elu",
         opaque=True,
+        evaluate=_elu_of_number,
         result="float",
         domain=((-3.0, 3.0), (0.5, 2.0)),
     ),

@@ -33,6 +33,7 @@ import sympy as sp
 from numpy.typing import NDArray
 from sympy.logic.boolalg import Boolean
 
+import symflow.source as source
 from symflow.affine import distributed
 from symflow.arithmetic import undistributed
 from symflow.bodies import Body, Kinds
@@ -228,7 +229,7 @@ def _has_values(body: Any) -> bool:
 
 def _outside(value: Kernel, numbers: Sequence[sp.Expr]) -> NDArray[Any] | None:
     """What NumPy says of a function of numbers that are outside of its domain, if it knows it."""
-    texts = [Text(f"np.float64({float(one)!r})") for one in numbers]
+    texts = [Text(f"np.float64({source.literal(float(one))})") for one in numbers]
     body = Body(value, texts, value.output, Kinds.of_floats(value))
     source = body.text(value.body).source
     with np.errstate(all="ignore"), suppress(NameError, ZeroDivisionError):

@@ -14,7 +14,7 @@ PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
     ("arithmetic",),
-    ("archives", "ending", "errors", "showing", "continuation"),
+    ("archives", "ending", "errors", "showing", "source", "continuation"),
     ("elimination", "functional", "machine", "reading", "writing"),
     ("alphabets", "tokens"),
     ("flat",),
