@@ -39,6 +39,7 @@ class Helpers:
     cofactors: bool = False
     cofactor_slope: bool = False
     log_determinant: bool = False
+    xlog1py: bool = False
     xlogx: bool = False
     log1mexp: bool = False
     exp_over_expm1: bool = False

@@ -424,6 +424,21 @@ _TABLE = (
         domain=((-3.0, 3.0), (0.1, 4.0)),
     ),
     Elementwise(
+        "xlog1py",
+        lambda x, y: x * sp.log(1 + y),
+        "x · log(1 + y), and 0 where x = 0. There the derivative by y is 0, and so is that by x "
+        "where y ≤ -1.",
+        partials=lambda x, y, z: [
+            where(logical_and(equal(x, 0), less_equal(y, -1)), 0, log1p(y)),
+            where(equal(x, 0), 0, x / (1 + y)),
+        ],
+        numpy="_xlog1py({0}, {1})",
+        helper="xlog1py",
+        opaque=True,
+        result="float",
+        domain=((-3.0, 3.0), (-0.9, 3.0)),
+    ),
+    Elementwise(
         "xlogx",
         lambda x: x * sp.log(x),
         "x · log(x), and 0 where x = 0. There the derivative is -∞.",
@@ -841,5 +856,6 @@ sigmoid: Elementwise = ROWS["sigmoid"]
 sinc: Elementwise = ROWS["sinc"]
 softplus: Elementwise = ROWS["softplus"]
 where: Elementwise = ROWS["where"]
+xlog1py: Elementwise = ROWS["xlog1py"]
 xlogx: Elementwise = ROWS["xlogx"]
 xlogy: Elementwise = ROWS["xlogy"]

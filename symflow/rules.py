@@ -54,6 +54,7 @@ from symflow.rows import (
     sinc,
     softplus,
     where,
+    xlog1py,
     xlogx,
     xlogy,
 )
@@ -267,6 +268,11 @@ def _may_be_infinite(bound: Bindings, body: sp.Expr) -> bool:
     """Whether a quotient is by what may be 0, which is not yet the larger of two numbers."""
     b = bound[_b]
     return bool(slots_of(b)) and not b.is_positive and "where" not in kinds_of(b)
+
+
+def _is_taken_away(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether 1 + y is written as 1 - p, as of a probability."""
+    return bool(bound[_y].could_extract_minus_sign())
 
 
 def _is_by_root_of_two(bound: Bindings, body: sp.Expr) -> bool:
@@ -593,6 +599,25 @@ RULES = (
         phase="written",
         provided=_may_vanish,
         says="where x may be 0",
+    ),
+    Rule(
+        "xlogx-of-rest",
+        (1 + _y) * log1p(_y),
+        where(less(_y, -_HALF), xlogx(1 + _y), (1 + _y) * log1p(where(less(_y, -_HALF), 0, _y))),
+        "0·∞ at y = -1, where the value is 0 and the derivative -∞",
+        phase="written",
+        provided=_is_taken_away,
+        domain={1 + _y: NONNEGATIVE, 1 + where(less(_y, -_HALF), 0, _y): POSITIVE},
+        says="where y is -p",
+    ),
+    Rule(
+        "xlog1py",
+        _x * log1p(_y),
+        xlog1py(_x, _y),
+        "0·∞ at x = 0, y = -1, where the value counts as 0",
+        phase="written",
+        provided=lambda bound, body: _may_vanish(bound, body) and _is_taken_away(bound, body),
+        says="where x may be 0 and y is -p",
     ),
     Rule(
         "xlogy-in-sum",

@@ -130,6 +130,10 @@ BRANCHES: dict[str, tuple[Model, list[tuple[float, ...]]]] = {
     # everyday functions at their edges
     "x·log(x) of a square": (lambda m, x: m.xlogy(m.square(x), m.square(x)), [(0,), (2,)]),
     "power of 0": (lambda m, x, y: m.pow(x, y), [(0, 2), (0, 0.5), (2, 3)]),
+    "binary entropy": (
+        lambda m, p: -m.xlogy(p, p) - (1 - p) * m.log(1 - p),
+        [(0.25,), (0.5,), (0.75,)],
+    ),
     "hypot at the origin": (lambda m, x, y: m.hypot(x, y), [(0, 0), (3, 4)]),
     "asin at 1 of a sine": (lambda m, x: m.asin(m.sin(x)), [(0,), (1,)]),
     "atanh of a clip": (
@@ -232,3 +236,49 @@ def test_second_derivative(name: str) -> None:
         sides = slopes(model, point, by, order=2)
         assert sides
         assert is_right(float(found[at]), sides, 1e-12), (point, found[at], sides)
+
+
+def test_certain_probabilities() -> None:
+    """Entropy and cross entropy at p = 0 and p = 1, written naively."""
+    p, y = (sf.placeholder(sf.float64, (3,)) for _ in range(2))
+    entropy = -p * sf.log(p) - (1 - p) * sf.log(1 - p)
+    loss = -y * sf.log(p) - (1 - y) * sf.log(1 - p)
+    fetches = [entropy, *sf.gradients(entropy, [p]), loss, *sf.gradients(loss, [p])]
+    feed = {p: [0.0, 1.0, 0.5], y: [0.0, 1.0, 1.0]}
+    found = evaluate(fetches, feed)
+    log_2 = np.log(2.0)
+    np.testing.assert_allclose(found[0], [0.0, 0.0, log_2], atol=1e-16)
+    np.testing.assert_array_equal(found[1], [INF, -INF, 0.0])
+    np.testing.assert_allclose(found[2], [0.0, 0.0, log_2], atol=1e-16)
+    np.testing.assert_array_equal(found[3], [1.0, -1.0, -2.0])
+
+
+def test_the_slope_of_a_product_is_no_proof() -> None:
+    """cbrt(x³) has the slope 1 at 0; where 0·∞ is not proved to be 0 it stays NaN."""
+    x = sf.placeholder(sf.float64, ())
+    y = sf.cbrt(x * x * x)
+    assert np.isnan(evaluate(sf.gradients(y, [x])[0], {x: 0.0}))
+
+
+def test_both_minus_infinity() -> None:
+    """No weight to share out: 0, as of reduce_logsumexp."""
+    x, y = (sf.placeholder(sf.float64, ()) for _ in range(2))
+    z = sf.logaddexp(x, y)
+    with np.errstate(all="raise"):
+        found = evaluate([z, *sf.gradients(z, [x, y])], {x: -INF, y: -INF})
+        some = evaluate(sf.gradients(z, [x, y]), {x: -INF, y: 2.0})
+    assert found == [-INF, 0.0, 0.0]
+    assert some == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("text", ["sf.sqrt(1e-5 + sf.square(h))", "sf.softplus(h)", "sf.exp(h)"])
+def test_no_branch_where_no_pole_can_be(text: str, tmp_path: Any) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(
+        "import symflow as sf\nx = sf.placeholder(sf.float64, ('n', 3))\n"
+        "w = sf.Variable(sf.ones((3, 4)))\nh = sf.relu(x @ w)\n"
+        f"loss = sf.reduce_mean({text})\n"
+    )
+    made = module(path, "plain", "float64")
+    body = made.SOURCE.partition("def _loss_and_gradients")[2].partition("\n\n\n")[0]
+    assert "np.where" not in body

@@ -86,6 +86,8 @@ def instance(rule: Rule) -> tuple[sp.Expr, dict[sp.Wild, sp.Expr]]:
         stands[wilds["x"]] = 2 * stands[wilds["u"]] * slot(4)
     elif set(wilds) == {"u", "x"} and rule.phase == "written":
         stands[wilds["u"]] = 2 * stands[wilds["x"]] * slot(4)
+    elif rule.name in ("xlogx-of-rest", "xlog1py"):
+        stands[wilds["y"]] = -slot(4)
     elif rule.name == "log-half-erfc":
         stands[wilds["x"]] = -slot(0) / sp.sqrt(2)
     elif rule.name == "one-minus-inverse":

@@ -117,6 +117,8 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
         lambda m, x: m.square(x * 3) - m.square(m.sin(x) + 1),
         [*_TINY, *_ORDINARY, 0.4797311, 1e5, 1e150],
     ),
+    "xlogx-of-rest": (lambda m, x: (1 - x) * m.log(1 - x), [*_TINY, 0.3, 0.6, 0.999, -3.0, -1e9]),
+    "xlog1py": (lambda m, x: (2 - x * x) * m.log(1 - x), [*_TINY, 0.3, 0.6, 0.999, -3.0, -1e9]),
     "sigmoid-of-difference": (lambda m, x: m.exp(x) / (m.exp(x) + m.exp(x / 3)), EXPONENTS),
     "log-ndtr": (lambda m, x: m.log(m.ndtr(x)), NORMAL),
     "one-minus-ndtr": (lambda m, x: 1 - m.ndtr(x), NORMAL),
