@@ -42,6 +42,13 @@ class Helpers:
     xlogx: bool = False
     log1mexp: bool = False
     exp_over_expm1: bool = False
+    inverse_mills: bool = False
+    log_erfc: bool = False
+    erfc_hazard: bool = False
+    log_cosh: bool = False
+    exprel: bool = False
+    log1prel: bool = False
+    sinc: bool = False
     placed: bool = False
     put_along: bool = False
     scattered: bool = False
@@ -59,7 +66,12 @@ class Helpers:
 
 def uses_scipy(source: str) -> bool:
     """Whether a source calls functions that NumPy lacks."""
-    return re.search(r"(?<![\w.])(special\.\w|_polygamma\()", source) is not None
+    return (
+        re.search(
+            r"(?<![\w.])(special\.\w|_(polygamma|inverse_mills|log_erfc|erfc_hazard)\()", source
+        )
+        is not None
+    )
 
 
 def uses_math(source: str) -> bool:
