@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from limits import Model, is_right, slopes, value
+from reference import evaluate
 from styles import module
+
+import symflow as sf
 
 INF = np.inf
 
@@ -140,7 +143,26 @@ BRANCHES: dict[str, tuple[Model, list[tuple[float, ...]]]] = {
 }
 """A model, and points; every parameter is scalar."""
 
-MODELS = BRANCHES
+REMOVABLE: dict[str, tuple[Model, list[tuple[float, ...]]]] = {
+    "(exp(x) - 1) / x": (lambda m, x: (m.exp(x) - 1) / x, [(0,), (1e-9,), (-0.5,), (3,)]),
+    "(1 - exp(-x)) / x": (lambda m, x: (1 - m.exp(-x)) / x, [(0,), (1e-9,), (-0.5,), (3,)]),
+    "elimination": (lambda m, t, k: (1 - m.exp(-k * t)) / k, [(2, 0), (2, 1e-9), (2, 0.5)]),
+    "x / (exp(x) - 1)": (lambda m, x: x / (m.exp(x) - 1), [(0,), (1e-9,), (-0.5,), (3,)]),
+    "x / (1 - exp(-x))": (lambda m, x: x / (1 - m.exp(-x)), [(0,), (1e-9,), (-0.5,), (3,)]),
+    "log(1 + x) / x": (lambda m, x: m.log(1 + x) / x, [(0,), (1e-9,), (-0.25,), (3,)]),
+    "x / log(1 + x)": (lambda m, x: x / m.log(1 + x), [(0,), (1e-9,), (-0.25,), (3,)]),
+    "sin(x) / x": (lambda m, x: m.sin(x) / x, [(0,), (1e-9,), (-0.5,), (3,)]),
+    "sin(3·x) / x": (lambda m, x: m.sin(3 * x) / x, [(0,), (1e-9,), (-0.5,), (3,)]),
+    "x / sin(x)": (lambda m, x: x / m.sin(x), [(0,), (1e-9,), (-0.5,), (2,)]),
+    "(1 - cos(x)) / x²": (lambda m, x: (1 - m.cos(x)) / m.square(x), [(0,), (1e-9,), (2,)]),
+    "(1 - cos(x)) / x": (lambda m, x: (1 - m.cos(x)) / x, [(0,), (1e-9,), (2,)]),
+    "sinc squared": (lambda m, x: m.square(m.sin(x) / x), [(0,), (1e-9,), (2,)]),
+    "log of (exp(x) - 1) / x": (lambda m, x: m.log((m.exp(x) - 1) / x), [(0,), (1e-9,), (2,)]),
+    "a factor beside it": (lambda m, w, x: w * (m.exp(x) - 1) / x, [(0, 0), (2, 0), (2, 1)]),
+}
+"""Quotients that are a number where they are 0 / 0, as are both of their derivatives."""
+
+MODELS = BRANCHES | REMOVABLE
 
 
 def _text() -> str:
@@ -194,3 +216,19 @@ def test_limit(name: str, modules: Any) -> None:
                     slope = float(getattr(gradients, f"a{number}_{by}")[at])
                     shown = [float(one) for one in sides]
                     assert is_right(slope, sides, close), (*what, f"by {by}", slope, shown)
+
+
+@pytest.mark.parametrize("name", REMOVABLE)
+def test_second_derivative(name: str) -> None:
+    """By the last parameter, in float64, from a Session."""
+    model, points = REMOVABLE[name]
+    by = len(points[0]) - 1
+    columns = [sf.placeholder(sf.float64, ("n",)) for _ in points[0]]
+    (slope,) = sf.gradients(sf.reduce_sum(model(sf, *columns)), [columns[by]])
+    (curvature,) = sf.gradients(sf.reduce_sum(slope), [columns[by]])
+    feed = {x: [point[at] for point in points] for at, x in enumerate(columns)}
+    found = evaluate(curvature, feed)
+    for at, point in enumerate(points):
+        sides = slopes(model, point, by, order=2)
+        assert sides
+        assert is_right(float(found[at]), sides, 1e-12), (point, found[at], sides)

@@ -35,7 +35,8 @@ from symflow.notation import number_text
 
 _AS_DEFINED = frozenset(
     {"log1p", "expm1", "hypot", "log1mexp", "logaddexp", "xlogy", "xlogx", "exp_over_expm1"}
-    | {"pow", "root_of_squares", "difference_of_squares"}
+    | {"pow", "root_of_squares", "difference_of_squares", "log_cosh"}
+    | {"exprel", "log1prel", "sinc"}
 )
 """Operations that are there for their digits alone; what they compute is easier to read."""
 
