@@ -61,7 +61,7 @@ def settled(source: str, known: Collection[str] = ()) -> str:
 
 _TOP = re.compile(r"^(?=[^\s)\]}#])", re.MULTILINE)
 _HEAD = re.compile(r"(?:def|class) (\w+)|(\w+)(?:: [^=\n]*)? = ")
-_COMMENT = re.compile(r"^ *# .*|  # .*", re.MULTILINE)
+_COMMENT = re.compile(r'^ *# .*|  # .*|"""(?:.|\n)*?"""', re.MULTILINE)
 _BARE = re.compile(r"(?<!\w)[A-Za-z_]\w*")
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from symflow.alphabets import size_name
 from symflow.shapes import Shape
 from symflow.source import literal
-from symflow.statements import WIDTH
+from symflow.statements import WIDTH, distinct
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ def render(template: str, **values: Any) -> str:
 
 def signature(name: str, arguments: Sequence[str], returns: str) -> tuple[str, ...]:
     """`def name(arguments) -> returns:` on one line if it fits, as a formatter breaks it if not."""
+    distinct([one.partition(":")[0] for one in arguments])
     line = f"def {name}({', '.join(arguments)}) -> {returns}:"
     if len(line) <= WIDTH:
         return (line,)

@@ -10,13 +10,14 @@ import sympy as sp
 
 from symflow.elementwise import ROWS as ROWS
 from symflow.elementwise import Domain, Elementwise, choose
+from symflow.program import number
 
 _BOTH: Domain = ((-3.0, 3.0), (-3.0, 3.0))
 _POSITIVE: Domain = ((0.1, 4.0),)
 
 _HALF = sp.Rational(1, 2)
-_GELU = math.sqrt(2 / math.pi)
-_SELU = (1.0507009873554804934, 1.6732632423543772848)
+_GELU = number(math.sqrt(2 / math.pi))
+_SELU = number(1.0507009873554804934), number(1.6732632423543772848)
 """Scale and alpha of self-normalising networks, by Klambauer and others, to full precision."""
 
 
@@ -88,7 +89,7 @@ def _logarithm(name: str, base: int, doc: str) -> Elementwise:
         name,
         lambda x: sp.log(x) / sp.log(base),
         doc,
-        partials=lambda x, y: [(1 / sp.log(base)).evalf(60) / x],
+        partials=lambda x, y: [sp.Rational(str((1 / sp.log(base)).evalf(60))) / x],
         numpy=f"np.{name}({{0}})",
         opaque=True,
         result="float",
@@ -744,7 +745,7 @@ _TABLE = (
     ),
     Elementwise(
         "gelu",
-        lambda x: x / 2 * (1 + sp.tanh(sp.Float(_GELU) * (x + sp.Rational(44715, 10**6) * x**3))),
+        lambda x: x / 2 * (1 + sp.tanh(_GELU * (x + sp.Rational(44715, 10**6) * x**3))),
         "x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))): the approximation of Hendrycks and "
         "Gimpel, not the exact x · Φ(x).",
         opaque=True,
@@ -768,7 +769,7 @@ _TABLE = (
     ),
     Elementwise(
         "selu",
-        lambda x: sp.Float(_SELU[0]) * choose(x < 0, sp.Float(_SELU[1]) * (sp.exp(x) - 1), x),
+        lambda x: _SELU[0] * choose(x < 0, _SELU[1] * (sp.exp(x) - 1), x),
         "1.0507 · elu(x, 1.6733), of which the numbers have full precision. At 0 the derivative "
         "is 1.0507.",
         opaque=True,

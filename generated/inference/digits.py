@@ -45,10 +45,10 @@ def _read_arrays(name: str) -> dict[str, Array]:
 
 
 _ARRAYS = _read_arrays("digits.30ed4768a1388f35.npz")
-_W1_ = _ARRAYS["w1"]
-_B1_ = _ARRAYS["b1"]
-_W2_ = _ARRAYS["w2"]
-_B2_ = _ARRAYS["b2"]
+_W1 = _ARRAYS["w1"]
+_B1 = _ARRAYS["b1"]
+_W2 = _ARRAYS["w2"]
+_B2 = _ARRAYS["b2"]
 
 
 # --- forward -------------------------------------------------------------------------------------
@@ -58,9 +58,9 @@ def probability(pixels: ArrayLike) -> Array:
     """probability, (n, 10), from pixels (n, 64)."""
     (pixels,) = _checked_inputs(np.float32, pixels=pixels)
     # hidden[i, j] = relu(Σ_k pixels[i, k]·_W1[k, j] + _B1[j])
-    hidden = np.maximum(pixels @ _W1_ + _B1_, 0.0)  # (n, 32)  digits.py:13
+    hidden = np.maximum(pixels @ _W1 + _B1, 0.0)  # (n, 32)  digits.py:13
     # logits[i, j] = Σ_k hidden[i, k]·_W2[k, j] + _B2[j]
-    logits = hidden @ _W2_ + _B2_  # (n, 10)  digits.py:14
+    logits = hidden @ _W2 + _B2  # (n, 10)  digits.py:14
     # probability_exp[i, j] = exp(logits[i, j] - max_k logits[i, k])  (n, 10)  digits.py:15
     probability_exp = np.exp(logits - np.max(logits, axis=1, keepdims=True))
     # probability[i, j] = probability_exp[i, j] / (Σ_k probability_exp[i, k])
@@ -96,7 +96,7 @@ def _checked_inputs(dtype: Any, /, **inputs: ArrayLike) -> list[Array]:
 
 # --- self-test -----------------------------------------------------------------------------------
 
-_DIGEST = "75e662b9b07fd40a"
+_DIGEST = "1eba9fe472e98469"
 _TOLERANCES = {"float32": 0.0001}
 _RIGHT_PROBABILITY = np.array(
     [
