@@ -78,6 +78,7 @@ class Floats:
         up, down = self.dtype.type(1 + unit), self.dtype.type(1 - unit / 2)
         self._ways = np.where(random.integers(0, 2, 1 << 14) == 1, up, down)
         self.sizes: dict[sp.Expr, sp.Expr] = {}
+        self._fixed: frozenset[int] = frozenset()
 
     @property
     def runs(self) -> int:
@@ -99,12 +100,17 @@ class Floats:
                     if isinstance(size, sp.Symbol):
                         self.sizes.setdefault(size, sp.Integer(length))
         values: dict[int, Any] = {}
+        fixed: set[int] = set()
         for tensor, live in enumerate(program.live()):
             if live:
-                definition = program[tensor]
+                definition, read = program[tensor], program[tensor].value.operands
+                self._fixed = frozenset(at for at, one in enumerate(read) if one in fixed)
+                given = isinstance(definition.value, Input)
+                if definition.type.shape == () and fixed.issuperset(read) and not given:
+                    fixed.add(tensor)
                 if isinstance(definition.value, Input):
-                    given = inputs[definition.value.name]
-                    values[tensor] = np.asarray(given, self._kind(definition.type))
+                    array = inputs[definition.value.name]
+                    values[tensor] = np.asarray(array, self._kind(definition.type))
                 else:
                     operands = [values[one] for one in definition.value.operands]
                     values[tensor] = self._value(definition.value, definition.type, operands)
@@ -158,7 +164,7 @@ class Floats:
         for first in range(0, self.runs, at_once):
             some = slice(first, first + at_once)
             within = Floats(self.moved[some], self.random, self.dtype)
-            within.sizes = self.sizes
+            within.sizes, within._fixed = self.sizes, self._fixed
             parts.append(within._of_kernel(value, [one[some] for one in operands], sizes))
         return np.concatenate(parts)
 
@@ -221,6 +227,16 @@ class Floats:
     # --- bodies ---
 
     def _body(self, body: Any, operands: Sequence[Array]) -> Any:
+        """A body of operands with the indices of the kernel as axes.
+
+        What is made of numbers of the model alone is not moved: 2.0 - 1 is whole, and an exponent.
+        """
+        if self.moved.any() and self._fixed and self._fixed.issuperset(slots_of(body)):
+            moved, self.moved = self.moved, np.zeros_like(self.moved)
+            try:
+                return self._body(body, operands)
+            finally:
+                self.moved = moved
         if isinstance(body, sp.Symbol):
             (number,) = slots_of(body)
             return operands[number]

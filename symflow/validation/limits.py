@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from symflow.evaluation import Evaluator
 from symflow.program import Program
+from symflow.validation.derivatives import stopped
 from symflow.validation.points import Inputs
 from symflow.validation.written import UNDEFINED, evaluated
-from symflow.views import StopGradient
 
 Array = NDArray[Any]
 
@@ -137,31 +137,15 @@ class Limits:
         size = abs(start) or 1
         start = start + way * size * context.mpf(10) ** distance
         step = size * context.mpf(10) ** STEP
-        stopped = self._stopped(start, by, entry)
+        held = stopped(loss, {**self.inputs, by: _with(self.inputs[by], entry, start)}, STEP_DIGITS)
         values = []
         for end in (start + step, start - step):
             inputs = {**self.inputs, by: _with(self.inputs[by], entry, end)}
-            values.append(evaluated(loss, inputs, STEP_DIGITS, frozen=stopped)[of].item())
+            values.append(evaluated(loss, inputs, STEP_DIGITS, frozen=held)[of].item())
         try:
             return float((values[0] - values[1]) / (2 * step))
         except (TypeError, ValueError):
             return float("nan")
-
-    def _stopped(self, start: Any, by: str, entry: tuple[int, ...]) -> dict[int, Array]:
-        """What stops the gradient stays as it is."""
-        stops = [
-            tensor
-            for tensor, one in enumerate(self.program.definitions)
-            if isinstance(one.value, StopGradient)
-        ]
-        if not stops:
-            return {}
-        inputs = {**self.inputs, by: _with(self.inputs[by], entry, start)}
-        try:
-            tensors = Evaluator(STEP_DIGITS).tensors(self.program, inputs)
-        except UNDEFINED:
-            return {}
-        return {tensor: tensors[tensor] for tensor in stops if tensor in tensors}
 
 
 def _with(array: Array, entry: tuple[int, ...], value: Any) -> Array:

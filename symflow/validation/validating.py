@@ -27,6 +27,7 @@ from symflow.subject import subject, values_at
 from symflow.validation.blame import blamed
 from symflow.validation.borders import borders
 from symflow.validation.calling import Functions
+from symflow.validation.derivatives import disagreement
 from symflow.validation.findings import Finding, Report, Row
 from symflow.validation.points import Given, Inputs, Point, around, bases, inputs_of
 from symflow.validation.values import Deviation, Reference, deviations, references
@@ -211,6 +212,27 @@ def row(one: Deviation) -> Row:
     )
 
 
+def derivatives(validation: Validation) -> Iterator[Finding]:
+    """Derivatives as the rules of differentiation have them, against those of the values."""
+    expected, names = validation.expected, validation.functions.trained
+    for reference in expected.references if names else ():
+        if reference.point.own or reference.point.name in GENERIC:
+            found = disagreement(expected.program, reference.point.inputs, names, expected.seed)
+            if found is not None:
+                told = (
+                    f"the derivative by {found.parameter} along a random direction is "
+                    f"{found.derived:.10g}, but the loss changes by {found.quotient:.10g}"
+                )
+                blame = "a rule of differentiation: no rewriting is part of this"
+                yield Finding("gradients", found.parameter, reference.point.name, told, blame)
+                return
+            if work(expected.program, expected.sizes) > expected.effort / 100:
+                return
+
+
+GENERIC = ("random values", "positive values")
+
+
 def finiteness(validation: Validation) -> Iterator[Finding]:
     """A note where the loss as written is finite at none of the user's own points: why."""
     own = [one for one in validation.expected.references if one.point.own]
@@ -225,7 +247,7 @@ def finiteness(validation: Validation) -> Iterator[Finding]:
     yield Finding("loss", "", point.name, told, note=True)
 
 
-CHECKS: tuple[Check, ...] = (values, finiteness)
+CHECKS: tuple[Check, ...] = (values, derivatives, finiteness)
 """In the order in which they are made."""
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from symflow.program import Program
 from symflow.validation.calling import NO_NUMBER, Functions, Result
-from symflow.validation.comparison import FACTOR, Judged, Verdict, judged
+from symflow.validation.comparison import Judged, Verdict, judged
 from symflow.validation.findings import Finding
 from symflow.validation.floats import Floats
 from symflow.validation.limits import AGREE, Limits
@@ -89,8 +89,8 @@ def references(
 class Deviation:
     """Where an array of a module is worst at a point.
 
-    ratio     its error, in units of what is allowed
-    error     the error itself
+    error     how far it is off
+    ratio     the same in units of what naive code is off
     expected  what it should be, as a float
     problem   "" where it is right
     note      whether the program as written is no better there
@@ -102,16 +102,9 @@ class Deviation:
     computed: float
     expected: float
     error: float
-    allowed: float
+    ratio: float
     problem: str = ""
     note: bool = False
-
-    @property
-    def ratio(self) -> float:
-        """The error in units of what the naive code is off."""
-        if np.isnan(self.error):
-            return np.inf
-        return FACTOR * self.error / self.allowed if self.error else 0.0
 
 
 def deviations(
@@ -185,7 +178,7 @@ class _Comparison:
                     return found
         known = (self.judged.verdicts == Verdict.RIGHT) & np.isfinite(self.judged.error)
         if not known.any():
-            return Deviation(self.result, self.reference.point, (), 0.0, 0.0, 0.0, 1.0)
+            return Deviation(self.result, self.reference.point, (), 0.0, 0.0, 0.0, 0.0)
         ratio = np.where(known, self.judged.ratio, -1.0)
         at = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
         return self._at(tuple(map(int, at)))
@@ -198,7 +191,7 @@ class _Comparison:
             float(self.result.value[at]),
             float(self.truth.nearest[at]),
             float(self.judged.error[at]),
-            float(self.judged.allowed[at]),
+            float(self.judged.ratio[at]) if np.isfinite(self.judged.error[at]) else np.inf,
             problem,
             note,
         )
