@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, fields, replace
-from functools import cache
+from functools import cache, lru_cache
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,13 @@ LARGEST = 200_000
 Array = NDArray[Any]
 
 
+@lru_cache(maxsize=64)
+def _arithmetic(digits: int, rounding: Rounding, thread: int) -> Arithmetic:
+    """Numbers of a precision, with the bodies that were seen. mpmath changes its precision while it
+    computes, so each thread has its own."""
+    return Arithmetic(digits, rounding)
+
+
 class Evaluator:
     """One evaluation of programs: its numbers, and the sizes that inputs have.
 
@@ -61,7 +69,7 @@ class Evaluator:
         rounding: Rounding = "n",
         frozen: Mapping[int, Array] | None = None,
     ) -> None:
-        self.arithmetic = Arithmetic(digits, rounding)
+        self.arithmetic = _arithmetic(digits, rounding, get_ident())
         self.context = self.arithmetic.context
         self.sizes: dict[sp.Expr, sp.Expr] = {}
         self.frozen = dict(frozen or {})

@@ -25,8 +25,8 @@ Array = NDArray[Any]
 DIGITS = 120
 STEP = -40
 CLOSE = 1e-14
-"""Relative difference of a derivative and a quotient that are the same number, as far as numbers of 53
-bits in the rules are themselves."""
+"""Relative difference of a derivative and a quotient that are the same number, as far as the rules'
+own numbers are, which have 53 bits."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from symflow.subject import subject, values_at
 from symflow.validation.blame import blamed
 from symflow.validation.borders import borders
 from symflow.validation.calling import Functions
-from symflow.validation.derivatives import disagreement
+from symflow.validation.derivatives import Disagreement, disagreement
 from symflow.validation.findings import Finding, Report, Row
 from symflow.validation.points import Given, Inputs, Point, around, bases, inputs_of
 from symflow.validation.values import Deviation, Reference, deviations, references
@@ -43,6 +43,9 @@ SMALL = (3, 2)
 
 EFFORT = 4_000_000
 """Operations in many digits that a validation may take, roughly: some microseconds each."""
+
+FEW = 4
+"""Points at which derivatives are compared with difference quotients."""
 
 LEAST = 4
 """Points at which even the largest model is tested."""
@@ -114,6 +117,18 @@ class Expectation:
     @cached_property
     def references(self) -> list[Reference]:
         return references(self.program, self.points, self.seed)
+
+    @cached_property
+    def disagreement(self) -> tuple[Point, Disagreement] | None:
+        """Where the derivatives as written are not those of the values, at a few finite points."""
+        names = [self.compilation.name(node) for node in self.compilation.trainable]
+        large = work(self.program, self.sizes) > self.effort / 100
+        finite = [one.point for one in self.references if names and _is_finite(one)]
+        for point in finite[: 1 if large else FEW]:
+            found = disagreement(self.program, point.inputs, names, self.seed)
+            if found is not None:
+                return point, found
+        return None
 
 
 def work(program: Program, sizes: Mapping[sp.Expr, sp.Integer]) -> int:
@@ -214,23 +229,14 @@ def row(one: Deviation) -> Row:
 
 def derivatives(validation: Validation) -> Iterator[Finding]:
     """Derivatives as the rules of differentiation have them, against those of the values."""
-    expected, names = validation.expected, validation.functions.trained
-    for reference in expected.references if names else ():
-        if reference.point.own or reference.point.name in GENERIC:
-            found = disagreement(expected.program, reference.point.inputs, names, expected.seed)
-            if found is not None:
-                told = (
-                    f"the derivative by {found.parameter} along a random direction is "
-                    f"{found.derived:.10g}, but the loss changes by {found.quotient:.10g}"
-                )
-                blame = "a rule of differentiation: no rewriting is part of this"
-                yield Finding("gradients", found.parameter, reference.point.name, told, blame)
-                return
-            if work(expected.program, expected.sizes) > expected.effort / 100:
-                return
-
-
-GENERIC = ("random values", "positive values")
+    if validation.expected.disagreement is not None:
+        point, found = validation.expected.disagreement
+        told = (
+            f"the derivative by {found.parameter} along a random direction is "
+            f"{found.derived:.10g}, but the loss changes by {found.quotient:.10g}"
+        )
+        blame = "a rule of differentiation: no rewriting is part of this"
+        yield Finding("gradients", found.parameter, point.name, told, blame)
 
 
 def finiteness(validation: Validation) -> Iterator[Finding]:
