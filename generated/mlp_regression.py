@@ -246,7 +246,7 @@ def _summed(
             return added(number)
 
     with ThreadPoolExecutor(len(works)) as pool:
-        first, *others = (sums for sums in pool.map(in_thread, range(len(works))) if sums)
+        first, *others = pool.map(in_thread, range(-(-len(blocks) // share)))
     for other in others:
         for whole, one in zip(first, other, strict=True):
             np.add(whole, one, whole)
@@ -445,6 +445,8 @@ def save_parameters(path: str | os.PathLike[str], parameters: Parameters) -> Non
 def load_parameters(path: str | os.PathLike[str]) -> Parameters:
     """Read what `save_parameters` wrote; names and shapes are checked."""
     arrays: list[Array] = []
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(f"{os.fspath(path)} is no file that can be read twice")
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:

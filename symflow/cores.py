@@ -704,7 +704,7 @@ def _takes_work(program: Program, tensor: int) -> bool:
 
 
 def _targets(names: Sequence[str]) -> str:
-    return f"({names[0]},)" if len(names) == 1 else ", ".join(names)
+    return f"({names[0]},)" if len(names) == 1 else ", ".join(names) or "()"
 
 
 def _returned(names: Sequence[str], condition: str = "") -> tuple[str, ...]:

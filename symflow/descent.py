@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from symflow.choice import Choice
-from symflow.gathering import adds_up_blocks, gathered
+from symflow.gathering import adds_up_blocks, floats_of, gathered
 from symflow.layout import Function, signature, sizes_of
 from symflow.moments import RECENTRE, Quadratic
 from symflow.program import Input, Program, Type
@@ -175,7 +175,8 @@ class _Loop:
     def _start(self, inner: Mapping[str, str], changes: Mapping[str, str]) -> list[str]:
         """What is known before the first step; the first loss is computed from the data."""
         moments = [inner[name] for name in self.form.moments.outputs if name in inner]
-        given = ", ".join([*(["works"] if self.in_blocks else []), *self.read])
+        told = [] if floats_of(self.form.moments, self.read) else ["p[0].dtype"]
+        given = ", ".join([*(["works"] if self.in_blocks else []), *self.read, *told])
         targets = f"({moments[0]},)" if len(moments) == 1 else ", ".join(distinct(moments))
         if self.on_floats:
             lines = [f"{targets} = (float(one) for one in _moments({given}))"]

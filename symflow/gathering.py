@@ -29,7 +29,8 @@ def gathered(
 ) -> tuple[Function, ...]:
     """The functions that compute the outputs of a program from data, the last one `_moments`.
 
-    inputs     the arguments of `_moments`; where it adds up blocks, `works` is the first
+    inputs     the arguments of `_moments`; where it adds up blocks, `works` is the first, and
+               where none of them is of floats, the precision is the last
     constants  how each array constant is written, by its digest
     rows       how a module that adds up blocks of rows writes the number of all rows; or ""
     """
@@ -41,6 +42,13 @@ def gathered(
 def adds_up_blocks(program: Program, inputs: Sequence[str], rows: str) -> bool:
     """Whether `_moments` does; the arguments are those of `gathered`."""
     return _batch(program, _Gathering(program, inputs, {}).sizes, rows) is not None
+
+
+def floats_of(program: Program, inputs: Sequence[str]) -> list[str]:
+    """The inputs that have a precision."""
+    values = [one.value for one in program.definitions if one.type.dtype == "float"]
+    names = {value.name for value in values if isinstance(value, Input)}
+    return [name for name in inputs if name in names]
 
 
 def _batch(program: Program, sizes: Mapping[str, str], rows: str) -> Batch | None:
@@ -61,6 +69,7 @@ class _Gathering:
             if isinstance(one.value, Input)
         }
         self.sizes = sizes_of({name: self.types[name].shape for name in inputs})
+        self.floats = floats_of(program, inputs)
 
     def at_once(self) -> Function:
         code = self._block(self.program)
@@ -89,7 +98,8 @@ class _Gathering:
         measured = self._measured(inside, self.sizes | rows)
         needed = {line.partition(" = ")[2].partition(".")[0] for line in measured}
         read = [name for name in self.inputs if name in needed or inside.mentions(name)]
-        shared = [name for name in (*before.names, total) if inside.mentions(name)]
+        told = [] if self.floats else ["dtype"]
+        shared = [name for name in (*before.names, total, *told) if inside.mentions(name)]
         arguments = [f"{name}: Array" for name in read]
         arguments += [f"{name}: Any" for name in shared]
         share = Function(
@@ -144,7 +154,8 @@ class _Gathering:
     def _measured(self, code: Block, sizes: Mapping[str, str]) -> list[str]:
         """The sizes that some statements mention, and the precision."""
         lines = [f"{size} = {text}" for size, text in sizes.items() if code.mentions(size)]
-        return [*lines, *([f"dtype = {self.inputs[0]}.dtype"] if code.mentions("dtype") else [])]
+        known = self.floats and code.mentions("dtype")
+        return [*lines, *([f"dtype = {self.floats[0]}.dtype"] if known else [])]
 
     def _moments(self, code: Block, works: Sequence[str], lines: Sequence[str]) -> Function:
         results = [code.results[name] for name in self.program.outputs]
@@ -157,6 +168,7 @@ class _Gathering:
             only = Names([*self.sizes, *self.inputs, *_OWN, *code.names]).give("moment")
             last = [*assignment(only, results[0]), f"return ({only},)"]
         arguments = [*works, *(f"{name}: Array" for name in self.inputs)]
+        arguments += [] if self.floats else ["dtype: Any"]
         return Function(
             signature("_moments", arguments, "tuple[Any, ...]"),
             ("What the gradient depends on beside the parameters: sums over the data.",),

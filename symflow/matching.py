@@ -112,9 +112,10 @@ def _terms(pattern: sp.Add, node: sp.Add) -> Iterator[Match]:
     """Some terms of a sum, each a common factor times a term of the pattern."""
     first, *others = _specific_first(pattern.args)
     number, factors = _split(first)
-    for at, term in enumerate(node.args):
+    terms = _terms_of(node)
+    for at, term in enumerate(terms):
         coefficient, parts = _split(term)
-        rest = [*node.args[:at], *node.args[at + 1 :]]
+        rest = [*terms[:at], *terms[at + 1 :]]
         for bindings, left in _factors(factors, parts, {}):
             bases = frozenset(one.as_base_exp()[0] for one in left if not one.is_number)
             if not all(any(_may_be(one, term, bases) for term in rest) for one in others):
@@ -122,6 +123,19 @@ def _terms(pattern: sp.Add, node: sp.Add) -> Iterator[Match]:
             common = sp.Mul(coefficient / number, *left)
             for found, remaining in _other_terms(others, rest, common, bindings):
                 yield Match(found, common, sp.Add(*remaining))
+
+
+@lru_cache(maxsize=65536)
+def _terms_of(total: sp.Add) -> tuple[sp.Expr, ...]:
+    """The terms of a sum, and those of a sum that is subtracted from it: a - (b + c)."""
+    found: list[sp.Expr] = []
+    for term in total.args:
+        number, rest = term.as_coeff_Mul()
+        if number == -1 and isinstance(rest, sp.Add):
+            found += [-one for one in _terms_of(rest)]
+        else:
+            found.append(term)
+    return tuple(found)
 
 
 def _may_be(pattern: sp.Expr, term: sp.Expr, common: frozenset[sp.Expr]) -> bool:

@@ -26,6 +26,7 @@ from symflow.matching import Bindings, occurrences
 from symflow.notation import expression_text
 from symflow.program import slot, slots_of
 from symflow.rows import (
+    abs_,
     atan2,
     atanh,
     clip_by_value,
@@ -36,6 +37,7 @@ from symflow.rows import (
     exp_over_expm1,
     expm1,
     greater,
+    less,
     log,
     log1mexp,
     log1p,
@@ -51,6 +53,7 @@ from symflow.rows import (
 from symflow.signs import (
     FROM_MINUS_ONE,
     NEGATIVE,
+    NONZERO,
     NOTHING,
     POSITIVE,
     Facts,
@@ -251,6 +254,17 @@ def _of_either_sign(bound: Bindings, body: sp.Expr) -> bool:
     return not known and not body.has(greater(b, 0), greater(-b, 0))
 
 
+def _may_be_infinite(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a quotient is by what may be 0, which is not yet the larger of two numbers."""
+    b = bound[_b]
+    return bool(slots_of(b)) and not b.is_positive and "where" not in kinds_of(b)
+
+
+def _vary(*names: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
+    """That something stands for more than a number."""
+    return lambda bound, body: all(slots_of(bound[name]) for name in names)
+
+
 # --- right sides -----------------------------------------------------------------------------
 
 
@@ -272,6 +286,10 @@ def _root_difference(bound: Bindings) -> sp.Expr:
 
     difference = bound[_d] * mixed(size - 1) / mixed(root - 1)
     return difference if exponent > 0 else -difference * a**exponent * b**exponent
+
+
+_SMALLER = less(abs_(_a), abs_(_b))
+_LEAST, _LARGEST = where(_SMALLER, _a, _b), where(_SMALLER, _b, _a)
 
 
 RULES = (
@@ -737,12 +755,66 @@ RULES = (
         given={_d: _b - _a},
     ),
     Rule(
+        "reciprocal",
+        text="1 / (1 / x) → x",
+        why="∞·0 in the gradient at 0",
+        phase="written",
+    ),
+    Rule(
+        "saturation",
+        1 / (1 + _a / _b),
+        _b / (_b + _a),
+        "0·∞ in the gradient where b is 0",
+        phase="written",
+        provided=_may_be_infinite,
+        domain={_a + _b: NONZERO},
+    ),
+    Rule(
+        "parallel",
+        1 / (1 / _a + 1 / _b),
+        _LEAST / (1 + _LEAST / _LARGEST),
+        "0·∞ in the gradient where a or b is 0",
+        phase="written",
+        provided=_vary(_a, _b),
+        domain={1 + _LEAST / _LARGEST: NONZERO},
+        text="1 / (1 / a + 1 / b) → u / (1 + u / v), with u the smaller of a and b, v the other",
+    ),
+    Rule(
+        "quotient-slope",
+        _u / _b - _a / _b**2,
+        _d / _b**2,
+        "digits are lost where a and u·b are close, as in the derivative of x / (x + 1)",
+        phase="computed",
+        given={_d: _u * _b - _a},
+    ),
+    Rule(
         "difference-of-squares",
         _x**2 - _y**2,
         difference_of_squares(_x, _y),
         "digits are lost where x and y are close, ∞ - ∞ beyond 1e154",
         phase="written",
-        text="x² - y² → (x - y)·(x + y), of which the derivative is that of x² - y²",
+        provided=_vary(_x, _y),
+        text="x² - y² → (x - y)·(x + y), of which the derivative is that of x² - y²,"
+        " where neither is a number",
+    ),
+    Rule(
+        "difference-of-computed-squares",
+        _x**2 - _y**2,
+        (_x - _y) * (_x + _y),
+        "digits are lost where x and y are close, ∞ - ∞ beyond 1e154",
+        phase="computed",
+        provided=_vary(_x, _y),
+        says="where neither is a number",
+    ),
+    Rule(
+        "one-minus-square",
+        _x**2 - _y**2,
+        difference_of_squares(_x, _y),
+        "digits are lost where x and y are close",
+        phase="written",
+        provided=lambda bound, body: not slots_of(bound[_x]) or not slots_of(bound[_y]),
+        text="x² - y² → (x - y)·(x + y), of which the derivative is that of x² - y²,"
+        " where one is a number",
     ),
     Rule(
         "variance",
@@ -760,8 +832,8 @@ RULES = (
     # sums
     Rule(
         "affine-contraction",
-        text="Σ_j a[i, j]·(x[n, j] - y[i, j]) → Σ_j a[i, j]·(x[n, j] - c[j])"
-        " - Σ_j a[i, j]·(y[i, j] - c[j]), where c is the mean of y over i",
+        text="Σ_j a[i, j]·(x[n, j] - y[i, j]) → Σ_j a[i, j]·x[n, j] - Σ_j a[i, j]·y[i, j],"
+        " where x or y is a result of arithmetic",
         why="less work: one matrix product, and no array over all indices",
         phase="computed",
         stable=False,

@@ -44,6 +44,7 @@ class SelfTest:
     point       statements that make parameters and inputs
     tested      statements that give what is tested
     precisions  each with its tolerance
+    untested    those that do not hold the numbers of the model
     beside      whether what is right stands in the file beside the module
     in_blocks   whether rows are tested in blocks
     usage       what the module says of itself when it is run
@@ -53,6 +54,7 @@ class SelfTest:
     point: tuple[str, ...]
     tested: tuple[str, ...]
     precisions: tuple[str, ...]
+    untested: tuple[str, ...]
     beside: bool
     in_blocks: bool
     usage: str
@@ -110,6 +112,7 @@ class Writer:
             tuple(point),
             tuple(self.tested),
             tuple(f'"{one}": {tolerances[one]!r}' for one in precisions if one in tolerances),
+            () if fixed else tuple(one for one in TOLERANCES if one not in tolerances),
             self.beside,
             in_blocks and bool(self.right.gradients),
             f"usage: python {stem}.py --selftest",
@@ -252,12 +255,15 @@ def tolerances(text: str, beside: Mapping[str, bytes], stem: str) -> dict[str, f
 
 
 def _worst(module: Any, precision: str) -> tuple[float, str]:
-    """The largest error in a precision, and of what; infinite where something is raised."""
+    """The largest error in a precision, and of what; infinite where numbers are not held."""
     worst: tuple[float, str] = (0.0, "")
     try:
         with np.errstate(all="ignore"):
             for what, computed, right in module._tested(np.dtype(precision)):
-                worst = max(worst, (module._error(computed, right), what))
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                worst = max(worst, (module._error(computed, right, precision), what))
+    except (ArithmeticError, np.linalg.LinAlgError) as error:
         return math.inf, str(error)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        told = f"--with-selftest: in {precision}, {type(error).__name__}: {error}"
+        raise SymflowError(told) from None
     return worst

@@ -25,7 +25,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -64,7 +63,7 @@ from symflow.rules import Phase, cost
 from symflow.scaling import scaled
 from symflow.solving import solve_for_products
 from symflow.stabilisation import ALL_RULES, Rewrite, Rules, Stabiliser
-from symflow.substitution import composed, substituted, takes_root_apart
+from symflow.substitution import composed, parts_sum, substituted, takes_root_apart
 from symflow.text import Text
 from symflow.views import StopGradient
 
@@ -92,7 +91,7 @@ def simplify(program: Program, rules: Rules = ALL_RULES) -> Program:
     """What is done when no derivative is left to take."""
     program = tidied(_walk(program, _folded_without_stops))
     program = sunk(in_bodies(program, partial(simplify, rules=rules)))
-    program = _walk(program, _folded)
+    program = _walk(_walk(program, _folded), _with_squares_apart)
     program = _stabilised(program, "computed", rules)
     program = _inline(program)
     program = _walk(program, _with_factors_out)
@@ -252,23 +251,25 @@ def _unchanged(program: Builder, value: Kernel) -> bool:
 
 
 def _folded_without_stops(program: Builder, definition: Definition) -> int | None:
-    """When all derivatives are taken, nothing has to be stopped, or to look like one term."""
+    """When all derivatives are taken, nothing has to be stopped."""
     value = definition.value
-    if isinstance(value, Kernel):
-        body = _with_factors(value.body)
-        if body is not value.body:
-            factored = kernel(value.output, value.sizes, body, value.accesses)
-            definition = replace(definition, value=factored)
-            found = _folded(program, definition)
-            if found is None:
-                found = program.add(factored, definition.label, definition.origin)
-            return found
     return value.source if isinstance(value, StopGradient) else _folded(program, definition)
+
+
+def _with_squares_apart(program: Builder, definition: Definition) -> int | None:
+    """x² - y² is a product, once nobody asks for its derivative."""
+    value = definition.value
+    if not isinstance(value, Kernel):
+        return None
+    body = _with_factors(value.body)
+    if body is value.body:
+        return None
+    factored = kernel(value.output, value.sizes, body, value.accesses)
+    return program.add(factored, definition.label, definition.origin)
 
 
 @lru_cache(maxsize=65536)
 def _with_factors(body: sp.Expr) -> sp.Expr:
-    """x² - y² as a product, once nobody asks for its derivative."""
     function = function_of(difference_of_squares)
     if not body.has(function):
         return body
@@ -318,6 +319,8 @@ def _joins(program: Builder, value: Kernel, position: int, tensor: int) -> bool:
     if len(source.body.args) > 1 and _occurrences(value.body, slot(position)) > 1:
         return False
     if takes_root_apart(value.body, position, source.body):
+        return False
+    if parts_sum(value.body, position, source.body):
         return False
     return operations_in(source.body) + operations_in(value.body) <= LARGEST_BODY
 

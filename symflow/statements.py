@@ -19,6 +19,7 @@ BUILTINS = frozenset(
         "FloatingPointError",
         "ImportError",
         "LookupError",
+        "OSError",
         "ValueError",
         "all",
         "bool",

@@ -15,7 +15,7 @@ PACKAGE = Path(symflow.__file__).parent
 ORDER = (
     ("arithmetic",),
     ("archives", "ending", "errors", "showing", "continuation"),
-    ("elimination", "functional", "machine", "writing"),
+    ("elimination", "functional", "machine", "reading", "writing"),
     ("tokens",),
     ("flat",),
     ("guidance", "shapes", "initializers"),
@@ -25,7 +25,7 @@ ORDER = (
     ("highprecision",),
     ("views", "windows", "calls"),
     ("matrices", "picking", "picks", "running", "tiling", "signs"),
-    ("solvers",),
+    ("solvers", "poles"),
     ("operations", "differentiation", "expansion", "contraction", "printing", "guards"),
     ("recurrence",),
     ("ownership",),

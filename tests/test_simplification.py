@@ -74,6 +74,8 @@ def instance(rule: Rule) -> tuple[sp.Expr, dict[sp.Wild, sp.Expr]]:
     if rule.name == "fraction-second-difference":
         stands[wilds["a"]] = stands[wilds["b"]] + 1
         stands[wilds["c"]] = stands[wilds["b"]] - 1
+    elif rule.name == "one-minus-square":
+        stands[wilds["y"]] = sp.Integer(3)
     elif rule.name == "log-of-exp-product":
         stands[wilds["y"]] = sp.Integer(2)
     elif rule.name in ("xlogy-in-sum", "xlogy-from-sum"):
@@ -85,9 +87,9 @@ def instance(rule: Rule) -> tuple[sp.Expr, dict[sp.Wild, sp.Expr]]:
         stands[wilds["a"]] = slot(0) + 4
     elif rule.given:
         (difference,) = rule.given.values()
-        a, b = (stands[wilds[name]] for name in "ab")
+        a = stands[wilds["a"]]
         left = 1 if rule.name == "xlogx-difference-log1p" else 2
-        solved = sp.solve(difference.subs({wilds["a"]: a, wilds["b"]: b}) - left, a)
+        solved = sp.solve(difference.subs(stands) - left, a)
         stands[wilds["a"]] = solved[0]
     return rule.left.xreplace(stands), stands
 

@@ -172,9 +172,9 @@ def test_a_kernel_is_not_widened_where_no_rule_may_apply(
     widened: list[Kernel] = []
     read_through = stabilisation.read_through
 
-    def noted(builder: Builder, value: Kernel, depth: int) -> Kernel:
+    def noted(builder: Builder, value: Kernel, depth: int, parted: bool) -> Kernel:
         widened.append(value)
-        return read_through(builder, value, depth)
+        return read_through(builder, value, depth, parted)
 
     monkeypatch.setattr(stabilisation, "read_through", noted)
     compiled(tmp_path, HIDDEN)  # but in the first step, the exponential stands within a tanh

@@ -318,6 +318,8 @@ def save_parameters(path: str | os.PathLike[str], parameters: Parameters) -> Non
 def load_parameters(path: str | os.PathLike[str]) -> Parameters:
     """Read what `save_parameters` wrote; names and shapes are checked."""
     arrays: list[Array] = []
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(f"{os.fspath(path)} is no file that can be read twice")
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
