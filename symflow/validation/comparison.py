@@ -70,8 +70,15 @@ def judged(given: Array, true: Truth, runs: Array) -> Judged:
         ratios.append(np.where(error == 0.0, 0.0, FACTOR * error / allowed))
     right, wrong = passes[0] & passes[1], ~passes[0] & ~passes[1]
     verdicts = np.select(
-        [~true.finite, true.beyond, ~finite, right, wrong],
-        [Verdict.UNKNOWN, _beyond(given), Verdict.LOST, Verdict.RIGHT, Verdict.OFF],
+        [~true.finite, true.beyond, ~finite & true.settled, ~finite, right, wrong],
+        [
+            Verdict.UNKNOWN,
+            _beyond(given),
+            Verdict.LOST,
+            Verdict.UNDECIDED,
+            Verdict.RIGHT,
+            Verdict.OFF,
+        ],
         Verdict.UNDECIDED,
     )
     ratio = np.maximum(*ratios)

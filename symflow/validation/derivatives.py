@@ -25,6 +25,7 @@ Array = NDArray[Any]
 DIGITS = 120
 STEP = -40
 CLOSE = 1e-14
+FLOOR = 1e-30
 """Relative difference of a derivative and a quotient that are the same number, as far as the rules'
 own numbers are, which have 53 bits."""
 
@@ -85,7 +86,8 @@ def _compared(
             return None
     except (TypeError, ValueError, OverflowError):
         return None
-    return None if abs(derived - quotient) <= CLOSE * size else (float(derived), float(quotient))
+    near = abs(derived - quotient) <= CLOSE * size + FLOOR
+    return None if near else (float(derived), float(quotient))
 
 
 def _moved(inputs: Inputs, directions: Inputs, step: Any) -> dict[str, Array]:

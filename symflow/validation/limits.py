@@ -31,6 +31,11 @@ WAYS = 3
 """Up, down and at random, at each distance."""
 
 AGREE = 1e-6
+"""How close to a limit a number must come."""
+
+CONVERGED = 1e-13
+"""How close numbers near by are that have a limit; a logarithm beside a large number goes on."""
+
 STEP_DIGITS = 200
 STEP = -45
 STEP_FROM = (-30, -37)
@@ -109,7 +114,8 @@ class Limits:
         with np.errstate(all="ignore"):
             low = np.min(np.where(finite, runs, np.inf), axis=0)
             high = np.max(np.where(finite, runs, -np.inf), axis=0)
-            agree = high - low <= AGREE * np.maximum(np.abs(low), np.abs(high)) + 1e-25
+            agree = high - low <= CONVERGED * np.maximum(np.abs(low), np.abs(high)) + 1e-25
+        agree &= ~np.isinf(runs).any(axis=0)
         both = finite[:WAYS].any(axis=0) & finite[WAYS:].any(axis=0)  # at either distance
         return np.where(both & agree, high, np.nan)
 

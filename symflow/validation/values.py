@@ -168,9 +168,9 @@ class _Comparison:
     def deviation(self) -> Deviation:
         for verdict, judge in (
             (Verdict.OFF, self._off),
-            (Verdict.UNDECIDED, self._off),
             (Verdict.LOST, self._lost),
             (Verdict.UNKNOWN, self._unknown),
+            (Verdict.UNDECIDED, self._undecided),
         ):
             if self.judged.has(verdict):
                 found = judge(self.judged.verdicts == verdict)
@@ -217,6 +217,10 @@ class _Comparison:
         at = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
         return self._at(tuple(map(int, at)), "wrong")
 
+    def _undecided(self, where: Array) -> Deviation | None:
+        """No number of digits settles it: what is not finite may be so."""
+        return self._off(where & np.isfinite(self.result.value.astype(float)))
+
     def _lost(self, where: Array) -> Deviation:
         """The module has no number where the program has one."""
         worse = where & self.judged.naive
@@ -243,7 +247,8 @@ class _Comparison:
         if lost.any():
             worse = lost & self.judged.naive
             at = _first(worse if worse.any() else lost)
-            note = not worse.any() and not self.reference.point.own
+            expected = self.reference.point.own and (not self._is_gradient or self._loss_is_finite)
+            note = not worse.any() and not expected
             return replace(self._at(at, "not finite", note), expected=float(limit[at]))
         return None
 
