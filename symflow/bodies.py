@@ -9,11 +9,13 @@ from typing import NamedTuple
 import sympy as sp
 from sympy.printing.numpy import SciPyPrinter
 
+from symflow.alphabets import size_name
 from symflow.arithmetic import assert_undistributed
 from symflow.elementwise import Opaque, canonical
 from symflow.errors import SymflowError
 from symflow.program import Dtype, Indices, Kernel, Type, dtype_of, slots_of
-from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, aligned, literal_text
+from symflow.source import literal
+from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, aligned
 
 LARGEST_PRODUCT = 8
 """The largest whole exponent of a power that is written as products."""
@@ -63,7 +65,7 @@ class Body:
         if isinstance(body, sp.Symbol):
             numbers = slots_of(body)
             if not numbers:
-                return Text(body.name)
+                return Text(size_name(body.name))
             return aligned(self.operands[numbers[0]], self.target)
         if isinstance(body, sp.Add):
             return self._sum(body)
@@ -85,7 +87,7 @@ class Body:
         return tuple(axes)
 
     def _number(self, body: sp.Expr) -> Text:
-        text = str(body) if self.kinds.whole and body.is_Integer else literal_text(float(body))
+        text = str(body) if self.kinds.whole and body.is_Integer else literal(float(body))
         return Text(text, UNARY if text.startswith("-") else ATOM)
 
     def _sum(self, body: sp.Add) -> Text:

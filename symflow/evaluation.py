@@ -19,6 +19,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from symflow.alphabets import size_name
 from symflow.arithmetic import undistributed
 from symflow.errors import SymflowError
 from symflow.highprecision import Arithmetic, Rounding
@@ -204,7 +205,7 @@ class Evaluator:
             **dict(zip(names, operands, strict=True)),
             "dtype": object,
         }
-        namespace |= {str(size): int(number) for size, number in self.sizes.items()}
+        namespace |= {size_name(size): int(number) for size, number in self.sizes.items()}
         try:
             result = eval(value.numpy([Text(name) for name in names]).source, namespace)
         except (TypeError, ValueError, AttributeError) as error:
@@ -224,7 +225,13 @@ def helper_functions() -> dict[str, Any]:
     everything = Helpers(**{one.name: True for one in fields(Helpers)})
     namespace: dict[str, Any] = {}
     exec(
-        render("session.py.j2", function=None, traces=False, helpers=everything, scipy=False),
+        render(
+            "session.py.j2",
+            function=None,
+            traces=False,
+            helpers=everything,
+            scipy=False,
+        ),
         namespace,
     )
     return namespace

@@ -13,11 +13,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from symflow.alphabets import size_name
 from symflow.batching import Batch, Place, batched, places
 from symflow.layout import Function, signature, sizes_of
 from symflow.program import Input, Program, Type, Value
 from symflow.schedule import ARRAYS, Printer, block
-from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call, distinct
+from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call, unpacked
 from symflow.text import PRODUCT, Text
 
 _OWN = ("works", "rows", "sums", "dtype")
@@ -53,7 +54,7 @@ def floats_of(program: Program, inputs: Sequence[str]) -> list[str]:
 
 def _batch(program: Program, sizes: Mapping[str, str], rows: str) -> Batch | None:
     batch = batched(program, list(program.outputs.values())) if rows else None
-    return batch if batch is not None and sizes.get(str(batch.size)) == rows else None
+    return batch if batch is not None and sizes.get(size_name(batch.size)) == rows else None
 
 
 class _Gathering:
@@ -76,7 +77,7 @@ class _Gathering:
         return self._moments(code, [], [*self._measured(code, self.sizes), *_lines(code)])
 
     def in_blocks(self, batch: Batch) -> tuple[Function, ...]:
-        total = str(batch.total)
+        total = size_name(batch.total)
 
         def sums_of(program: Program, roots: Mapping[str, int]) -> set[int]:
             found = places(batch, program, list(roots.values()))
@@ -94,7 +95,7 @@ class _Gathering:
             name for one in inside.statements if found[one.tensor] == "sum" for name in one.names
         ]
         cut = next(name for name in self.inputs if name in batch.axes)
-        rows = {str(batch.size): f"{cut}.shape[{batch.axes[cut]}]"}
+        rows = {size_name(batch.size): f"{cut}.shape[{batch.axes[cut]}]"}
         measured = self._measured(inside, self.sizes | rows)
         needed = {line.partition(" = ")[2].partition(".")[0] for line in measured}
         read = [name for name in self.inputs if name in needed or inside.mentions(name)]
@@ -105,7 +106,7 @@ class _Gathering:
         share = Function(
             signature("_moment_sums", arguments, "Sequence[Any]"),
             ("What a block of rows adds to the sums of the data.",),
-            (*measured, *_lines(inside), f"return {_tuple(sums)}"),
+            (*measured, *_lines(inside), *_returned(sums)),
         )
         some = [
             f"{name}[{':, ' * batch.axes[name]}rows]" if name in batch.axes else name
@@ -113,11 +114,11 @@ class _Gathering:
         ]
         each = call("lambda _, rows: _moment_sums", [*some, *shared], ",", 3 * INDENT)
         whole = call("sums = _moment_sums", [*read, *shared], "", 2 * INDENT)
-        others = {size: text for size, text in self.sizes.items() if size != str(batch.size)}
+        others = {size: text for size, text in self.sizes.items() if size != size_name(batch.size)}
         outside = replace(code, statements=(*before.statements, *after.statements))
         lines = [
             *self._measured(outside, others),
-            f"{total} = {self.sizes[str(batch.size)]}",
+            f"{total} = {self.sizes[size_name(batch.size)]}",
             *_lines(before),
             f"if {total} <= BLOCK:",
             *(f"    {line}" for line in whole),
@@ -127,7 +128,7 @@ class _Gathering:
             f"        {total},",
             *(f"        {line}" for line in each),
             "    )",
-            f"{_tuple(sums)} = sums",
+            *unpacked(sums, "sums"),
             *_lines(after),
         ]
         return share, self._moments(code, ["works: Sequence[_Workspace]"], lines)
@@ -200,5 +201,6 @@ def _lines(code: Block) -> list[str]:
     return [line for one in code.statements for line in one.lines]
 
 
-def _tuple(names: Sequence[str]) -> str:
-    return f"({names[0]},)" if len(names) == 1 else ", ".join(distinct(names))
+def _returned(values: Sequence[str]) -> list[str]:
+    line = f"return ({values[0]},)" if len(values) == 1 else f"return {', '.join(values)}"
+    return [line] if INDENT + len(line) <= WIDTH else call("return ", values, "")

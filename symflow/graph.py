@@ -8,6 +8,7 @@ made; what depends on a placeholder without a shape is inferred when the shape i
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,7 @@ from symflow.program import Dtype, Type, dimension
 from symflow.rows import ROWS
 from symflow.shapes import Shape, Sizes, Unknown, show, unknown
 from symflow.showing import Shown
+from symflow.source import is_identifier
 
 _KINDS: dict[str, Dtype] = {"b": "bool", "i": "int", "u": "int", "f": "float"}
 
@@ -45,11 +47,11 @@ class Graph(Shown):
 
     @contextmanager
     def as_default(self) -> Iterator[Graph]:
-        _stack.append(self)
+        _default.graphs.append(self)
         try:
             yield self
         finally:
-            _stack.pop()
+            _default.graphs.pop()
 
     @property
     def placeholders(self) -> list[Placeholder]:
@@ -71,22 +73,32 @@ class Graph(Shown):
         return np.float32 if floats and floats <= {np.dtype(np.float32)} else np.float64
 
 
-_stack: list[Graph] = [Graph()]
+class _Default(threading.local):
+    """The default graphs of one thread, the one that new nodes belong to last.
+
+    As in TensorFlow 1: what is made in one thread is never a node of another thread's graph.
+    """
+
+    def __init__(self) -> None:
+        self.graphs = [Graph()]
+
+
+_default = _Default()
 
 
 def get_default_graph() -> Graph:
-    """The graph that new nodes belong to."""
-    return _stack[-1]
+    """The graph that new nodes belong to; every thread has a default graph of its own."""
+    return _default.graphs[-1]
 
 
 def reset_default_graph() -> None:
     """Replace the default graph by an empty one."""
-    _stack[-1] = Graph()
+    _default.graphs[-1] = Graph()
 
 
 def set_random_seed(seed: int) -> None:
     """Set the seed from which the default graph draws initial values."""
-    get_default_graph().seed = int(seed)
+    get_default_graph().seed = initializers.seeded("set_random_seed", seed) or 0
 
 
 class Tensor(Shown):
@@ -112,7 +124,7 @@ class Tensor(Shown):
         self.operation = operation
         self.inputs = tuple(inputs)
         self.attributes = attributes
-        self.name = name
+        self.name = None if name is None else str.__str__(name)  # not what a subclass makes of it
         self.location: Location | None = calling_location()
         self.graph = graph or get_default_graph()
         self.part: str | None = None  # what it is in the composition that made it
@@ -402,8 +414,8 @@ def shape_of(shape: Any) -> Shape:
 def _size(entry: Any) -> sp.Expr:
     if entry is None:
         return unknown()
-    if isinstance(entry, str) and entry.isidentifier():
-        return dimension(entry)
+    if isinstance(entry, str) and is_identifier(entry):
+        return dimension(str.__str__(entry))
     if isinstance(entry, (int, np.integer)) and not isinstance(entry, bool) and entry >= 1:
         return sp.Integer(int(entry))
     raise SymflowError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import symtable
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.alphabets import size_name
 from symflow.shapes import Shape
+from symflow.source import literal
 from symflow.statements import WIDTH
-from symflow.text import literal_text
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,10 @@ def laid_out(template: str, **values: Any) -> str:
 
 
 def render(template: str, **values: Any) -> str:
-    """The template's text with blank lines as a formatter leaves them, parsed to be sure."""
+    """The template's text with blank lines as a formatter leaves them."""
     text = laid_out(template, **values)
     text = re.sub(r"[ \t]+\n", "\n", text)
-    text = re.sub(r"\n{4,}", "\n\n\n", text).strip("\n") + "\n"
-    symtable.symtable(text, template, "exec")  # a third of the time and of the memory of a tree
-    return text
+    return re.sub(r"\n{4,}", "\n\n\n", text).strip("\n") + "\n"
 
 
 def signature(name: str, arguments: Sequence[str], returns: str) -> tuple[str, ...]:
@@ -110,7 +108,7 @@ def signature(name: str, arguments: Sequence[str], returns: str) -> tuple[str, .
 def array_lines(name: str, array: NDArray[Any], more: Sequence[str], indent: int) -> list[str]:
     """`name = np.array(..., more)` broken as a formatter would; ends in a comma within a call."""
     equals, end = ("=", ",") if indent else (" = ", "")
-    line = f"{name}{equals}np.array({', '.join([literal_text(array.tolist()), *more])}){end}"
+    line = f"{name}{equals}np.array({', '.join([literal(array.tolist()), *more])}){end}"
     if indent + len(line) <= WIDTH:
         return [line]
     inside = _nested(array, indent + 4)
@@ -122,7 +120,7 @@ def array_lines(name: str, array: NDArray[Any], more: Sequence[str], indent: int
 
 
 def _nested(array: NDArray[Any], indent: int) -> list[str]:
-    line = literal_text(array.tolist())
+    line = literal(array.tolist())
     if indent + len(line) + 1 <= WIDTH or array.ndim == 0:
         return [line]
     lines = ["["]
@@ -134,19 +132,13 @@ def _nested(array: NDArray[Any], indent: int) -> list[str]:
 
 
 def sizes_of(shapes: Mapping[str, Shape]) -> dict[str, str]:
-    """How each named size is found: `n` as `x.shape[0]`."""
+    """How each named size is found, by its name in text: `n` as `x.shape[0]`."""
     found: dict[str, str] = {}
     for name, shape in shapes.items():
         for axis, size in enumerate(shape):
             if size.is_Symbol:
-                found.setdefault(str(size), f"{name}.shape[{axis}]")
+                found.setdefault(size_name(size), f"{name}.shape[{axis}]")
     return found
-
-
-def docstring(text: str) -> str:
-    """A text that can stand in a docstring: one line, no quotes that end it, no escapes."""
-    plain = "".join(one if one.isprintable() else " " for one in text)
-    return " ".join(plain.split()).replace("\\", "/").replace('"""', "'''").rstrip('"')
 
 
 def paragraphs(text: str) -> tuple[str, ...]:

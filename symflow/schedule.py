@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import sympy as sp
 
+from symflow.alphabets import plain
 from symflow.motion import tidied
 from symflow.notation import at, body_text, letters, subscripts
 from symflow.pieces import largest_part, taken_apart
@@ -34,7 +35,10 @@ from symflow.program import (
 from symflow.recurrence import Scan
 from symflow.shapes import show
 from symflow.statements import INDENT, WIDTH, Block, ForLoop, Kept, Names, Start, Statement
-from symflow.text import ATOM, SUM, Text, size_text
+from symflow.text import ATOM, SUM, Text, shape_text, size_text
+
+_KINDS = {"float": "dtype", "int": "np.int64", "bool": "np.bool_"}
+"""In what an array is made that may be empty."""
 
 LONGEST_EXPRESSION = 6
 """NumPy operations in one statement beyond which its operands get statements of their own."""
@@ -188,7 +192,7 @@ class _Scheduler:
                 self.written[tensor] = constants[definition.value.digest]
         sizes = {size for one in program.definitions for size in one.type.shape}
         taken_letters = {symbol.name for size in sizes for symbol in size.free_symbols}
-        taken_letters |= {definition.label.name for definition in program.definitions}
+        taken_letters |= {plain(definition.label.name) for definition in program.definitions}
         self.letters = letters(50, taken_letters)
         self.named, self.unnamed = self._around_loops()
         self.stated = self._stated()
@@ -530,8 +534,13 @@ class _Scheduler:
 
     def _stacked(self, tensor: int, definition: Definition) -> Text:
         name, reverse = self.lists[tensor]
-        text = f"np.stack({name}{'[::-1]' if reverse else ''})"
-        if len(definition.type.shape) == 1 and definition.type.dtype == "float":
+        entries = f"{name}{'[::-1]' if reverse else ''}"
+        shape, kind = definition.type.shape, definition.type.dtype
+        if not shape[0].is_positive:  # n - 1 steps may be none, and nothing cannot be stacked
+            made = f"np.array({entries}, {_KINDS[kind]})"
+            return Text(made if len(shape) == 1 else f"{made}.reshape({shape_text(shape)})")
+        text = f"np.stack({entries})"
+        if len(shape) == 1 and kind == "float":
             return Text(f"{text}.astype(dtype, copy=False)")  # scalars may have been widened
         return Text(text)
 
@@ -569,7 +578,7 @@ class _Scheduler:
         outer = [next(fresh) if index is not None else "" for index in value.output]
         text = self._indexed_body(value, dict(zip(value.output, outer, strict=True)), fresh)
         left = at(
-            self.texts[tensor].source,
+            plain(self.texts[tensor].source),
             ["0" if i is None else n for i, n in zip(value.output, outer, strict=True)],
         )
         return f"{left} = {text}"
@@ -598,8 +607,7 @@ class _Scheduler:
                 name = self._text(access.tensor).source
                 if access.tensor in self.lists and access.tensor not in self.texts:
                     name, _ = self.lists[access.tensor]
-                name = name.removeprefix("p.")
-                return at(name, at_indices)
+                return at(plain(name.removeprefix("p.")), at_indices)
             bound = dict(zip(inner.output, at_indices, strict=True))
             return self._indexed_body(inner, bound, fresh)
 

@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.alphabets import plain
 from symflow.arguments import Arguments
 from symflow.embedding import LARGEST_LITERAL
 from symflow.errors import SymflowError
 from symflow.layout import array_lines
-from symflow.statements import INDENT, WIDTH, call
+from symflow.source import literal
+from symflow.statements import INDENT, WIDTH, Names, call
 from symflow.vectors import NEAR, Vectors
 
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4}
@@ -75,6 +77,8 @@ class Writer:
         self.expected: list[str] = []
         self.tested: list[str] = []
         self.beside = False
+        self.names = Names(())  # of what is right
+        self.loss = ""
 
     def written(
         self,
@@ -95,9 +99,9 @@ class Writer:
         tolerances       by precision
         """
         for name, inputs in functions.items():
-            self._compared(name, self._called(name, inputs), self.right.exports[name])
+            self._compared(name, self._called(name, inputs), self.right.exports[plain(name)])
         if self.right.loss is not None:
-            self._compared("loss", self._called("loss", loss_inputs), self.right.loss)
+            self.loss = self._compared("loss", self._called("loss", loss_inputs), self.right.loss)
         if self.right.gradients:
             self._gradients(gradient_inputs, in_blocks)
         if self.right.losses:
@@ -111,7 +115,9 @@ class Writer:
             tuple(self.expected),
             tuple(point),
             tuple(self.tested),
-            tuple(f'"{one}": {tolerances[one]!r}' for one in precisions if one in tolerances),
+            tuple(
+                f'"{one}": {literal(tolerances[one])}' for one in precisions if one in tolerances
+            ),
             () if fixed else tuple(one for one in TOLERANCES if one not in tolerances),
             self.beside,
             in_blocks and bool(self.right.gradients),
@@ -162,15 +168,15 @@ class Writer:
 
     def _constant(self, what: str, right: NDArray[Any] | None) -> str:
         assert right is not None
-        plain = re.sub(r"\W+", "_", what).upper()
-        name = f"_RIGHT_{plain}"
+        spelled = self.names.give(re.sub(r"\W+", "_", plain(what)).upper())
+        name = f"_RIGHT_{spelled}"
         array = np.asarray(right)
         if array.size > LARGEST_LITERAL:
             self.beside = True
-            self.arrays[f"selftest_{plain.lower()}"] = array
-            self.expected.append(f'{name} = "selftest_{plain.lower()}"')
+            self.arrays[f"selftest_{spelled.lower()}"] = array
+            self.expected.append(f'{name} = "selftest_{spelled.lower()}"')
         elif array.ndim == 0:
-            self.expected.append(f"{name} = {array.item()!r}")
+            self.expected.append(f"{name} = {literal(array.item())}")
         else:
             self.expected += array_lines(name, array, [], 0)
         return name
@@ -188,7 +194,7 @@ class Writer:
             f"value, d = {self._called('loss_and_gradients', inputs, 'threads=2')}",
             "BLOCK = block",
         ]
-        self._compared("loss in blocks", "value", None, "_RIGHT_LOSS")
+        self._compared("loss in blocks", "value", None, self.loss)
         for name, known in names.items():
             self._compared(f"gradient by {name} in blocks", f"d.{name}", None, known)
 

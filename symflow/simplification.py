@@ -33,6 +33,7 @@ import sympy as sp
 from numpy.typing import NDArray
 from sympy.logic.boolalg import Boolean
 
+import symflow.source as source
 from symflow.affine import distributed
 from symflow.arithmetic import undistributed
 from symflow.bodies import Body, Kinds
@@ -181,12 +182,25 @@ def _folded(program: Builder, definition: Definition) -> int | None:
             return program.add(everywhere, definition.label) if value.output else found
     unchanged = body is value.body and tuple(accesses) == value.accesses
     folded = value if unchanged else kernel(value.output, value.sizes, body, accesses)
+    if folded.is_literal and body.is_Integer and definition.type.dtype != "float":
+        return _whole(program, folded, definition)
     types = [program[operand].type for operand in folded.operands]
     if folded.infer(types).dtype != definition.type.dtype:
         return None  # a number alone is a float: where(x, 1, 0) is of integers as it stands
     if folded.is_index_map and _unchanged(program, folded):
         return folded.accesses[0].tensor
     return None if unchanged else program.add(folded, definition.label, definition.origin)
+
+
+def _whole(program: Builder, value: Kernel, definition: Definition) -> int:
+    """An integer or a truth everywhere, as a constant: as a literal it would be a float."""
+    kind = bool if definition.type.dtype == "bool" else int
+    found = Literal.of(np.array(kind(value.body)))
+    if not value.output:
+        return program.add(found, definition.label, definition.origin)
+    number = program.add(found, Label(definition.label.name))
+    everywhere = kernel(value.output, value.sizes, slot(0), [Access(number, ())])
+    return program.add(everywhere, definition.label, definition.origin)
 
 
 def _put_in(body: sp.Expr, numbers: Mapping[sp.Expr, sp.Expr]) -> sp.Expr:
@@ -215,7 +229,7 @@ def _has_values(body: Any) -> bool:
 
 def _outside(value: Kernel, numbers: Sequence[sp.Expr]) -> NDArray[Any] | None:
     """What NumPy says of a function of numbers that are outside of its domain, if it knows it."""
-    texts = [Text(f"np.float64({float(one)!r})") for one in numbers]
+    texts = [Text(f"np.float64({source.literal(float(one))})") for one in numbers]
     body = Body(value, texts, value.output, Kinds.of_floats(value))
     source = body.text(value.body).source
     with np.errstate(all="ignore"), suppress(NameError, ZeroDivisionError):

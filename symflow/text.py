@@ -14,6 +14,7 @@ from functools import lru_cache
 import sympy as sp
 from sympy.printing.str import StrPrinter
 
+from symflow.alphabets import size_name
 from symflow.program import Indices
 from symflow.shapes import Shape
 
@@ -97,6 +98,9 @@ def size_text(size: sp.Expr) -> str:
 class _SizePrinter(StrPrinter):  # type: ignore[misc]
     """Sizes in which a division that rounds up stands within a sum or a product."""
 
+    def _print_Symbol(self, size: sp.Symbol) -> str:
+        return size_name(size.name)
+
     def _print_ceiling(self, size: sp.ceiling) -> str:
         return f"({size_text(size)})"
 
@@ -104,11 +108,6 @@ class _SizePrinter(StrPrinter):  # type: ignore[misc]
 def _spaced(size: sp.Expr) -> str:
     """3 * n + 2, as a formatter writes it."""
     return re.sub(r"(?<!\*)\*(?!\*)", " * ", _SizePrinter().doprint(size).replace(" * ", "*"))
-
-
-def literal_text(value: object) -> str:
-    """Numbers and nested lists of them as Python writes them; NumPy names what is not finite."""
-    return re.sub(r"\b(inf|nan)\b", r"np.\1", repr(value))
 
 
 def shape_text(shape: Shape) -> str:

@@ -25,9 +25,9 @@ from symflow.errors import Location, SymflowError, calling_location, together
 from symflow.graph import Tensor, Variable, convert
 from symflow.guidance import unknown
 from symflow.lowering import Adjustment
-from symflow.naming import is_identifier
 from symflow.program import number, slot
 from symflow.rows import ROWS
+from symflow.source import is_identifier
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,13 @@ class LineSearch:
     initial: float
     shrink: float
     slope: float
+
+    def __post_init__(self) -> None:
+        _positive("initial", self.initial)
+        for name, value in (("shrink", self.shrink), ("slope", self.slope)):
+            _positive(name, value)
+            if not value < 1:
+                raise SymflowError(f"{name} is {value}, not between 0 and 1", calling_location())
 
 
 Rate = float | Schedule | LineSearch
@@ -82,11 +89,7 @@ def backtracking_line_search(
 
     Enough is rate · slope · ‖∇‖², with 0 < shrink < 1 and 0 < slope < 1.
     """
-    _positive("initial", initial)
-    for name, value in (("shrink", shrink), ("slope", slope)):
-        if not 0 < value < 1:
-            raise SymflowError(f"{name} is {value}, not between 0 and 1", calling_location())
-    return LineSearch(float(initial), float(shrink), float(slope))
+    return LineSearch(initial, shrink, slope)
 
 
 def _exact(formula: sp.Expr) -> sp.Expr:
@@ -163,7 +166,11 @@ class Optimizer:
         self.l2 = l2
         if isinstance(learning_rate, LineSearch):
             self._check_plain()
-        for name in self.state:
+        self.state = {str.__str__(name): value for name, value in self.state.items()}
+        for name, value in self.state.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                told = f"a state starts from a number, not from {value!r}"
+                raise SymflowError(told, calling_location())
             taken = name in (*_ARGUMENTS, "np", "count", "index") or name.startswith(("new_", "_"))
             if taken or not is_identifier(name):
                 raise SymflowError(f"a state cannot be called {name!r}", calling_location())

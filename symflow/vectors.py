@@ -187,7 +187,7 @@ class _Point:
         return Vectors(
             draw,
             self.lengths,
-            {name: right[name] for name in run.model.exports},
+            {name: right[run.output(name)] for name in run.model.exports},
             right.get("loss"),
             {name: right[f"d_{name}"] for name in self.parameters if f"d_{name}" in right},
             tuple(losses),

@@ -262,5 +262,6 @@ def test_the_place_of_the_rate_is_looked_for_once(
         "    _value = sf.sin(sf.reduce_mean(_value, axis=1, keepdims=True) + 0.5 * _value)\n"
         "loss = sf.reduce_mean(_value)\nsf.GradientDescentOptimizer(0.1).minimize(loss)\n"
     )
-    assert compilation(path, {}).step() is not None
+    run = compilation(path, {})
+    assert run.step(run.program(), [run.name(one) for one in run.trainable]) is not None
     assert len(tried) == 1

@@ -72,7 +72,7 @@ def probability(pixels: ArrayLike) -> Array:
 # --- arguments -----------------------------------------------------------------------------------
 
 
-def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
+def _checked_inputs(dtype: Any, /, **inputs: ArrayLike) -> list[Array]:
     """The inputs as arrays of the given precision and of the shapes that they must have."""
     sizes: dict[str, int] = {}
     arrays: list[Array] = []
@@ -96,7 +96,7 @@ def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
 
 # --- self-test -----------------------------------------------------------------------------------
 
-_DIGEST = "7d076a50c112c4bb"
+_DIGEST = "1eba9fe472e98469"
 _TOLERANCES = {"float32": 0.0001}
 _RIGHT_PROBABILITY = np.array(
     [

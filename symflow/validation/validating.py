@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from pathlib import Path
 from types import ModuleType
@@ -27,9 +27,14 @@ from symflow.subject import subject, values_at
 from symflow.validation.blame import blamed
 from symflow.validation.borders import borders
 from symflow.validation.calling import Functions
+from symflow.validation.cases import Cases
+from symflow.validation.contract import check_contract
 from symflow.validation.derivatives import Disagreement, disagreement
 from symflow.validation.findings import Finding, Report, Row
+from symflow.validation.functions import check_functions
 from symflow.validation.points import Given, Inputs, Point, around, bases, inputs_of
+from symflow.validation.threads import check_threads
+from symflow.validation.training import Paths, check_training
 from symflow.validation.values import Deviation, Reference, deviations, references
 from symflow.validation.written import as_written
 
@@ -113,6 +118,16 @@ class Expectation:
         if len(found) > most:
             self.limits.append(f"{len(found) - most} of {len(found)} points: the model is large")
         return found[:most]
+
+    @cached_property
+    def cases(self) -> Cases:
+        """Parameters and data of other sizes, in naive code alone."""
+        return Cases(self.compilation, self.program, self.seed)
+
+    @cached_property
+    def paths(self) -> Paths:
+        """Where training leads."""
+        return Paths(self.cases)
 
     @cached_property
     def references(self) -> list[Reference]:
@@ -253,7 +268,37 @@ def finiteness(validation: Validation) -> Iterator[Finding]:
     yield Finding("loss", "", point.name, told, note=True)
 
 
-CHECKS: tuple[Check, ...] = (values, derivatives, finiteness)
+def functions(validation: Validation) -> Iterator[Finding]:
+    """Every function, for all numbers of rows, in both precisions, and called again."""
+    return check_functions(validation.module, validation.expected.cases)
+
+
+def threads(validation: Validation) -> Iterator[Finding]:
+    """Several threads in one call, and several calls at a time."""
+    return check_threads(validation.module, validation.expected.cases)
+
+
+def contract(validation: Validation) -> Iterator[Finding]:
+    """Names, refusals, initial parameters and files."""
+    return check_contract(validation.module, validation.expected.cases)
+
+
+def training(validation: Validation) -> Iterator[Finding]:
+    """Training, step by step."""
+    if validation.compilation.model.training is None:
+        return iter(())
+    return check_training(validation.module, validation.expected.paths)
+
+
+CHECKS: tuple[Check, ...] = (
+    values,
+    derivatives,
+    finiteness,
+    functions,
+    threads,
+    contract,
+    training,
+)
 """In the order in which they are made."""
 
 
@@ -320,7 +365,17 @@ def expectation(
 
 
 def _report(validation: Validation) -> Report:
-    findings = tuple(finding for check in CHECKS for finding in check(validation))
+    found: list[Finding] = []
+    for check in CHECKS:
+        wrong = {_about(one) for one in found if not one.note}
+        for one in check(validation):
+            if one.note or _about(one) not in wrong:  # which is wrong in many ways
+                found.append(replace(one, style=validation.style))
+                wrong |= set() if one.note or check is values else {_about(one)}
     points = len(validation.expected.points)
     limits = tuple(validation.expected.limits)
-    return Report(findings, tuple(validation.rows), points, limits)
+    return Report(tuple(found), tuple(validation.rows), points, limits)
+
+
+def _about(one: Finding) -> str:
+    return one.array or one.function
