@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from mpmath.libmp import from_man_exp
 from numpy.typing import NDArray
 
 from symflow.alphabets import size_name
@@ -46,6 +47,9 @@ DIGITS = 50
 GUARD = 15
 MOST_DIGITS = 1100
 """Where doubling ends: enough for exp(-1700) to count beside 1."""
+
+LONGEST = 4_000
+"""Bits by which numbers are shifted to be whole."""
 
 LARGEST = 200_000
 """Numbers of a kernel that are held at a time."""
@@ -186,15 +190,26 @@ class Evaluator:
     def _contracted(
         self, factors: Sequence[Array], axes: Sequence[int], kept: int, shape: Sequence[int]
     ) -> Array:
-        """The summed product of two tensors; each sum is rounded once."""
+        """The summed product of two tensors; each sum is rounded once.
+
+        As whole numbers with an exponent in common, where there is one, which is much faster.
+        """
         sizes = [shape[axis] for axis in axes]
+        whole = [found for one in factors if (found := _whole(one)) is not None]
+        exact = len(whole) == len(factors)
         left, right = (
             np.broadcast_to(one, shape).transpose(axes).reshape(math.prod(sizes[:kept]), -1)
-            for one in factors
+            for one in ([numbers for numbers, _ in whole] if exact else factors)
         )
         sums = np.empty(len(left), dtype=object)
+        exponent = sum(one for _, one in whole)
+        precision = self.context._prec_rounding
         for row in range(len(left)):
-            sums[row] = self.context.fdot(left[row], right[row])
+            if exact:
+                total = from_man_exp(int(left[row] @ right[row]), exponent, *precision)
+                sums[row] = self.context.make_mpf(total)
+            else:
+                sums[row] = self.context.fdot(left[row], right[row])
         return sums.reshape(sizes[:kept])
 
     def _printed(self, value: Primitive, operands: Sequence[Array]) -> Array:
@@ -213,6 +228,24 @@ class Evaluator:
                 f"{type(value).__name__} cannot be evaluated in many digits: {error}"
             ) from None
         return np.asarray(result)
+
+
+def _whole(values: Array) -> tuple[Array, int] | None:
+    """Numbers as whole ones, and the power of two that they are multiples of; None where there is
+    none, or these would be too long."""
+    parts = [value._mpf_ for value in values.flat]
+    exponents = [exponent for _, mantissa, exponent, _ in parts if mantissa]
+    if any(exponent and not mantissa for _, mantissa, exponent, _ in parts):  # NaN and infinity
+        return None
+    least = min(exponents, default=0)
+    if exponents and max(exponents) - least > LONGEST:
+        return None
+    found = np.empty(values.shape, object)
+    found.reshape(-1)[:] = [
+        (-1 if sign else 1) * int(mantissa) << exponent - least if mantissa else 0
+        for sign, mantissa, exponent, _ in parts
+    ]
+    return found, least
 
 
 def _each(function: Callable[[Any], Any], array: Array) -> Array:

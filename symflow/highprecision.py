@@ -13,6 +13,7 @@ Mindless Assessments of Roundoff, 2006).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import frexp
 from typing import Any, Literal
 
 import sympy as sp
@@ -39,6 +40,8 @@ TOWER = 64
 
 def _bits(value: Any) -> int:
     """How many bits a number has before the point; negative for small ones."""
+    if not hasattr(value, "_mpf_"):
+        return frexp(value)[1]
     _, mantissa, exponent, count = value._mpf_
     return int(exponent + count) if mantissa else 0
 
@@ -57,6 +60,8 @@ class Arithmetic:
 
     def number(self, value: Any) -> Any:
         """A number of Python, NumPy or mpmath in this precision."""
+        if type(value) is self.context.mpf:
+            return value
         if hasattr(value, "_mpf_"):
             return +self.context.make_mpf(value._mpf_)
         return self.context.mpf(value.item() if hasattr(value, "item") else value)
