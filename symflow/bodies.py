@@ -212,6 +212,12 @@ class Body:
         if row.name == "where" and self._chooses_scalars(body, texts):
             chosen = ", ".join(text.source for text in texts)
             return Text(f"np.where({chosen}).astype(dtype)", ATOM, axes)
+        if row.name == "clip_by_value" and not slots_of(body.args[0]):
+            number, low = body.args[:2]  # of a number np.clip makes an array
+            above = f"np.maximum({texts[0].source}, {texts[1].source})"
+            if not slots_of(low):
+                above = self._number(max(number, low, key=float)).source
+            return Text(f"np.minimum({above}, {texts[2].source})", ATOM, axes)
         infix = re.fullmatch(r"\{0\} (\S+) \{1\}", row.numpy)
         if infix:
             left, right = (text.within(SUM) for text in texts)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from symflow.alphabets import MARKED, plain, tensor_name
+from symflow.functional import READ_BY_NAME
 from symflow.program import Definition, Input, Program
 from symflow.recurrence import Scan
 from symflow.source import check_names
@@ -60,7 +61,7 @@ def settled(source: str, known: Collection[str] = ()) -> str:
 
 _TOP = re.compile(r"^(?=[^\s)\]}#])", re.MULTILINE)
 _HEAD = re.compile(r"(?:def|class) (\w+)|(\w+)(?:: [^=\n]*)? = ")
-_COMMENT = re.compile(r"^ *# .*|  # .*", re.MULTILINE)
+_COMMENT = re.compile(r'^ *# .*|  # .*|"""(?:.|\n)*?"""', re.MULTILINE)
 _BARE = re.compile(r"(?<!\w)[A-Za-z_]\w*")
 
 
@@ -107,7 +108,7 @@ class _Module:
     @cached_property
     def bare(self) -> set[str]:
         """All words of the compiler's."""
-        return set(_BARE.findall(self.source))
+        return set(_BARE.findall(_COMMENT.sub("", self.source)))
 
     def _shared(self) -> dict[str, str]:
         """What the user's names at the margin are called: functions by them, constants nearly."""
@@ -150,7 +151,11 @@ class _Module:
         users = set(MARKED.findall(one.text))
         spelled = set(map(plain, users))
         others = set(_BARE.findall(_COMMENT.sub("", one.text)))
-        if len(spelled) == len(users) and others.isdisjoint(spelled | self.hidden.keys()):
+        if one.is_function and not one.is_public:
+            others |= READ_BY_NAME
+        as_spelled = all(self.shared.get(name, "") in ("", plain(name)) for name in users)
+        alone = len(spelled) == len(users) and others.isdisjoint(spelled | self.hidden.keys())
+        if as_spelled and alone:
             return plain(one.text)
         names = {**self.hidden, **self.shared}
         if one.has_scopes:
@@ -182,6 +187,8 @@ class _Names:
             parameters = users.intersection(tables[0].get_parameters())
             fixed |= {one: plain(one) for one in sorted(parameters)}
         self.taken = {*self.mine, *fixed.values()}
+        if function.is_function and not function.is_public:
+            self.taken |= READ_BY_NAME
         for one, called in fixed.items():
             self.found[one] = called
             if called in self.mine:

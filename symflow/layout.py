@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from symflow.alphabets import size_name
 from symflow.shapes import Shape
 from symflow.source import literal
-from symflow.statements import WIDTH
+from symflow.statements import WIDTH, distinct
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,17 @@ class Helpers:
     cofactors: bool = False
     cofactor_slope: bool = False
     log_determinant: bool = False
+    xlog1py: bool = False
     xlogx: bool = False
     log1mexp: bool = False
     exp_over_expm1: bool = False
+    inverse_mills: bool = False
+    log_erfc: bool = False
+    erfc_hazard: bool = False
+    log_cosh: bool = False
+    exprel: bool = False
+    log1prel: bool = False
+    sinc: bool = False
     placed: bool = False
     put_along: bool = False
     scattered: bool = False
@@ -59,7 +67,12 @@ class Helpers:
 
 def uses_scipy(source: str) -> bool:
     """Whether a source calls functions that NumPy lacks."""
-    return re.search(r"(?<![\w.])(special\.\w|_polygamma\()", source) is not None
+    return (
+        re.search(
+            r"(?<![\w.])(special\.\w|_(polygamma|inverse_mills|log_erfc|erfc_hazard)\()", source
+        )
+        is not None
+    )
 
 
 def uses_math(source: str) -> bool:
@@ -96,6 +109,7 @@ def render(template: str, **values: Any) -> str:
 
 def signature(name: str, arguments: Sequence[str], returns: str) -> tuple[str, ...]:
     """`def name(arguments) -> returns:` on one line if it fits, as a formatter breaks it if not."""
+    distinct([one.partition(":")[0] for one in arguments])
     line = f"def {name}({', '.join(arguments)}) -> {returns}:"
     if len(line) <= WIDTH:
         return (line,)

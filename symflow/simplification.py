@@ -310,7 +310,8 @@ def _inline(program: Program) -> Program:
                 if access.tensor in single and _joins(builder, value, position, access.tensor)
             ]
             if positions:
-                value = substituted(builder, value, positions)
+                joined = substituted(builder, value, positions)
+                value = joined if _is_within_range(joined.body) else value
             value = _merged_map(builder, _merged_sum(builder, value, single), single)
         if value is rebound:
             moved[tensor] = builder.copy(program, definition, value, moved)
@@ -337,6 +338,14 @@ def _joins(program: Builder, value: Kernel, position: int, tensor: int) -> bool:
     if parts_sum(value.body, position, source.body):
         return False
     return operations_in(source.body) + operations_in(value.body) <= LARGEST_BODY
+
+
+@lru_cache(maxsize=65536)
+def _is_within_range(body: sp.Expr) -> bool:
+    """Whether all numbers in a body are far from those that a float holds no more, as is the
+    square of the one in (1e-200·x)².
+    """
+    return all(one == 0 or 1e-250 < abs(one) < 1e250 for one in body.atoms(sp.Rational))
 
 
 def _merged_sum(program: Builder, value: Kernel, single: set[int]) -> Kernel:

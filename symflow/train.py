@@ -25,8 +25,8 @@ from symflow.errors import Location, SymflowError, calling_location, together
 from symflow.graph import Tensor, Variable, convert
 from symflow.guidance import unknown
 from symflow.lowering import Adjustment
-from symflow.program import number, slot
-from symflow.rows import ROWS
+from symflow.program import number, slot, slots_of
+from symflow.rows import ROWS, power
 from symflow.source import is_identifier
 
 
@@ -76,9 +76,7 @@ def exponential_decay(
         _positive(name, value)
     periods = slot(0) / number(decay_steps)
     exponent = sp.floor(periods) if staircase else periods
-    # unevaluated, for SymPy would make 0.1·0.5^x into 2^(-x) / 10
-    decay = sp.Pow(number(decay_rate), exponent, evaluate=False)
-    formula = sp.Mul(number(learning_rate), decay, evaluate=False)
+    formula = number(learning_rate) * power(number(decay_rate), exponent)
     return Schedule(formula, f"{learning_rate:g}, times {decay_rate:g} per {decay_steps:g} steps")
 
 
@@ -93,7 +91,13 @@ def backtracking_line_search(
 
 
 def _exact(formula: sp.Expr) -> sp.Expr:
-    """The formula with 0.9 as nine tenths, so that it prints as it was written."""
+    """The formula with 0.9 as nine tenths, so that it prints as it was written; and 0.9^step as a
+    function, lest SymPy make (10/9)^(-step) of it, as some versions do.
+    """
+    formula = formula.replace(
+        lambda one: isinstance(one, sp.Pow) and one.base.is_Number and bool(slots_of(one.exp)),
+        lambda one: power(one.base, one.exp),
+    )
     return formula.xreplace({one: number(float(one)) for one in formula.atoms(sp.Float)})
 
 
@@ -464,7 +468,7 @@ class AdamOptimizer(Optimizer):
 
     def corrected_rate(self, rate: sp.Expr, step: sp.Expr) -> sp.Expr:
         first, second = (
-            1 - sp.Pow(beta, step + 1, evaluate=False) if beta else sp.Integer(1)
+            1 - power(beta, step + 1) if beta else sp.Integer(1)
             for beta in (self.beta1, self.beta2)
         )
         return rate * sp.sqrt(second) / first
