@@ -203,7 +203,7 @@ def test_a_stage_with_wrong_algebra_is_named(
 def test_wrong_printing_is_told_from_wrong_algebra(
     run: Callable[[str], Compilation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "literal_text", lambda value: f"{value:.7g}")
+    monkeypatch.setattr(bodies, "literal", lambda value: f"{value:.7g}")
     report = validate_compiled(
         run(LINE + "w = sf.Variable(2.0)\nloss = sf.reduce_sum(0.123456789123 * sf.sin(w * x))\n")
     )

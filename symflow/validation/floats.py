@@ -44,7 +44,7 @@ from symflow.recurrence import Scan
 from symflow.running import Shift
 from symflow.text import Text
 from symflow.tiling import Pad, Repeat, Roll, Tile
-from symflow.views import Concat, Gather, Place, Reshape, Slice, StopGradient
+from symflow.views import Concat, Gather, Place, Reshape, ScatterAdd, Slice, StopGradient
 from symflow.windows import Windows
 
 Array = NDArray[Any]
@@ -340,12 +340,26 @@ class Floats:
         shape = [self.size(size) for size in type_.shape]
         found = np.empty((self.runs, *shape), self._kind(type_))
         for run in range(self.runs):
-            local = dict(zip(names, (one[run] for one in given), strict=True))
+            read = [one[run] for one in given]
+            apart = [read]
+            if self.moved[run] and isinstance(value, ScatterAdd) and value.axis == 0:
+                apart = self._in_parts(*read)
             try:
-                found[run] = eval(code, {**namespace, **local})
+                parts = [
+                    eval(code, {**namespace, **dict(zip(names, one, strict=True))}) for one in apart
+                ]
+                found[run] = sum(parts[1:], parts[0])
             except (np.linalg.LinAlgError, ZeroDivisionError):
                 found[run] = np.nan
         return found if moves else np.asarray(self._rounded(found))
+
+    def _in_parts(self, source: Array, rows: Array) -> list[list[Array]]:
+        """What a sum by rows adds, in parts and in random order."""
+        if not rows.ndim or not len(rows):
+            return [[source, rows]]
+        count = int(self.random.choice([1, 4, 32]))
+        parts = np.array_split(self.random.permutation(len(rows)), min(count, len(rows)))
+        return [[source[one], rows[one]] for one in parts]
 
     def _scan(self, value: Scan, operands: Sequence[Array]) -> list[Array]:
         first, last = len(value.initial), len(value.initial) + len(value.sequences)
