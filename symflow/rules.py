@@ -31,6 +31,7 @@ from symflow.rows import (
     atanh,
     clip_by_value,
     difference_of_squares,
+    digamma,
     equal,
     erfc,
     exp,
@@ -39,6 +40,7 @@ from symflow.rows import (
     exprel,
     greater,
     less,
+    lgamma,
     log,
     log1mexp,
     log1p,
@@ -46,8 +48,10 @@ from symflow.rows import (
     log_cosh,
     log_erfc,
     log_ndtr,
+    log_rising,
     logaddexp,
     ndtr,
+    polygamma_change,
     power,
     root_of_squares,
     sigmoid,
@@ -202,6 +206,12 @@ def _positive(name: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
 
 def _positive_apart(bound: Bindings, body: sp.Expr) -> bool:
     return bool(bound[_d].is_positive) and not body.has(greater(bound[_b], 0))
+
+
+def _is_grown(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a is b and something more, so that a is as exact as b + d."""
+    a, b = cost(bound[_a]), cost(bound[_b])
+    return bool(slots_of(bound[_b])) and (b < a or (a == b and bool(bound[_d].is_positive)))
 
 
 def _simplest(name: sp.Wild, other: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
@@ -435,7 +445,8 @@ RULES = (
     # sums of exponentials
     Rule(
         "log-sum-exp",
-        text="log(Σ c·exp(x)) → m + log(Σ c·exp(x - m)), with m = max(x)",
+        text="log(Σ c·exp(x)) → m + log(Σ c·exp(x - m)), with m = max(x), also within a longer sum "
+        "of positive numbers and exponentials",
         why="the exponentials overflow at 710, and all underflow below -745",
         source="Blanchard, D. J. Higham and N. J. Higham (2021)",
     ),
@@ -715,6 +726,25 @@ RULES = (
         domain={_x: NONNEGATIVE},
     ),
     # trigonometry
+    # factorials
+    Rule(
+        "lgamma-difference",
+        lgamma(_a) - lgamma(_b),
+        log_rising(_b, _d),
+        "digits are lost where a and b are large",
+        given={_d: _a - _b},
+        provided=_is_grown,
+        says="where a is written as b + d",
+    ),
+    Rule(
+        "digamma-difference",
+        digamma(_a) - digamma(_b),
+        polygamma_change(0, _b, _d),
+        "digits are lost where a and b are close",
+        given={_d: _a - _b},
+        provided=_is_grown,
+        says="where a is written as b + d",
+    ),
     Rule(
         "half-angle",
         (1 - sp.cos(_x)) / sp.sin(_x),

@@ -13,6 +13,7 @@ from functools import lru_cache
 import sympy as sp
 
 from symflow.arithmetic import Symbol
+from symflow.elementwise import function_of
 from symflow.errors import Location
 from symflow.guards import guarded
 from symflow.notation import at, letters, plain_text, subscripts
@@ -27,6 +28,7 @@ from symflow.rules import (
     rewritten,
     surface,
 )
+from symflow.rows import log1p
 from symflow.signs import demands, facts_of
 from symflow.structures import (
     Restructured,
@@ -34,6 +36,7 @@ from symflow.structures import (
     norm,
     reciprocal,
     shifted_exponentials,
+    shifted_terms,
     variance,
 )
 from symflow.substitution import read_through, substituted
@@ -116,6 +119,8 @@ class Stabiliser:
         if not _may_be_structured(value.body):
             return None
         found = shifted_exponentials(program, value, definition, self.without)
+        if found is None and self._on("log-sum-exp"):
+            found = shifted_terms(program, value, definition)
         if found is None and self._on("log-determinant"):
             found = log_of_determinant(program, value)
         if found is None and self._on("norm"):
@@ -243,7 +248,7 @@ def _is_masked(program: Builder, tensor: int, depth: int) -> bool:
 @lru_cache(maxsize=65536)
 def _may_be_structured(body: sp.Expr) -> bool:
     """Whether a rule on several kernels may have something to say of a body."""
-    return bool(body.has(sp.log, sp.Pow, sp.Add))
+    return bool(body.has(sp.log, sp.Pow, sp.Add, function_of(log1p)))
 
 
 def explained(applied: Sequence[Rewrite]) -> str:

@@ -6,10 +6,11 @@ Each takes a kernel and gives what computes it better, or None.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import sympy as sp
 
+from symflow.elementwise import function_of
 from symflow.program import (
     Access,
     Builder,
@@ -21,7 +22,19 @@ from symflow.program import (
     slot,
     slots_of,
 )
-from symflow.rows import abs_, exp, greater, less, log, root_of_squares, where
+from symflow.rows import (
+    abs_,
+    exp,
+    expm1,
+    greater,
+    less,
+    log,
+    log1p,
+    logaddexp,
+    maximum,
+    root_of_squares,
+    where,
+)
 from symflow.solvers import Determinant, LogDeterminant
 from symflow.substitution import read_through, substituted
 from symflow.views import StopGradient
@@ -76,6 +89,118 @@ def shifted_exponentials(
             body = reader.body.xreplace({exp(numerator): exp(numerator - top), old: sum_})
         return Restructured(rule, value, kernel(value.output, value.sizes, body, accesses))
     return None
+
+
+def shifted_terms(program: Builder, value: Kernel, definition: Definition) -> Restructured | None:
+    """log-sum-exp of a longer sum: log(k + Σ c·exp(x)) → m + log(k·exp(-m) + Σ c·exp(x - m)) with
+    m = max(0, max x), and log(exp(y) + s) → logaddexp(y, log(s)).
+
+    Where no exponential is above 1, m is 0 and nothing moves: log(1 + s) is log1p(s) then.
+    """
+    wide = value
+    for _ in range(4):
+        for part in sp.preorder_traversal(wide.body):
+            argument = _argument_of_log(part)
+            terms = None if argument is None else _exponential_terms(program, wide, argument)
+            if terms is None:
+                continue
+            accesses, body = _log_of_terms(program, wide, terms, definition)
+            after = kernel(wide.output, wide.sizes, wide.body.xreplace({part: body}), accesses)
+            return Restructured("log-sum-exp", wide, after)
+        wider = read_through(program, wide, 1)
+        if wider is wide:
+            break
+        wide = wider
+    return None
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """A factor times Σ c·exp(exponent), read at an access."""
+
+    factor: sp.Expr
+    position: int
+    total: Kernel
+    exponent: sp.Expr
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """number + Σ exp(exponents) + sums, of which there is one at least."""
+
+    number: sp.Expr
+    exponents: tuple[sp.Expr, ...]
+    sums: tuple[_Sum, ...]
+
+
+def _argument_of_log(part: sp.Expr) -> sp.Expr | None:
+    if isinstance(part, sp.log):
+        argument = part.args[0]
+        return argument if isinstance(argument, (sp.Add, sp.Mul)) else None
+    return 1 + part.args[0] if isinstance(part, function_of(log1p)) else None
+
+
+def _exponential_terms(program: Builder, value: Kernel, argument: sp.Expr) -> _Terms | None:
+    """A sum of positive numbers, exponentials and sums of exponentials; None for any other."""
+    number: sp.Expr = sp.S.Zero
+    exponents: list[sp.Expr] = []
+    sums: list[_Sum] = []
+    for term in sp.Add.make_args(argument):
+        factors = sp.Mul.make_args(term)
+        factor = sp.Mul(*(one for one in factors if not slots_of(one)))
+        rest = [one for one in factors if slots_of(one)]
+        if not factor.is_positive or len(rest) > 1:
+            return None
+        if not rest:
+            number += factor
+        elif isinstance(rest[0], sp.exp):
+            exponents.append(rest[0].args[0] + (0 if factor == 1 else log(factor)))
+        else:
+            total = _total_of_exponentials(program, value, rest[0])
+            exponent = None if total is None else _exponent_of(total.body)
+            if total is None or exponent is None:
+                return None
+            sums.append(_Sum(factor, slots_of(rest[0])[0], total, exponent))
+    return _Terms(number, tuple(exponents), tuple(sums)) if sums else None
+
+
+def _total_of_exponentials(program: Builder, value: Kernel, term: sp.Expr) -> Kernel | None:
+    """Σ c·exp(x), if that is what an operand is, with c > 0 and without a shift."""
+    if not isinstance(term, sp.Symbol):
+        return None
+    tensor = value.accesses[slots_of(term)[0]].tensor
+    total = program[tensor].value
+    if not isinstance(total, Kernel) or total.elementwise or program.kept(tensor):
+        return None
+    if total.reduction != "sum":
+        return None
+    wide = read_through(program, total)
+    exponent = _exponent_of(wide.body)
+    if exponent is None or not (wide.body / exp(exponent)).is_positive:
+        return None
+    return None if _is_shifted(program, wide) else wide
+
+
+def _log_of_terms(
+    program: Builder, value: Kernel, terms: _Terms, definition: Definition
+) -> tuple[list[Access], sp.Expr]:
+    """The logarithm of a sum of terms, and what it reads."""
+    accesses = list(value.accesses)
+    logarithms = list(terms.exponents)
+    for number, one in zip((terms.number, *[0] * len(terms.sums)), terms.sums, strict=False):
+        scale = one.factor * one.total.body / exp(one.exponent) if number else None
+        shifted, peak, finite = _around_peak(program, one.total, one.exponent, definition, scale)
+        indices = value.accesses[one.position].indices
+        accesses += [Access(tensor, indices) for tensor in (shifted, peak, finite)]
+        sum_, top, shift = (slot(len(accesses) - back) for back in (3, 2, 1))
+        if number == 0:
+            found = top + log(where(greater(sum_, 0), one.factor * sum_, 1))
+        elif number == 1:
+            found = top + log1p(expm1(-shift) + one.factor * sum_)
+        else:
+            found = top + log(number * exp(-shift) + one.factor * sum_)
+        logarithms.append(found)
+    return accesses, reduce(logaddexp, logarithms)
 
 
 def log_of_determinant(program: Builder, value: Kernel) -> Restructured | None:
@@ -230,9 +355,17 @@ def _exponent_of(body: sp.Expr, anywhere: bool = False) -> sp.Expr | None:
 
 
 def _around_peak(
-    program: Builder, total: Kernel, exponent: sp.Expr, definition: Definition
+    program: Builder,
+    total: Kernel,
+    exponent: sp.Expr,
+    definition: Definition,
+    scale: sp.Expr | None = None,
 ) -> tuple[int, int, int]:
-    """Σ c·exp(x - m), and m, and the m that is subtracted, which is 0 where m is not finite."""
+    """Σ c·exp(x - m), and m, and the m that is subtracted, which is 0 where m is not finite.
+
+    m is max(x); beside a number, max(0, log(scale) + max(x)), with which no scale·exp(x - m) is
+    above 1, and one is 1 where m is not 0.
+    """
     name = definition.label.name
     space = _exponent(program, total, exponent, name)
     peak = program.add(
@@ -240,6 +373,9 @@ def _around_peak(
         Label(f"{name}_max"),
         definition.origin,
     )
+    if scale is not None:
+        above = maximum(slot(0) + log(scale), 0)
+        peak = program.elementwise(above, [peak], Label(f"{name}_max"))
     peak = program.add(StopGradient(peak), Label(f"{name}_max"), definition.origin)
     finite = program.elementwise(
         where(less(abs_(slot(0)), sp.oo), slot(0), 0), [peak], Label(f"{name}_shift")
@@ -256,13 +392,18 @@ def _around_peak(
 
 def _is_shifted(program: Builder, total: Kernel) -> bool:
     """Whether a maximum is subtracted already inside a sum of exponentials."""
-    for access in total.accesses:
-        source = program[access.tensor].value
-        while isinstance(source, StopGradient):
-            source = program[source.source].value
-        if isinstance(source, Kernel) and source.reduction == "max":
-            return True
-    return False
+    return any(_is_peak(program, access.tensor) for access in total.accesses)
+
+
+def _is_peak(program: Builder, tensor: int) -> bool:
+    """Whether a tensor is a maximum of others, or the larger of that and a number."""
+    source = program[tensor].value
+    while isinstance(source, StopGradient):
+        source = program[source.source].value
+    if not isinstance(source, Kernel):
+        return False
+    floored = isinstance(source.body, function_of(maximum)) and len(source.accesses) == 1
+    return source.reduction == "max" or (floored and _is_peak(program, source.accesses[0].tensor))
 
 
 def _exponent(program: Builder, total: Kernel, exponent: sp.Expr, name: str) -> Access:
