@@ -77,9 +77,7 @@ _BY_SCIPY = (
 
 def uses_scipy(source: str) -> bool:
     """Whether a source calls functions that NumPy lacks."""
-    return (
-        re.search(rf"(?<![\w.])(special\.\w|_({'|'.join(_BY_SCIPY)})\()", source) is not None
-    )
+    return re.search(rf"(?<![\w.])(special\.\w|_({'|'.join(_BY_SCIPY)})\()", source) is not None
 
 
 def uses_math(source: str) -> bool:

@@ -693,8 +693,8 @@ _TABLE = (
     Elementwise(
         "log_rising",
         lambda x, n: lgamma.maths(x + n) - lgamma.maths(x),
-        "lgamma(x + n) - lgamma(x), the logarithm of x · (x + 1) · ... · (x + n - 1), where both are "
-        "large too.",
+        "lgamma(x + n) - lgamma(x), the logarithm of x · (x + 1) · ... · (x + n - 1), where both "
+        "are large too.",
         partials=lambda x, n, y: [polygamma_change(0, x, n), digamma(x + n)],
         numpy="_log_rising({0}, {1})",
         helper="log_rising",
@@ -706,8 +706,8 @@ _TABLE = (
     Elementwise(
         "polygamma_change",
         lambda order, x, n: sp.polygamma(order, x + n) - sp.polygamma(order, x),
-        "polygamma(order, x + n) - polygamma(order, x), where the two are close too. The derivative "
-        "by the order counts as 0.",
+        "polygamma(order, x + n) - polygamma(order, x), where the two are close too. The "
+        "derivative by the order counts as 0.",
         partials=lambda order, x, n, y: [
             0,
             polygamma_change(order + 1, x, n),

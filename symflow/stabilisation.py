@@ -18,6 +18,7 @@ from symflow.errors import Location
 from symflow.guards import guarded
 from symflow.notation import at, letters, plain_text, subscripts
 from symflow.program import Builder, Definition, Kernel, kernel, slot, slots_of
+from symflow.rows import log1p
 from symflow.rules import (
     NAMES,
     Phase,
@@ -28,7 +29,6 @@ from symflow.rules import (
     rewritten,
     surface,
 )
-from symflow.rows import log1p
 from symflow.signs import demands, facts_of
 from symflow.structures import (
     Restructured,

@@ -36,8 +36,13 @@ GAMMAS = ("lgamma", "digamma", "polygamma", "log_rising", "polygamma_change")
 """Of negative operands only in the tests: mpmath walks from there to positive ones by ones."""
 
 SLOW = {
-    **{"lgamma": 40, "digamma": 40, "polygamma": 40, "erfinv": 40, "ndtri": 100},
-    **{"log_rising": 160, "polygamma_change": 160},
+    "lgamma": 40,
+    "digamma": 40,
+    "polygamma": 40,
+    "erfinv": 40,
+    "ndtri": 100,
+    "log_rising": 160,
+    "polygamma_change": 160,
 }
 """Enough digits where mpmath takes long."""
 
