@@ -47,6 +47,8 @@ from symflow.rows import (
     log_erfc,
     log_ndtr,
     logaddexp,
+    masked_product,
+    masked_quotient,
     ndtr,
     power,
     root_of_squares,
@@ -217,7 +219,12 @@ def _may_vanish(bound: Bindings, body: sp.Expr) -> bool:
 
 def _is_mask_or_infinite(bound: Bindings, body: sp.Expr) -> bool:
     """Whether a factor is 1 where it is not 0, or meets one that may be infinite."""
-    return bound[_u] == 1 or any(True for _ in demands(bound[_x]))
+    return bound[_u] == 1 or _has_poles(bound, body)
+
+
+def _has_poles(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a factor may be infinite for all that its form says."""
+    return any(True for _ in demands(bound[_x]))
 
 
 def _vanish_together(bound: Bindings, body: sp.Expr) -> bool:
@@ -1100,6 +1107,23 @@ RULES = (
         where(_c, 0, _u * _x),
         "0·∞ where the condition holds",
         provided=_is_mask_or_infinite,
+    ),
+    Rule(
+        "zero-weight",
+        masked_product(_u, _v) * _x,
+        masked_product(_u, _v * _x),
+        "0·∞ where u is 0",
+        provided=_has_poles,
+        says="where x may be infinite",
+    ),
+    Rule(
+        "zero-numerator",
+        masked_quotient(_u, _v) * _x,
+        masked_product(_u, _x / _v),
+        "0·∞ where u is 0",
+        provided=_has_poles,
+        says="where x may be infinite",
+        domain={_v: NONZERO, _v / _x: NONZERO},
     ),
     Rule(
         "where-sum",

@@ -226,18 +226,23 @@ def _with_masks(program: Builder, value: Kernel) -> Kernel:
 
 
 def _is_masked(program: Builder, tensor: int, depth: int) -> bool:
-    """Whether a tensor has a factor that a choice makes 0."""
+    """Whether a tensor has a factor that is 0 by choice, or that wins where it is 0."""
     value = program[tensor].value
     if not isinstance(value, Kernel) or not value.elementwise or program.kept(tensor) or not depth:
         return False
     factors = sp.Mul.make_args(value.body)
-    if any(type(one).__name__ == "where" and 0 in one.args[1:] for one in factors):
+    if any(map(_is_mask, factors)):
         return True
     return any(
         factor.is_Symbol and _is_masked(program, value.accesses[number].tensor, depth - 1)
         for factor in factors
         for number in slots_of(factor)
     )
+
+
+def _is_mask(factor: sp.Expr) -> bool:
+    name = type(factor).__name__
+    return name.startswith("masked_") or (name == "where" and 0 in factor.args[1:])
 
 
 @lru_cache(maxsize=65536)
