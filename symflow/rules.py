@@ -26,6 +26,7 @@ from symflow.matching import Bindings, occurrences
 from symflow.notation import expression_text
 from symflow.program import slot, slots_of
 from symflow.rows import (
+    abs_,
     atan2,
     atanh,
     clip_by_value,
@@ -43,6 +44,7 @@ from symflow.rows import (
     power,
     root_of_squares,
     sigmoid,
+    sign,
     softplus,
     where,
     xlogx,
@@ -203,8 +205,11 @@ def _may_vanish(bound: Bindings, body: sp.Expr) -> bool:
 
 
 def _is_mask_or_infinite(bound: Bindings, body: sp.Expr) -> bool:
-    """Whether a factor is 1 where it is not 0, or meets one that may be infinite."""
-    return bound[_u] == 1 or any(True for _ in demands(bound[_x]))
+    """Whether a factor is 1 where it is not 0, or is 0 beside one that may be infinite, and not
+    at a single point only, where 0·∞ may tend to anything.
+    """
+    alone = type(bound[_c]).__name__ in ("equal", "not_equal")
+    return bound[_u] == 1 or (not alone and any(True for _ in demands(bound[_x])))
 
 
 def _vanish_together(bound: Bindings, body: sp.Expr) -> bool:
@@ -277,6 +282,15 @@ def _root_difference(bound: Bindings) -> sp.Expr:
 
     difference = bound[_d] * mixed(size - 1) / mixed(root - 1)
     return difference if exponent > 0 else -difference * a**exponent * b**exponent
+
+
+def _number_power_difference(bound: Bindings) -> sp.Expr:
+    """The larger of two powers times a number between -1 and 0, which never overflows."""
+    a, b, exponent = bound[_a], bound[_b], bound[_p]
+    ratio = log1p(bound[_d] / where(greater(b, 0), b, 1))
+    larger, sign_ = (a, -1) if exponent > 0 else (b, 1)
+    stable = sign_ * larger**exponent * expm1(-abs(exponent) * ratio)
+    return where(greater(b, 0), stable, a**exponent - b**exponent)
 
 
 RULES = (
@@ -666,7 +680,9 @@ RULES = (
         power(_a, _y) - power(_b, _y),
         where(
             greater(_b, 0),
-            -power(_a, _y) * expm1(-_y * log1p(_d / where(greater(_b, 0), _b, 1))),
+            -sign(_y)
+            * power(where(greater(_y, 0), _a, _b), _y)
+            * expm1(-abs_(_y) * log1p(_d / where(greater(_b, 0), _b, 1))),
             power(_a, _y) - power(_b, _y),
         ),
         "digits are lost where a and b are close",
@@ -679,17 +695,15 @@ RULES = (
     Rule(
         "number-power-difference",
         _a**_p - _b**_p,
-        where(
-            greater(_b, 0),
-            -(_a**_p) * expm1(-_p * log1p(_d / where(greater(_b, 0), _b, 1))),
-            _a**_p - _b**_p,
-        ),
+        _number_power_difference,
         "digits are lost where a and b are close",
         "Hamming (1987), problem 3.3.4",
         phase="computed",
         given={_d: _a - _b},
         provided=_positive_apart,
         says="where d > 0 and p is no whole number",
+        text="a^p - b^p → -a^p·expm1(-p·log1p(d / b)), with d = a - b, where b > 0, d > 0 and p is"
+        " no whole number; of a negative p, b^p·expm1(p·log1p(d / b))",
     ),
     Rule(
         "conjugate-positive",

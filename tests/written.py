@@ -17,6 +17,7 @@ import sympy as sp
 from numpy.typing import NDArray
 from scipy import special
 
+from symflow.arithmetic import undistributed
 from symflow.compiler import compile_program, derivatives_taken
 from symflow.elementwise import Opaque, canonical
 from symflow.evaluation import Evaluator, exact, helper_functions, with_exact_numbers
@@ -50,6 +51,7 @@ MOST = 300
 class Model:
     """Tensors that are computed together, compiled and as written; all inputs are placeholders."""
 
+    @undistributed
     def __init__(self, fetches: Mapping[str, Tensor], rules: Rules | None = None) -> None:
         self.applied: list[Rewrite] = []
         nodes = needed(fetches.values())
@@ -84,6 +86,7 @@ class Floats:
         self.random = None if seed is None else np.random.default_rng(seed)
         self.sizes: dict[sp.Expr, int] = {}
 
+    @undistributed
     @np.errstate(all="ignore")
     def outputs(self, program: Program, feed: Mapping[str, Array]) -> dict[str, Array]:
         values: dict[int, Array] = {}
@@ -283,6 +286,15 @@ class Comparison:
                 self._against(name, at, found, expected, naive)
             elif np.isfinite(found) and not _is_number(expected):
                 self._against_limit(name, at, found)
+
+    @cached_property
+    def _exists(self) -> list[bool]:
+        """Whether there is a value at all: a number, an infinity or a limit."""
+        found = []
+        for at, value in enumerate(self._exact["value"]):
+            sides = None if value == value else [float(one["value"][at]) for one in self._near]
+            found.append(sides is None or not np.isnan(sides).any())
+        return found
 
     def _against(
         self, name: str, at: tuple[int, ...], found: float, right: Any, naive: Any
