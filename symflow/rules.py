@@ -663,6 +663,8 @@ RULES = (
         "digits are lost where a and b are close",
         "Hamming (1987), example 3.5",
         given={_d: _a - _b},
+        provided=lambda bound, body: bound[_d].as_coeff_Mul()[1].is_Atom,
+        says="where d is a number or a variable, and not infinite beside an infinite a",
     ),
     # differences of powers
     Rule(
@@ -742,6 +744,7 @@ RULES = (
         2 * _d**2 / (_a * _b * _c),
         "digits are lost where a, b and c are close",
         "Hamming (1987), problem 3.3.3",
+        phase="computed",
         given={_d: _a - _b},
         provided=lambda bound, body: sp.expand(bound[_b] - bound[_c] - bound[_d]) == 0,
         says="where b - c = d",

@@ -9,7 +9,7 @@ have an example each.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
-from written import Comparison, Model
+from written import FAR, Comparison, Model
 
 import symflow as sf
 from symflow.arithmetic import undistributed
@@ -90,12 +90,12 @@ x, y, u, v, w, t = (slot(number) for number in range(6))
 VARIABLES = {x: "x", y: "y", u: "u", v: "v", w: "w", t: "t"}
 """The first four may stand in a left side; `w` is a factor of them, and `t` one of the whole."""
 
-_FILLS = (x, y, x + 1, x + y, x - y, x**2 + y, x**2 + 1, x * y, sp.Integer(2), -x)
+_FILLS = (x, y, x + 1, x + y, x - y, x + 2, x**2 + y, x**2 + 1, x * y, sp.Integer(2), -x, 1 / y)
 _EXPONENTS = {
     "k": (sp.Rational(1, 2), sp.Rational(-2, 3)),
     "p": (sp.Rational(3, 10), sp.Rational(-7, 10)),
 }
-TRIES = 400
+TRIES = 2500
 
 
 @undistributed
@@ -163,6 +163,14 @@ CONTEXTS: dict[str, Context] = {
     "not taken": lambda z, of: sf.where(of["t"] > 0.0, of["x"] * of["t"], z),
 }
 
+_TRIED: Mapping[str, Iterable[str]] = {
+    "variables": CONTEXTS,
+    "products": ("alone", "times t", "times x", "logarithm", "root"),
+    "quotients": ("alone", "times t", "times x"),
+    "differences": ("alone", "times t"),
+}
+"""The contexts of the first filling of a rule, in each form; others are tried in two."""
+
 # --- rules on several kernels --------------------------------------------------------------------
 
 ROWS_OF = 3
@@ -229,7 +237,8 @@ TRAINING = {"quadratic-loss", "loop-invariant"}
 
 
 def _matrix(x: Tensor, y: Tensor) -> Tensor:
-    return sf.stack([x[:, :2], y[:, :2]], 1)
+    """A matrix that is far from singular for all x and y."""
+    return sf.stack([sf.tanh(x[:, :2]), sf.tanh(y[:, :2])], 1) + 2.5 * np.eye(2)
 
 
 # --- models --------------------------------------------------------------------------------------
@@ -250,7 +259,6 @@ class Case:
 
     def model(self, rules: Rules | None = None) -> Model:
         """The value, its gradient and the gradient of the sum of that, by all variables."""
-        order = 1 if self.rule in SETTLING else 2
         with sf.Graph().as_default():
             of = {
                 name: sf.placeholder(sf.float64, ("n",) if width is None else ("n", width), name)
@@ -259,7 +267,7 @@ class Case:
             value = self.build(of)
             fetches = {"value": value}
             total = sf.reduce_sum(value)
-            for degree in range(1, order + 1):
+            for degree in (1, 2):
                 slopes = {name: _slope(total, one) for name, one in of.items()}
                 known = {name: one for name, one in slopes.items() if one is not None}
                 if not known:
@@ -277,9 +285,8 @@ def _slope(total: Tensor, by: Tensor) -> Tensor | None:
         return None
 
 
-SETTLING = {"logaddexp"}
-"""Rules to functions with a slope that re-uses values that have settled at 1; the slope of that
-slope, y·(1 - y), is right to the last place of 1 and not to its own (docs/stability.md)."""
+SETTLING = ("tanh", "sigmoid", "softplus", "logaddexp")
+"""What rules are called of which the right side has a slope that re-uses values that settle."""
 
 
 def cases(most: int = 3) -> Iterator[Case]:
@@ -295,9 +302,10 @@ def _on_bodies(rule: Rule, most: int) -> Iterator[Case]:
     for number, left in enumerate(instances(rule, most)):
         for form, way in FORMS.items():
             filled = _filled(left, way)
-            for context, around in CONTEXTS.items():
-                if number and (form != "variables") and context not in ("alone", "times t"):
-                    continue
+            if number and form != "variables":
+                continue
+            for context in ("alone", "times t") if number else _TRIED[form]:
+                around = CONTEXTS[context]
                 yield _case(rule.name, f"{number}, {form}, {context}", filled, around)
 
 
@@ -338,7 +346,9 @@ SPECIAL = (0.0, 1.0, -1.0, 1e-9, -1e-9, 1e-300, 1e6, 1e150, -1e150, 30.0, -800.0
 _PAIRS = (0.0, 1.0, -1e-9, 1e6)
 
 
-def points(widths: Mapping[str, int | None], seed: int = 0) -> dict[str, Array]:
+def points(
+    widths: Mapping[str, int | None], seed: int = 0, largest: float = np.inf
+) -> dict[str, Array]:
     """Values of variables, a row per point: random, special one by one and in pairs, equal and
     almost equal ones."""
     random = np.random.default_rng(seed)
@@ -353,13 +363,15 @@ def points(widths: Mapping[str, int | None], seed: int = 0) -> dict[str, Array]:
     for name in names:
         found += [{**draw(way), name: value} for value in SPECIAL for way in (True, False)]
     for first, second in itertools.combinations(names, 2):
-        for a, b in itertools.product(_PAIRS, _PAIRS):
-            found.append({**draw(True), first: a, second: b})
+        found += [
+            {**draw(True), first: one, second: other}
+            for one, other in itertools.product(_PAIRS, _PAIRS)
+        ]
         for a in (0.7, 1e-9, 12.5, 1e6):
             found.append({**draw(True), first: a, second: a})
             found.append({**draw(True), first: a, second: a * (1 + 1e-9)})
-    for value in SPECIAL:
-        found.append(dict.fromkeys(names, value))
+    found += [dict.fromkeys(names, value) for value in SPECIAL if abs(value) < FAR]
+    found = [one for one in found if max(map(abs, one.values())) <= largest]
     columns = {name: np.array([one[name] for one in found]) for name in names}
     return {
         name: column if widths[name] is None else _beside(column, widths[name] or 0, random)
@@ -376,4 +388,7 @@ def _beside(column: Array, width: int, random: np.random.Generator) -> Array:
 
 
 def compared(case: Case, rules: Rules | None = None) -> Comparison:
-    return Comparison(case.model(rules), points(case.widths))
+    settles = any(one in case.rule for one in SETTLING)
+    turns = any(one in case.rule for one in ("sin", "cos", "tan-", "angle"))
+    feed = points(case.widths, largest=1e10 if turns else np.inf)  # beyond, angles have no digits
+    return Comparison(case.model(rules), feed, settles=settles)
