@@ -236,7 +236,7 @@ def _summed(
             return added(number)
 
     with ThreadPoolExecutor(len(works)) as pool:
-        first, *others = (sums for sums in pool.map(in_thread, range(len(works))) if sums)
+        first, *others = pool.map(in_thread, range(-(-len(blocks) // share)))
     for other in others:
         for whole, one in zip(first, other, strict=True):
             np.add(whole, one, whole)
@@ -437,7 +437,10 @@ def _batches(n: int, size: int, seed: int, step: int) -> Iterator[Any]:
 def save_parameters(path: str | os.PathLike[str], parameters: Parameters) -> None:
     """Write the parameters to an .npz file; an existing file is replaced at once or not at all."""
     content = io.BytesIO()
-    np.savez(content, **_checked_parameters(parameters)._asdict())
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, array in zip(Parameters._fields, _checked_parameters(parameters), strict=True):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
     if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device
         with open(path, "wb") as file:
             file.write(content.getbuffer())
@@ -460,6 +463,8 @@ def save_parameters(path: str | os.PathLike[str], parameters: Parameters) -> Non
 def load_parameters(path: str | os.PathLike[str]) -> Parameters:
     """Read what `save_parameters` wrote; names and shapes are checked."""
     arrays: list[Array] = []
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(f"{os.fspath(path)} is no file that can be read twice")
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
@@ -510,7 +515,7 @@ def _checked_parameters(parameters: Parameters) -> Parameters:
     return Parameters(*(array.astype(dtype, copy=False) for array in arrays))
 
 
-def _checked_inputs(dtype: Any, **inputs: ArrayLike) -> list[Array]:
+def _checked_inputs(dtype: Any, /, **inputs: ArrayLike) -> list[Array]:
     """The inputs as arrays of the given precision and of the shapes that they must have."""
     sizes: dict[str, int] = {}
     arrays: list[Array] = []

@@ -189,7 +189,10 @@ def _squared_norm(d: Sequence[float]) -> float:
 def save_parameters(path: str | os.PathLike[str], parameters: Parameters) -> None:
     """Write the parameters to an .npz file; an existing file is replaced at once or not at all."""
     content = io.BytesIO()
-    np.savez(content, **_checked_parameters(parameters)._asdict())
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, array in zip(Parameters._fields, _checked_parameters(parameters), strict=True):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
     if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device
         with open(path, "wb") as file:
             file.write(content.getbuffer())
@@ -212,6 +215,8 @@ def save_parameters(path: str | os.PathLike[str], parameters: Parameters) -> Non
 def load_parameters(path: str | os.PathLike[str]) -> Parameters:
     """Read what `save_parameters` wrote; names and shapes are checked."""
     arrays: list[Array] = []
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(f"{os.fspath(path)} is no file that can be read twice")
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:

@@ -4,20 +4,12 @@
 
 The left side needs an array over n, k and j, and one product for every k. On the right, the first
 sum is a single matrix product, with k and i as one axis, and the second does not depend on n.
-This is done for any factor that adds terms over different indices, where it costs less.
-
-It changes rounding. A difference of large numbers that nearly agree is small and exact, and their
-products with w are neither. So what both terms have in common is first taken out of both:
-
-    x'[n, j] = x[n, j] - c[j],    m'[k, j] = m[k, j] - c[j],    c[j] = mean of m[k, j] over k
-
-which is exact mathematics for any c. Then a common offset, however large, costs no digits: the
-error of an entry is that of numbers of the size of |x[n] - c| and |m[k] - c|. The digits that can
-still be lost are those of the spread of the m over their distance to x: three, where the m lie a
-thousand times farther from each other than from the x that are compared with them. One m that is
-farther away than that blurs all; `--without affine-contraction` leaves everything as written.
-The smaller term gives c, so that no sum over many rows has to be finished before the first
-product can start.
+This is done for any factor that adds terms over different indices, where it costs less, and where
+it costs no digits. x - m is small where both nearly agree, and exact; their products with w are
+neither. But where x is the result of arithmetic, it carries the rounding error of a number of its
+own size, and so does x - m as written: an error of that size in Σ w·x is no worse. So one of the
+two terms must have been rounded. Data and parameters have not been, nor what only moves, repeats
+or selects their entries: their differences are formed.
 """
 
 from __future__ import annotations
@@ -28,8 +20,10 @@ from dataclasses import dataclass
 import sympy as sp
 
 from symflow.contraction import elements, sum_of_products
+from symflow.elementwise import Opaque
 from symflow.errors import Location
 from symflow.estimates import estimate
+from symflow.primitives import Primitive
 from symflow.program import (
     Access,
     Builder,
@@ -66,13 +60,9 @@ def distributed(program: Program, rules: Rules = ALL_RULES) -> Program:
         if found is None:
             moved[tensor] = builder.add(value, one.label, one.origin, alone=tensor in kept)
         else:
-            added, after = _parted(builder, found, one.label, one.origin)
-            before = formula_text(builder, found.value)
-            rewrite = Rewrite(
-                RULE, one.label.name, one.origin, before, formula_text(builder, after)
-            )
-            applied.append((added, rewrite))
-            moved[tensor] = added
+            added = moved[tensor] = _parted(builder, found, one.label, one.origin)
+            forms = [formula_text(builder, form) for form in (found.value, found.in_parts)]
+            applied.append((added, Rewrite(RULE, one.label.name, one.origin, *forms)))
         if summed_only[tensor]:
             vanishing.add(moved[tensor])
     outputs = {name: moved[tensor] for name, tensor in program.outputs.items()}
@@ -108,12 +98,18 @@ class _Affine:
     large: sp.Expr
     small: sp.Expr
 
+    @property
+    def in_parts(self) -> Kernel:
+        """The same with the product multiplied out."""
+        body = self.rest * self.large + self.rest * self.small
+        return _over(self.value, self.value.output, body, self.value.accesses, self.value.reduced)
+
 
 def _affine(program: Builder, value: Kernel, vanishing: set[int]) -> _Affine | None:
     """The sum as one that is cheaper in parts, or None."""
     if not _is_sum(value):
         return None
-    found = _parts(value)
+    found = _parts(program, value)
     if found is not None:
         return found if _is_cheaper(program, value, None, found) else None
     for position, access in enumerate(value.accesses):
@@ -122,18 +118,21 @@ def _affine(program: Builder, value: Kernel, vanishing: set[int]) -> _Affine | N
             continue
         if _factor(source, set(source.output)) is None:
             continue
-        found = _parts(substituted(program, value, [position]))
+        found = _parts(program, substituted(program, value, [position]))
         made = access.tensor if access.tensor in vanishing else None
         if found is not None and _is_cheaper(program, value, made, found):
             return found
     return None
 
 
-def _parts(value: Kernel) -> _Affine | None:
+def _parts(program: Builder, value: Kernel) -> _Affine | None:
     found = _factor(value, set(value.reduced))
-    if found is None:
+    if found is None or not any(_is_rounded(program, value, term) for term in found[1:]):
         return None
-    factor, first, second = found
+    return _taken_apart(value, *found)
+
+
+def _taken_apart(value: Kernel, factor: sp.Expr, first: sp.Expr, second: sp.Expr) -> _Affine | None:
     rest = sp.Mul(*(one for one in sp.Mul.make_args(value.body) if one != factor))
     sizes = [elements(value.sizes[i] for i in value.carried(one)) for one in (first, second)]
     large, small = (first, second) if sizes[0] >= sizes[1] else (second, first)
@@ -156,6 +155,42 @@ def _factor(value: Kernel, over: set[int | None]) -> tuple[sp.Expr, sp.Expr, sp.
     return None
 
 
+def _is_rounded(program: Builder, value: Kernel, part: sp.Expr) -> bool:
+    """Whether every entry of a part of a body carries a rounding error of its own size."""
+    if isinstance(part, sp.Symbol):
+        read = slots_of(part)
+        return bool(read) and _is_computed(program, value.accesses[read[0]].tensor)
+    if isinstance(part, sp.Add):
+        return any(_is_rounded(program, value, term) for term in part.args)
+    number, rest = part.as_coeff_Mul()
+    if number in (-1, 2, -2, sp.S.Half, -sp.S.Half):
+        return _is_rounded(program, value, rest)
+    if isinstance(part, Opaque):
+        numbers = part.args[type(part).result_from :]
+        selected = type(part).row.name in _SELECTING
+        rounded = all(_is_rounded(program, value, one) for one in numbers)
+        return rounded if selected else type(part).row.name in _ROUNDING
+    return bool(part.args) and bool(slots_of(part))
+
+
+_SELECTING = frozenset({"abs", "clip_by_value", "maximum", "minimum", "relu", "to_float", "where"})
+"""Functions whose results are entries of their operands, up to sign, or numbers."""
+
+_ROUNDING = frozenset({"expm1", "log1p", "logaddexp", "sigmoid", "softplus", "swish"})
+"""Functions whose results are rounded wherever they are. Those of SymPy's are, too."""
+
+
+def _is_computed(program: Builder, tensor: int) -> bool:
+    value = program[tensor].value
+    if isinstance(value, Kernel):
+        if value.reduction != "sum":
+            return _is_computed(program, value.accesses[0].tensor)
+        return bool(value.reduced) or _is_rounded(program, value, value.body)
+    if isinstance(value, Primitive):  # a view moves the entries of all that it reads
+        return all(_is_computed(program, operand) for operand in value.operands)
+    return False
+
+
 def _is_cheaper(program: Builder, value: Kernel, made: int | None, found: _Affine) -> bool:
     """Whether the parts cost less than the sum, and than the factor `made` that vanishes."""
     whole = Builder()
@@ -172,7 +207,8 @@ def _is_cheaper(program: Builder, value: Kernel, made: int | None, found: _Affin
     parts = Builder()
     inner = found.value.rebind(_inputs(program, parts, found.value).__getitem__)
     assert isinstance(inner, Kernel)
-    again = _parts(inner)
+    factor = _factor(inner, set(inner.reduced))
+    again = None if factor is None else _taken_apart(inner, *factor)
     assert again is not None
     _parted(parts, again, Label(""), None)
     costs = [estimate(one, range(len(one.definitions))) for one in (whole, parts)]
@@ -187,39 +223,20 @@ def _inputs(program: Builder, builder: Builder, value: Kernel) -> dict[int, int]
     }
 
 
-def _parted(
-    program: Builder, found: _Affine, label: Label, origin: Location | None
-) -> tuple[int, Kernel]:
-    """Add the sum in two parts; return it, and the sum that the parts are of."""
+def _parted(program: Builder, found: _Affine, label: Label, origin: Location | None) -> int:
+    """Add the sum in two parts."""
     value = found.value
-    common = value.carried(found.large) & value.carried(found.small)
-    outer = value.carried(found.small) - common
-    share = sp.Mul(*(value.sizes[index] for index in sorted(outer)))
-    accesses = list(value.accesses)
-
-    def add(body: sp.Expr, order: Sequence[int], name: str) -> sp.Expr:
-        """A tensor over some indices, as one more operand."""
-        indices = tuple(order)
-        tensor = program.add(_over(value, indices, body, accesses), Label(name), origin)
-        accesses.append(Access(tensor, indices))
-        return slot(len(accesses) - 1)
-
     sign = -1 if found.small.could_extract_minus_sign() else 1
-    names = [_name(program, part, value, label) for part in (found.large, found.small)]
-    centre = add(sign * found.small / share, sorted(common), f"{names[1]}_mean")
-    large = add(found.large + sign * centre, _order(value, found.large), f"{names[0]}_centred")
-    small = add(sign * found.small - centre, _order(value, found.small), f"{names[1]}_centred")
-    widened = kernel(value.output, value.sizes, found.rest * (large + sign * small), accesses)
     both: list[Access] = []
-    for term, name in ((large, "product"), (small, "offset")):
+    for term, name in ((found.large, "product"), (sign * found.small, "offset")):
         body = found.rest * term
-        carried = {i for n in slots_of(body) for i in accesses[n].indices}
+        carried = value.carried(body)
         output = tuple(i for i in value.output if i is not None and i in carried)
-        summed = _over(value, output, body, accesses, value.reduced)
+        summed = _over(value, output, body, value.accesses, value.reduced)
         called = Label(f"{label.name}_{name}")
         both.append(Access(sum_of_products(program, summed, called, origin), output))
     total = _over(value, value.output, slot(0) + sign * slot(1), both)
-    return program.add(total, label, origin), widened
+    return program.add(total, label, origin)
 
 
 def _over(
@@ -240,19 +257,3 @@ def _over(
     ]
     sizes = [value.sizes[index] for index in order]
     return kernel([None if i is None else numbers[i] for i in output], sizes, body, moved)
-
-
-def _order(value: Kernel, part: sp.Expr) -> list[int]:
-    """The indices of a part in the order in which its largest operand has them."""
-    used = sorted(
-        (value.accesses[number] for number in slots_of(part)), key=lambda one: -len(one.indices)
-    )
-    return list(dict.fromkeys(i for access in used for i in access.indices if i is not None))
-
-
-def _name(program: Builder, part: sp.Expr, value: Kernel, label: Label) -> str:
-    """What a term is called: as its only operand, or after the sum that it is in."""
-    numbers = slots_of(part)
-    return (
-        program[value.accesses[numbers[0]].tensor].label.name if len(numbers) == 1 else label.name
-    )

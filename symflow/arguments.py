@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from symflow.alphabets import plain, size_name
 from symflow.layout import sizes_of
 from symflow.program import Input, Kernel, Program, dimension
 from symflow.recurrence import Scan
@@ -69,10 +70,10 @@ class Arguments:
             steps = [value.steps] if isinstance(value, Scan) else []
             numbers = [*value.sizes, value.body] if isinstance(value, Kernel) else []
             read[(*definition.type.shape, *steps, *numbers)] = None
-        sizes = {dimension(size) for size in self.sizes}
+        sizes = {dimension(plain(size)) for size in self.sizes}
         for expressions in read:
             symbols = {one for expression in expressions for one in expression.free_symbols}
-            for symbol in sorted(map(str, symbols & sizes)):
+            for symbol in sorted(map(size_name, symbols & sizes)):
                 if symbol not in given:
                     used.append(self.sizes[symbol].partition(".")[0])
                     given = sizes_of({name: self.types[name].shape for name in used})

@@ -70,7 +70,8 @@ def batched(program: Program, roots: Sequence[int]) -> Batch | None:
 def places(batch: Batch, program: Program, roots: Sequence[int]) -> tuple[Place, ...]:
     """What each tensor is in a program that computes the same in other steps."""
     analysis = _Analysis(program, program.live(roots), batch.rows)
-    assert analysis.classified(), "a program with a batch has lost it"
+    known = analysis.classified()
+    assert known, "a program with a batch has lost it"
     return tuple(analysis.places)
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import sympy as sp
 from sympy.printing.numpy import SciPyPrinter
 
+from symflow.alphabets import size_name
 from symflow.arithmetic import assert_undistributed
 from symflow.elementwise import Opaque, canonical
 from symflow.errors import SymflowError
@@ -63,7 +64,7 @@ class Body:
         if isinstance(body, sp.Symbol):
             numbers = slots_of(body)
             if not numbers:
-                return Text(body.name)
+                return Text(size_name(body.name))
             return aligned(self.operands[numbers[0]], self.target)
         if isinstance(body, sp.Add):
             return self._sum(body)
@@ -95,17 +96,21 @@ class Body:
             inner = self.text(rest)
             number = self._number(size)
             return Text(f"{number.source} * {inner.within(UNARY)}", PRODUCT, inner.axes)
-        terms = [(one.could_extract_minus_sign(), one) for one in body.args]
-        terms.sort(key=lambda pair: (pair[0], self._term_order(pair[1])))
-        texts = [self.text(-term if negative else term) for negative, term in terms]
-        first = texts[0].within(PRODUCT if terms[0][0] else SUM)
-        source = f"-{first}" if terms[0][0] else first
-        for (negative, _), text in zip(terms[1:], texts[1:], strict=True):
+        terms: list[tuple[bool, bool, tuple[int, int], Text]] = []
+        for term in body.args:
+            negative = term.could_extract_minus_sign()
+            text = self.text(-term if negative else term)
+            nested = text.binding == SUM and not negative  # in front it needs no parentheses
+            terms.append((negative, not nested, self._term_order(term), text))
+        terms.sort(key=lambda term: term[:3])
+        negative, *_, text = terms[0]
+        source = f"-{text.within(PRODUCT)}" if negative else text.within(SUM)
+        for negative, *_, text in terms[1:]:
             if not negative and text.binding >= PRODUCT and text.source.startswith("-"):
                 source += f" - {text.source[1:]}"  # rather than + -2.0 * x
             else:
-                source += f" - {text.within(PRODUCT)}" if negative else f" + {text.within(SUM)}"
-        return Text(source, SUM, self._axes(texts))
+                source += f" {'-' if negative else '+'} {text.within(PRODUCT)}"
+        return Text(source, SUM, self._axes([text for *_, text in terms]))
 
     def _term_order(self, term: sp.Expr) -> tuple[int, int]:
         """Terms over most indices first; numbers and sizes last."""

@@ -353,14 +353,14 @@ class _Calls:
     def _where(self, node: ast.Call, type_: Type, target: str | None) -> _Operand:
         """The one branch, with the other copied over it where the condition says so."""
         condition, yes, no = node.args
-        if type_.dtype != "float" or self._is_view(no) or self._type(no) != type_:
-            operands = [self._visit(one) for one in node.args]
-            target = target or self._part()
-            self._as_it_is(target, changed(node, args=[one.node for one in operands]))
-            return _Operand(ast.Name(target), type_)
-        below = self._visit(no, target)
+        is_own = type_.dtype == "float" and not self._is_view(no) and self._type(no) == type_
+        below = self._visit(no, target if is_own else None)
         above, where = self._visit(yes), self._visit(condition)
-        assert isinstance(below.node, ast.Name)
+        if not is_own or not isinstance(below.node, ast.Name):  # or a view of what is computed
+            target = target or self._part()
+            chosen = [where.node, above.node, below.node]
+            self._as_it_is(target, changed(node, args=chosen))
+            return _Operand(ast.Name(target), type_)
         reads = (*names_in(above.node), *names_in(where.node), below.node.id)
         arguments = (below.node.id, text_of(above.node), f"where={text_of(where.node)}")
         self._add(Call(below.node.id, "np.copyto", arguments, reads))

@@ -29,71 +29,38 @@ from symflow.scaling import with_rate
 from symflow.shapes import Shape, Unknown, show
 from symflow.shipping import Shipping, only
 from symflow.stabilisation import Rewrite, Rules, explained
-from symflow.statements import LOCAL, RESERVED
 
-MODULE_NAMES = frozenset(
-    {
+PUBLIC = frozenset(
+    {"INPUTS", "INTEGERS", "Array", "Parameters", "TrainingResult", "TrainingState"}
+    | {"gradients", "initial_parameters", "load_parameters", "loss_and_gradients"}
+    | {"save_parameters", "train"}
+)
+"""What a generated module defines for its users."""
+
+OWN = frozenset(
+    {"BLOCK", "BREAK_EVEN", "CLOSE", "KEPT", "RECENTRE", "annotations", "math", "np", "os"}
+    | {
+        "io",
+        "special",
+        "zipfile",
         "Any",
-        "BLOCK",
-        "BREAK_EVEN",
-        "CLOSE",
-        "KEPT",
-        "RECENTRE",
-        "Array",
         "ArrayLike",
         "Callable",
-        "INPUTS",
-        "INTEGERS",
+        "Iterable",
         "Iterator",
         "NDArray",
-        "NamedTuple",
-        "Parameters",
-        "Path",
-        "Sequence",
-        "TrainingResult",
-        "TrainingState",
-        "annotations",
-        "hashlib",
-        "io",
-        "math",
-        "gradients",
-        "initial_parameters",
-        "load_parameters",
-        "loss_and_gradients",
-        "save_parameters",
-        "zipfile",
-        "train",
     }
+    | {"NamedTuple", "Path", "Sequence", "SimpleNamespace", "hashlib", "selftest", "sys"}
 )
-"""What a generated module defines or imports itself."""
+"""What it defines or imports beside that: no function may be called so."""
 
-SELFTEST_NAMES = frozenset({"Exception", "enumerate", "hashlib", "print", "selftest", "sys"})
-"""The same of a module that tests itself."""
+ARGUMENTS = frozenset({"parameters", "threads"})
+"""What public functions call arguments of their own."""
 
-LOCALS = frozenset(
-    {
-        "allow_pickle",
-        "batch",
-        "batch_size",
-        "batches",
-        "count",
-        "file",
-        "fixed",
-        "found",
-        "index",
-        "learning_rate",
-        "losses",
-        "moved",
-        "on_step",
-        "reason",
-        "result",
-        "seed",
-        "state",
-        "steps",
-        "tolerance",
-    }
+OF_TRAINING = frozenset(
+    {"batch_size", "learning_rate", "on_step", "seed", "state", "steps", "tolerance"}
 )
-"""What generated functions call their own arguments and variables, beside `RESERVED`."""
+"""The same of `train`."""
 
 
 Style = Literal["fast", "plain"]
@@ -172,32 +139,23 @@ class Compilation:
         return self.labels[id(node)].name
 
     def _check_names(self, given: Mapping[str, Shape]) -> None:
-        module = MODULE_NAMES | (SELFTEST_NAMES if self.ships.selftest else set())
-        own = RESERVED | module | LOCALS
         mistakes: list[SymflowError] = []
-        for node in [*self.inputs, *self.trainable]:
+        own = ARGUMENTS | (OF_TRAINING if self.model.training is not None else set())
+        for node in self.inputs:
             mistakes += _misnamed(self.name(node), node.location, own)
-        for name, node in self.model.exports.items():
-            taken = RESERVED - LOCAL | module | ({"loss"} if self.model.loss is not None else set())
-            mistakes += _misnamed(name, node.location, taken)
+        for variable in self.trainable:
+            mistakes += _misnamed(self.name(variable), variable.location, frozenset())
+        defined = PUBLIC | OWN | ({"loss"} if self.model.loss is not None else set())
+        for name, exported in self.model.exports.items():
+            mistakes += _misnamed(name, exported.location, defined)
         for node in self.inputs:
             for size in node.type.shape if node.type is not None else ():
-                mistakes += self._wrong_size(size, node.location, own)
+                mistakes += _misnamed_size(size, node.location)
         for shape in given.values():
             for size in shape:
-                mistakes += self._wrong_size(size, None, own)
+                mistakes += _misnamed_size(size, None)
         if mistakes:
             raise together(mistakes)
-
-    def _wrong_size(
-        self, size: sp.Expr, location: Location | None, taken: frozenset[str]
-    ) -> list[SymflowError]:
-        if not isinstance(size, sp.Symbol) or isinstance(size, Unknown):
-            return []
-        if size.name in {self.name(node) for node in self.inputs}:
-            told = f"{size.name!r} is both a size and a placeholder"
-            return [SymflowError(told, location, hint="call one of them something else")]
-        return _misnamed(size.name, location, taken)
 
     def _by_identity(self, shapes: Mapping[str, Shape]) -> dict[int, Shape]:
         known = {self.name(node): node for node in self.inputs}
@@ -223,12 +181,17 @@ class Compilation:
 
     def _request(self, shapes: Mapping[int, Shape]) -> Request:
         derivatives: dict[str, tuple[Tensor, Tensor]] = {}
-        outputs = dict(self.model.exports)
+        outputs = {self.output(name): node for name, node in self.model.exports.items()}
         if self.model.loss is not None:
             outputs["loss"] = self.model.loss
             for variable in self.trainable:
                 derivatives[f"d_{self.name(variable)}"] = (self.model.loss, variable)
         return Request(outputs, derivatives, self.labels, shapes, self._fixed())
+
+    def output(self, name: str) -> str:
+        """The output of the program that an exported tensor is: `d_w()` where `d_w` is ∂loss/∂w."""
+        derivatives = {f"d_{self.name(variable)}" for variable in self.trainable}
+        return f"{name}()" if name in derivatives and self.model.loss is not None else name
 
     def _fixed(self) -> dict[int, NDArray[Any]]:
         """The values of the Variables that are constants of the module, by identity."""
@@ -289,13 +252,15 @@ class Compilation:
         return quadratic(self.stages["differentiate"], names, Rules(frozenset(self.without)))
 
     @undistributed
-    def step(self) -> Program | None:
-        """The loss, and rate times its gradient, where plain gradient descent gains by that."""
+    def step(self, program: Program, names: Sequence[str]) -> Program | None:
+        """The loss, and rate times its gradient, where plain gradient descent gains by that.
+
+        program  the one that is emitted, and the names that parameters have in it
+        """
         training = self.model.training
         if training is None or not training.optimizer.is_plain or self.style == "plain":
             return None
-        names = [self.name(node) for node in self.trainable]
-        return with_rate(self.program(), names)
+        return with_rate(program, names)
 
     @undistributed
     def rewrites(self) -> list[Rewrite]:
@@ -338,6 +303,12 @@ class Compilation:
     def dump(self, stage: str) -> str:
         """The program after a stage, as text."""
         return program_text(self.stages[stage])
+
+
+def _misnamed_size(size: sp.Expr, location: Location | None) -> list[SymflowError]:
+    if not isinstance(size, sp.Symbol) or isinstance(size, Unknown):
+        return []
+    return _misnamed(size.name, location, frozenset())
 
 
 def _misnamed(name: str, location: Location | None, taken: frozenset[str]) -> list[SymflowError]:

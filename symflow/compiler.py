@@ -17,26 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from symflow.arithmetic import undistributed
-from symflow.differentiation import differentiate
 from symflow.folding import computed
 from symflow.graph import Graph
 from symflow.lowering import Request, lower
 from symflow.program import Program, check
-from symflow.recurrence import in_bodies
+from symflow.recurrence import derivatives_taken
 from symflow.simplification import simplify, simplify_forward
 from symflow.stabilisation import ALL_RULES, Rules
 
-
-@undistributed
-def derivatives_taken(program: Program, rules: Rules = ALL_RULES) -> Program:
-    """The program without derivatives, and no body of a loop with them."""
-    return differentiate(in_bodies(program, derivatives_taken))
-
-
 STAGES: dict[str, Callable[[Program, Rules], Program]] = {
     "stabilise": simplify_forward,
-    "differentiate": derivatives_taken,
+    "differentiate": lambda program, rules: derivatives_taken(program),
     "simplify": simplify,
 }
 """What follows lowering, in order."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from symflow.alphabets import size_name, tensor_name
 from symflow.batching import Batch, Place, batched, places
 from symflow.calls import Call, is_taken_apart
 from symflow.choice import GRADIENTS, OF_RATE, Choice
@@ -186,13 +187,15 @@ class _Core:
         if self.batch:  # rows are counted by an input that is cut
             cut = next(one for one in given if one in self.batch.axes)
             counted = f"{cut}.shape[{self.batch.axes[cut]}]"
-            self.lengths[str(self.batch.rows)] = counted
+            self.lengths[size_name(self.batch.rows)] = counted
             inside = cut in interface.parameters
-            self.lengths[str(self.batch.total)] = f"p.{counted}" if inside else counted
-        taken = [*self.lengths, *interface.arguments, *interface.parameters]
+            self.lengths[size_name(self.batch.total)] = f"p.{counted}" if inside else counted
         self.constants = {
             digest: _in_workspace(text) for digest, text in interface.constants.items()
         }
+        taken = [*self.lengths, *interface.arguments, *interface.parameters]
+        taken += [tensor_name(one) for one in ("key", "dtype", "rest", "of")]  # of a workspace
+        taken += [one.removeprefix("work.") for one in self.constants.values()]
         self.code = block(
             program,
             roots,
@@ -324,7 +327,7 @@ class _Core:
             functions.append(self._block())
             fixed = [self._fixed_function()] if self.kept else []
         functions = [*fixed, *functions, self._evaluate()]
-        count = str(self.batch.rows) if self.batch else ""
+        count = size_name(self.batch.rows) if self.batch else ""
         held = [*(one.type for one in self.buffers), *self.calls.ones.values()]
         sizes = [count] if count else []
         sizes += [
@@ -334,7 +337,7 @@ class _Core:
         ]
         lengths = [self.lengths[size] for size in sizes]
         if self.batch is not None:
-            lengths[0] = f"min({self.lengths[str(self.batch.total)]}, BLOCK)"
+            lengths[0] = f"min({self.lengths[size_name(self.batch.total)]}, BLOCK)"
         rows = self._rows() if count else 0
         return Core(
             tuple(functions),
@@ -345,7 +348,7 @@ class _Core:
             self._workspace(),
             self._kept_rows() if self.kept else 0,
             self._fixed_in_training() if self.kept else "",
-            self.lengths[str(self.batch.total)] if self.batch else "",
+            self.lengths[size_name(self.batch.total)] if self.batch else "",
             self.largest,
             self._fresh(),
             self.choice,
@@ -393,7 +396,7 @@ class _Core:
         lines += _returned([self._by_column(name) for name in self.kept])
         read = variables("\n".join(lines))
         self.fixed_inputs = self._inputs(read)
-        total = str(self.batch.total)
+        total = size_name(self.batch.total)
         if total in read:
             self.fixed_inputs.append(total)
         floats = [one for one in self.fixed_inputs if one != total and self._is_float(one)]
@@ -401,7 +404,7 @@ class _Core:
             self.fixed_inputs.insert(0, "work")
         kinds = {"work": "_Workspace", total: "int"}
         arguments = [f"{name}: {kinds.get(name, 'Array')}" for name in self.fixed_inputs]
-        size = str(self.batch.rows)
+        size = size_name(self.batch.rows)
         prelude = [f"{size} = {self.lengths[size]}"] if size in read else []
         prelude += self._sizes(read, {size, total})
         if "dtype" in read:
@@ -422,7 +425,7 @@ class _Core:
     def _inputs(self, read: Sequence[str]) -> list[str]:
         """The inputs that are read, and those that rows are counted by and sizes are read off."""
         assert self.batch is not None
-        sizes = {str(self.batch.rows), *read}.intersection(self.lengths)
+        sizes = {size_name(self.batch.rows), *read}.intersection(self.lengths)
         needed = {*read, *(self.lengths[size].partition(".")[0] for size in sizes)}
         names = [*self.interface.arguments, *self.interface.parameters]
         return [name for name in names if name in needed]
@@ -433,7 +436,7 @@ class _Core:
     def _fixed_in_training(self) -> str:
         """The arguments of `_fixed` for the rows of a block, as `train` writes them."""
         assert self.batch is not None
-        total = str(self.batch.total)
+        total = size_name(self.batch.total)
         own = {total: self.lengths[total], "work": "works[0]"}
         return ", ".join(own.get(one, one) for one in self._fixed_arguments("rows"))
 
@@ -477,9 +480,9 @@ class _Core:
             inputs = [name for name in self._inputs(read) if self.types[name] in self.by_column]
             self.kept += [name for name in inputs if name in self.interface.arguments]
         passed = self._passed(read)
-        size, length = str(self.batch.rows), self.lengths[str(self.batch.rows)]
+        size, length = size_name(self.batch.rows), self.lengths[size_name(self.batch.rows)]
         prelude = [f"{size} = {length}"] if size in read else []
-        prelude += self._sizes(read, {size, str(self.batch.total)})
+        prelude += self._sizes(read, {size, size_name(self.batch.total)})
         prelude += ["dtype = work.dtype"] if "dtype" in read else []
         arguments = ["work: _Workspace", *(f"{name}: {kind}" for name, kind in passed.items())]
         arguments = [one for one in arguments if one.partition(":")[0] not in self.kept]
@@ -502,7 +505,7 @@ class _Core:
         passed = {"p": "Parameters"} if "p" in read else {}
         passed |= dict.fromkeys(self._inputs(read), "Array")
         passed |= {name: "Any" for name in self.code.names if name in free and name in read}
-        total = str(self.batch.total)
+        total = size_name(self.batch.total)
         passed |= {total: "int"} if total in read else {}
         return passed | dict.fromkeys(self.kept, "Any")
 
@@ -567,7 +570,7 @@ class _Core:
     def _blocks(self) -> list[Group]:
         """The statements that add up the blocks."""
         assert self.batch is not None
-        total = str(self.batch.total)
+        total = size_name(self.batch.total)
         outs = list(self.outside)
         lines = [f"{name} = _empty({self._whole(name)}, dtype)" for name in outs]
         given = [name for name in self.passed if name not in self.kept]
@@ -592,7 +595,7 @@ class _Core:
     def _of_fixed(self, whole: Sequence[str], parts: Sequence[str]) -> list[str]:
         """The same where each block is given what no parameter changes."""
         assert self.batch is not None
-        total = str(self.batch.total)
+        total = size_name(self.batch.total)
 
         def inside(arguments: Sequence[str], rows: str, at: str, indent: int) -> list[str]:
             made = self._fixed_arguments(rows)
@@ -685,13 +688,13 @@ def _elements(shape: Shape, rows: sp.Symbol) -> int:
 
 
 def _has(type_: Type, size: str) -> bool:
-    return any(str(symbol) == size for part in type_.shape for symbol in part.free_symbols)
+    return any(size_name(symbol) == size for part in type_.shape for symbol in part.free_symbols)
 
 
 def _in_workspace(text: str) -> str:
     """Where a constant of floats is kept in the precision of the workspace."""
     inside = text.removeprefix("np.asarray(").partition(",")[0]
-    return f"work.{inside.strip('_')}" if text.startswith("np.asarray(") else text
+    return f"work.{inside.removeprefix('_')}" if text.startswith("np.asarray(") else text
 
 
 def _takes_work(program: Program, tensor: int) -> bool:
@@ -704,7 +707,7 @@ def _takes_work(program: Program, tensor: int) -> bool:
 
 
 def _targets(names: Sequence[str]) -> str:
-    return f"({names[0]},)" if len(names) == 1 else ", ".join(names)
+    return f"({names[0]},)" if len(names) == 1 else ", ".join(names) or "()"
 
 
 def _returned(names: Sequence[str], condition: str = "") -> tuple[str, ...]:

@@ -18,13 +18,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from symflow.choice import Choice
-from symflow.gathering import adds_up_blocks, gathered
+from symflow.gathering import adds_up_blocks, floats_of, gathered
 from symflow.layout import Function, signature, sizes_of
 from symflow.moments import RECENTRE, Quadratic
 from symflow.program import Input, Program, Type
 from symflow.scalars import ScalarPrinter, is_scalar
 from symflow.schedule import block
-from symflow.statements import INDENT, Block, Names, call, distinct
+from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call, unpacked
 
 _OWN = (
     *("works", "p", "d", "learning_rate", "steps", "tolerance", "rate", "step", "losses", "low"),
@@ -175,12 +175,12 @@ class _Loop:
     def _start(self, inner: Mapping[str, str], changes: Mapping[str, str]) -> list[str]:
         """What is known before the first step; the first loss is computed from the data."""
         moments = [inner[name] for name in self.form.moments.outputs if name in inner]
-        given = ", ".join([*(["works"] if self.in_blocks else []), *self.read])
-        targets = f"({moments[0]},)" if len(moments) == 1 else ", ".join(distinct(moments))
+        told = [] if floats_of(self.form.moments, self.read) else ["p[0].dtype"]
+        given = ", ".join([*(["works"] if self.in_blocks else []), *self.read, *told])
         if self.on_floats:
-            lines = [f"{targets} = (float(one) for one in _moments({given}))"]
+            lines = unpacked(moments, f"(float(one) for one in _moments({given}))")
         else:
-            lines = [f"{targets} = _moments({given})"]
+            lines = unpacked(moments, f"_moments({given})")
         scalars = [inner[self.form.start["loss"]], "rate"]
         if self.on_floats:
             scalars += [inner[name] for key, name in self.form.start.items() if key != "loss"]
@@ -189,7 +189,9 @@ class _Loop:
             for one, change in changes.items():
                 start = inner[self.form.start[f"d_{one}"]]
                 lines.append(f"{change} = {start} = np.zeros_like(p.{one})")
-        lines.append(f"{' = '.join(scalars)} = 0.0")
+        chain = f"{' = '.join(scalars)} = 0.0"
+        fits = INDENT + len(chain) <= WIDTH
+        lines += [chain] if fits else [f"{one} = 0.0" for one in scalars]
         lines.append("low = math.inf  # a smaller loss is computed from the data again")
         return lines
 
@@ -234,8 +236,13 @@ class _Loop:
             norm = " + ".join(f"{one} * {one}" for one in gradients.values())
         else:
             norm = " + ".join(f"np.vdot({one}, {one})" for one in gradients.values())
+        lines, condition = [], f"if tolerance > 0.0 and {norm} <= tolerance * tolerance:"
+        if 2 * INDENT + len(condition) > WIDTH:
+            lines = assignment("squared", norm, 2 * INDENT)
+            condition = "if squared <= tolerance * tolerance and tolerance > 0.0:"
         return [
-            f"if tolerance > 0.0 and {norm} <= tolerance * tolerance:",
+            *lines,
+            condition,
             '    steps, reason, rate = step - state.step, "tolerance", 0.0',
             "    break",
         ]

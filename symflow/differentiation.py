@@ -9,7 +9,8 @@ There is one rule. For each access A[g] in  z[out] = Σ_red body:
 
     Ā[g] += Σ over all other indices of  z̄[out] · ∂body/∂A[g]
 
-and SymPy takes the derivative, once per body. Primitives name their adjoints themselves.
+and SymPy takes the derivative, once per body. Primitives name their adjoints themselves. Where a
+slope of 0 may meet an infinite one, `poles.py` says which of them wins.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from collections.abc import Iterable, Sequence
 
 import sympy as sp
 
+import symflow.poles as poles
 from symflow.elementwise import differentiated
+from symflow.poles import Nature
 from symflow.primitives import Primitive, Shares
 from symflow.program import (
     Access,
@@ -33,8 +36,9 @@ from symflow.program import (
     literal,
     slot,
 )
-from symflow.rows import equal, to_float
-from symflow.views import side_by_side
+from symflow.rows import equal, greater, to_float, where
+from symflow.tiling import Roll
+from symflow.views import Reshape, Slice, side_by_side
 
 
 def differentiate(program: Program) -> Program:
@@ -75,6 +79,7 @@ def backward(
     seeds  the tensors to start from, each with its adjoint: a loss and the number one
     """
     ready = _edges(program, [root for root, _ in seeds], by)
+    natures = _Natures(program, by, ready)
     shares: dict[int, list[int]] = {tensor: [] for tensor in ready}
     for root, seed in seeds:
         if root in ready:
@@ -83,11 +88,13 @@ def backward(
     queue = deque(tensor for tensor in reversed(ready) if not ready[tensor])
     while queue:
         tensor = queue.popleft()
-        adjoint = adjoints[tensor] = _total(program, tensor, shares.pop(tensor))
+        delivered = shares.pop(tensor)
+        adjoint = adjoints[tensor] = _total(program, tensor, delivered)
+        natures.total(adjoint, delivered)
         operands = program[tensor].value.operands
         positions = [number for number, operand in enumerate(operands) if operand in ready]
-        delivered = _shares(program, tensor, positions, adjoint)
-        for position, share in zip(positions, delivered, strict=True):
+        given = _shares(program, tensor, positions, adjoint, natures)
+        for position, share in zip(positions, given, strict=True):
             operand = operands[position]
             if share is not None:
                 shares[operand].append(share)
@@ -95,6 +102,32 @@ def backward(
             if not ready[operand]:
                 queue.append(operand)
     return {x: adjoints[x] if x in adjoints else _total(program, x, []) for x in by}
+
+
+class _Natures:
+    """What is known of adjoints while they are made, by their tensors; see `poles.py`."""
+
+    def __init__(self, program: Builder, by: Sequence[int], between: Iterable[int]) -> None:
+        self.known: dict[int, Nature] = {}
+        self.depends: dict[int, int] = {}
+        bits = {x: 1 << number for number, x in enumerate(by)}
+        for tensor in range(max(between, default=-1) + 1):
+            own = bits.get(tensor, 0)
+            for operand in program[tensor].value.operands:
+                own |= self.depends.get(operand, 0)
+            if own and program[tensor].type.dtype == "float":
+                self.depends[tensor] = own
+
+    def of(self, adjoint: int) -> Nature:
+        return self.known.get(adjoint, Nature())
+
+    def total(self, adjoint: int, shares: Sequence[int]) -> None:
+        if len(shares) > 1:
+            self.known[adjoint] = Nature.of_sum(self.of(share) for share in shares)
+
+    def note(self, share: int, nature: Nature) -> None:
+        if nature != Nature():
+            self.known[share] = nature
 
 
 def _edges(program: Builder, roots: Iterable[int], by: Iterable[int]) -> dict[int, int]:
@@ -156,7 +189,7 @@ def _total_by_part(program: Builder, shares: Sequence[int], label: Label) -> int
 
 
 def _shares(
-    program: Builder, tensor: int, positions: Sequence[int], adjoint: int
+    program: Builder, tensor: int, positions: Sequence[int], adjoint: int, natures: _Natures
 ) -> Sequence[int | None]:
     """What some operands of a tensor get of the tensor's adjoint."""
     value = program[tensor].value
@@ -165,33 +198,56 @@ def _shares(
         for one in positions
     ]
     if isinstance(value, Primitive):
-        return value.shares(program, positions, adjoint, labels)
-    return [_share(program, tensor, *one, adjoint) for one in zip(positions, labels, strict=True)]
+        shares = value.shares(program, positions, adjoint, labels)
+        for share in shares:
+            if share is not None:
+                moves = isinstance(value, (Reshape, Slice, Roll))
+                nature = natures.of(adjoint)
+                natures.note(share, nature if moves else Nature.of_sum(iter([nature])))
+        return shares
+    return [
+        _share(program, tensor, *one, adjoint, natures)
+        for one in zip(positions, labels, strict=True)
+    ]
 
 
-def _share(program: Builder, tensor: int, position: int, label: Label, adjoint: int) -> int | None:
+def _share(
+    program: Builder, tensor: int, position: int, label: Label, adjoint: int, natures: _Natures
+) -> int | None:
     """The same for one operand of a kernel."""
     definition = program[tensor]
     value = definition.value
     assert isinstance(value, Kernel)
+    nature = natures.of(adjoint)
     if value.reduction != "sum":
-        return _share_of_extremum(program, tensor, adjoint, label)
-    share = adjoint_kernel(value, position, tensor, adjoint)
-    return None if share is None else program.add(share, label, definition.origin)
-
-
-def adjoint_kernel(value: Kernel, position: int, result: int, adjoint: int) -> Kernel | None:
-    """The one rule: the share of access `position`, or None where it is zero everywhere."""
+        share = _share_of_extremum(program, tensor, adjoint, label, nature)
+        natures.note(share, Nature.of_sum(iter([nature])))
+        return share
     derivative = differentiated(value.body, position)
     if derivative == 0:
         return None
-    upstream, own = slot(len(value.accesses)), slot(len(value.accesses) + 1)
+    upstream = slot(len(value.accesses))
+    body, nature = poles.share(
+        program, value, position, derivative, upstream, nature, natures.depends
+    )
+    share = program.add(
+        adjoint_kernel(value, position, body, tensor, adjoint), label, definition.origin
+    )
+    natures.note(share, nature)
+    return share
+
+
+def adjoint_kernel(
+    value: Kernel, position: int, body: sp.Expr, result: int, adjoint: int
+) -> Kernel:
+    """The one rule: the share of access `position`; the body is upstream · derivative."""
+    own = slot(len(value.accesses) + 1)
     if value.elementwise:  # tanh′ = 1 - tanh² reads the stored tanh
-        derivative = _reusing(derivative, value.body, own)
+        body = _reusing(body, value.body, own)
     return kernel(
         value.accesses[position].indices,
         value.sizes,
-        upstream * derivative,
+        body,
         [*value.accesses, Access(adjoint, value.output), Access(result, value.output)],
     )
 
@@ -207,7 +263,9 @@ def _reusing(derivative: sp.Expr, body: sp.Expr, result: sp.Symbol) -> sp.Expr:
     return derivative.xreplace({body: result})
 
 
-def _share_of_extremum(program: Builder, tensor: int, adjoint: int, label: Label) -> int:
+def _share_of_extremum(
+    program: Builder, tensor: int, adjoint: int, label: Label, nature: Nature
+) -> int:
     """The adjoint of max and min: equal entries share equally, which is a subgradient."""
     definition = program[tensor]
     value = definition.value
@@ -230,10 +288,13 @@ def _share_of_extremum(program: Builder, tensor: int, adjoint: int, label: Label
         Label(f"{name}_count"),
         definition.origin,
     )
+    body = slot(0) * slot(1) / slot(2)
+    if nature.pole:  # no other entry changes the extremum, whatever is made of it
+        body = where(greater(slot(0), 0), slot(1), 0) / slot(2)
     share = kernel(
         access.indices,
         value.sizes,
-        slot(0) * slot(1) / slot(2),
+        body,
         [ties, Access(adjoint, value.output), Access(count, value.output)],
     )
     return program.add(share, label, definition.origin)

@@ -146,6 +146,8 @@ def align(operand: Type, output: Sequence[int | None]) -> tuple[int | None, ...]
 def _body(row: Elementwise, dtypes: tuple[Dtype, ...]) -> sp.Expr:
     """The operation on operands of some kinds of numbers."""
     slots = [slot(number) for number in range(len(dtypes))]
+    if row.name == "where" and dtypes[0] != "bool":  # as NumPy takes numbers for conditions
+        slots[0] = ROWS["not_equal"](slots[0], 0)
     if row.name in ("to_float", "to_int") and dtypes[0] == row.result:
         return slots[0]
     return canonical(row(*_promoted(row, slots, dtypes)))

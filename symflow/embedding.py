@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.alphabets import plain, tensor_name
 from symflow.layout import array_lines
 from symflow.program import Constant, Program
 from symflow.statements import Names
@@ -39,7 +40,7 @@ class Embedded:
             value = definition.value
             if not isinstance(value, Constant) or value.data.ndim == 0:
                 continue
-            name = f"_{pool.give(definition.label.name.upper())}"
+            name = f"_{tensor_name(pool.give(plain(definition.label.name).upper()))}"
             single = value.data.dtype.kind == "f"  # constants must not widen float32
             self.names[value.digest] = (
                 f"np.asarray({name}, dtype)" if single and not precision else name
@@ -47,7 +48,7 @@ class Embedded:
             typed = single and precision != ""
             data = value.data.astype(precision) if typed else value.data
             if data.size > largest:
-                key = name[1:].lower()
+                key = self._key(plain(name[1:]).lower())
                 self.arrays[key] = data
                 self.lines.append(f'{name} = _ARRAYS["{key}"]')
             else:
@@ -58,8 +59,16 @@ class Embedded:
         """`name=...,` in the construction of the initial parameters, from a given value."""
         if value.size <= LARGEST_LITERAL:
             return array_lines(name, value.astype(float), ["dtype"], 8)
-        self.arrays[f"initial_{name}"] = value
-        return [f'{name}=np.array(_ARRAYS["initial_{name}"], dtype),']
+        key = self._key(f"initial_{plain(name)}")
+        self.arrays[key] = value
+        return [f'{name}=np.array(_ARRAYS["{key}"], dtype),']
+
+    def _key(self, wanted: str) -> str:
+        """A name for an array in the file; those of the self-test's begin as none of these."""
+        key = f"array_{wanted}" if wanted.startswith("selftest_") else wanted
+        while key in self.arrays:
+            key += "_"
+        return key
 
 
 def shortest(data: NDArray[Any]) -> NDArray[Any]:

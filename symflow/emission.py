@@ -12,6 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 import symflow
+from symflow.alphabets import plain, tensor_name
 from symflow.archives import archived, beside
 from symflow.arguments import Arguments
 from symflow.arithmetic import undistributed
@@ -21,6 +22,7 @@ from symflow.cores import Core, Interface, core
 from symflow.descent import Descent, descent
 from symflow.embedding import Embedded
 from symflow.forward import exported
+from symflow.hygiene import marked, settled
 from symflow.initial import initial_lines
 from symflow.layout import (
     Function,
@@ -34,6 +36,7 @@ from symflow.layout import (
     uses_scipy,
 )
 from symflow.loop import Loop, training_loop
+from symflow.moments import Quadratic
 from symflow.program import Constant, Input, Program
 from symflow.recurrence import Scan
 from symflow.scalar_functions import ScalarFunctions, Scalars
@@ -129,13 +132,15 @@ class _Emitter:
         self.tolerances = tolerances
         self.traces = compilation.ships.trace_nan
         self.model = compilation.model
-        self.program = program = compilation.program()
-        self.parameters = [compilation.name(node) for node in compilation.trainable]
+        self.parameters = [tensor_name(compilation.name(node)) for node in compilation.trainable]
+        self.derivatives = {f"d_{plain(name)}": f"d_{name}" for name in self.parameters}
+        self.exports = {tensor_name(name): name for name in self.model.exports}
+        self.program = program = marked(compilation.program(), self._outputs())
         self.embedded = Embedded(program, compilation.dtype if compilation.embedded else "")
         self.given = Arguments(
             program,
             self.parameters,
-            [compilation.name(node) for node in compilation.inputs],
+            [tensor_name(compilation.name(node)) for node in compilation.inputs],
             self.embedded.names,
             compilation.dtype,
             compilation.embedded,
@@ -143,6 +148,11 @@ class _Emitter:
         self.types = self.given.types
         self.gradients = Gradients(self.given)
         self.core = self._fast_core()
+
+    def _outputs(self) -> dict[str, str]:
+        """What the outputs of the program are called here."""
+        exports = {self.compilation.output(name): key for key, name in self.exports.items()}
+        return self.derivatives | exports if self.model.loss is not None else exports
 
     def _fast_core(self) -> Core | None:
         """The functions of the fast style on arrays, if there is a gradient of some."""
@@ -156,7 +166,7 @@ class _Emitter:
                 self.given.constants,
                 self.gradients.array,
                 "loop-invariant" not in self.compilation.without,
-                self.compilation.step(),
+                self.compilation.step(self.program, self.parameters),
             )
         )
 
@@ -167,13 +177,24 @@ class _Emitter:
         if form is None or self.core is None:
             return None
         return descent(
-            form,
+            self._marked(form),
             self.parameters,
             self.gradients.used,
             self.given.constants,
             self.compilation.dtype,
             self.core.length if self.core.rows else "",
             self.core.choice,
+        )
+
+    def _marked(self, form: Quadratic) -> Quadratic:
+        """The same with the user's names spelled as here."""
+        moments = {name: tensor_name(name) for name in form.moments.outputs}
+        start = {self.derivatives.get(of, of): tensor_name(to) for of, to in form.start.items()}
+        return replace(
+            form,
+            moments=marked(form.moments, moments),
+            step=marked(form.step, self.derivatives),
+            start=start,
         )
 
     def _is_fast(self) -> bool:
@@ -187,7 +208,7 @@ class _Emitter:
 
     def source(self) -> Source:
         functions = tuple(
-            one for name in self.model.exports for one in exported(self.given, name, self.traces)
+            one for name in self.exports for one in exported(self.given, name, self.traces)
         )
         has_loss = self.model.loss is not None
         training = self._loop() if self.model.training is not None else None
@@ -212,7 +233,7 @@ class _Emitter:
             formulas=self._formulas(),
             version=symflow.__version__,
             source=self.model.source,
-            digest=digest(self.program, self.compilation.initial),
+            digest=digest(self.compilation.program(), self.compilation.initial),
             command=self.compilation.command,
             inputs=tuple(
                 InputField(name, self._shape_tuple(self.types[name].shape))
@@ -257,7 +278,7 @@ class _Emitter:
             "standard": self._standard_imports(uses_math(bare)),
         }
         text = render("module.py.j2", module=module, **found)
-        return Source(text, files)
+        return Source(settled(text), files)
 
     def _files(self) -> dict[str, bytes]:
         """The file beside the module, once it is known what stands in it."""
@@ -287,7 +308,7 @@ class _Emitter:
     def _selftest(self, quick: Descent | None) -> SelfTest:
         steps = STEPS if quick is None else max(STEPS, quick.break_even)
         right = vectors(self.compilation, steps)
-        exports = {name: self.program.outputs[name] for name in self.model.exports}
+        exports = {name: self.program.outputs[name] for name in self.exports}
         has_loss = self.model.loss is not None
         return Writer(self.given, self.embedded.arrays, right).written(
             {name: self.given.used([tensor]) for name, tensor in exports.items()},
@@ -356,9 +377,10 @@ class _Emitter:
         for node in self.compilation.trainable:
             name = self.compilation.name(node)
             if name in self.compilation.initial:
-                lines += self.embedded.initial(name, self.compilation.initial[name])
+                value = self.compilation.initial[name]
+                lines += self.embedded.initial(tensor_name(name), value)
             else:
-                lines += initial_lines(name, node)
+                lines += initial_lines(tensor_name(name), node)
         seed = self.model.graph.seed
         used = any(re.search(r"(?<![\w.])random\.|\(random,", one) for one in lines)
         opening = [f"random = np.random.default_rng({seed} if seed is None else seed)"]
@@ -386,7 +408,9 @@ class _Emitter:
     def _formulas(self) -> tuple[str, ...]:
         """The forward formulas of what the user named, for the module's docstring."""
         roots = [
-            tensor for name, tensor in self.program.outputs.items() if not name.startswith("d_")
+            tensor
+            for name, tensor in self.program.outputs.items()
+            if name not in self.derivatives.values()
         ]
         named = {str(tensor): tensor for tensor in roots}
         given = self.given

@@ -12,6 +12,7 @@ import linecache
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class Location:
     caller: Location | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{printable(self.file)}:{self.line}"
 
     @property
     def source(self) -> str:
@@ -48,10 +49,26 @@ class Location:
         return shown(linecache.getline(self.path, self.line))
 
 
+def printable(text: str) -> str:
+    """A line of whoever's making that is safe to print: what a terminal would obey is escaped.
+
+    That is what controls it, also the direction of writing, and what no encoding has.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or unicodedata.category(one) == "Zs" else _escaped(one)
+        for one in text
+    )
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
 def shown(text: str) -> str:
-    """A line of source that is safe to print: what a terminal would obey is escaped."""
-    text = text.strip().expandtabs(4)
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """A line of source that is safe to print, and not too long."""
+    text = printable(text.strip().expandtabs(4))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
@@ -81,9 +98,10 @@ class SymflowError(Exception):
         super().__init__(message)
         self.message = _in_one_line(message)
         self.location = location
-        self.operands = tuple(operands)
-        self.hint = hint
-        self.excerpt = tuple(_excerpt(location) if excerpt is None else excerpt)
+        self.operands = tuple((printable(name), place) for name, place in operands)
+        self.hint = None if hint is None else printable(hint)
+        lines = _excerpt(location) if excerpt is None else excerpt
+        self.excerpt = tuple(map(printable, lines))
         self.others: tuple[SymflowError, ...] = ()
 
     @property
@@ -121,7 +139,8 @@ class SymflowError(Exception):
 
 def _in_one_line(message: str) -> str:
     """A message without line breaks, addresses and folders, of a length that can be read."""
-    line = re.sub(r" (at 0x[0-9a-fA-F]+|from '[^']*')>", ">", " ".join(message.split()))
+    line = printable(" ".join(message.split()))
+    line = re.sub(r" (at 0x[0-9a-fA-F]+|from '[^']*')>", ">", line)
     line = re.sub(r" \([^()]*[/\\][^()]*\.py\)$", "", line)
     return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]} ..."
 

@@ -18,6 +18,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from symflow.alphabets import size_name
 from symflow.arithmetic import undistributed
 from symflow.errors import SymflowError
 from symflow.highprecision import Arithmetic, Rounding
@@ -26,6 +27,7 @@ from symflow.primitives import Primitive
 from symflow.program import (
     Bundle,
     Constant,
+    Full,
     Input,
     Iota,
     Kernel,
@@ -35,6 +37,7 @@ from symflow.program import (
     slot,
     slots_of,
 )
+from symflow.recurrence import in_bodies
 from symflow.text import Text
 from symflow.views import StopGradient
 
@@ -115,6 +118,8 @@ class Evaluator:
             return value.data
         if isinstance(value, Iota):
             return np.arange(self.size(value.size))
+        if isinstance(value, Full):
+            return np.full([self.size(size) for size in value.shape], value.value)
         assert isinstance(value, Primitive), type(value)
         within = copy(self)  # what is frozen counts the tensors of this program
         within.frozen = {}
@@ -164,6 +169,9 @@ class Evaluator:
         if not value.reduced:
             return terms
         terms = terms.reshape(*(shape[index] for index in kept), -1)
+        if value.reduction in ("any", "all"):
+            fold_all = np.any if value.reduction == "any" else np.all
+            return np.asarray(fold_all(terms.astype(bool), axis=-1))
         fold = {"sum": np.add, "max": np.maximum, "min": np.minimum}[value.reduction]
         return np.asarray(fold.reduce(terms, axis=-1), dtype=object)
 
@@ -189,7 +197,7 @@ class Evaluator:
             **dict(zip(names, operands, strict=True)),
             "dtype": object,
         }
-        namespace |= {str(size): int(number) for size, number in self.sizes.items()}
+        namespace |= {size_name(size): int(number) for size, number in self.sizes.items()}
         try:
             result = eval(value.numpy([Text(name) for name in names]).source, namespace)
         except (TypeError, ValueError, AttributeError) as error:
@@ -240,11 +248,16 @@ def exact(program: Program, inputs: Mapping[str, Array]) -> Exact:
     digits = DIGITS + GUARD
     while True:
         low, high = (Evaluator(digits, way).outputs(program, inputs) for way in ("f", "c"))
-        last = 2 * digits > MOST_DIGITS
-        if last or all(np.all(_each_pair(_settled, low[name], high[name])) for name in low):
+        settled = all(np.all(_each_pair(_settled, low[name], high[name])) for name in low)
+        finite = all(np.all(_each(_is_finite, one)) for one in low.values())
+        if 2 * digits > MOST_DIGITS or (settled and finite):
             break
-        digits *= 2
+        digits = MOST_DIGITS if settled else 2 * digits  # log(1 - erf(30)) is -∞ in few digits
     return Exact({name: _settle(low[name], high[name], digits) for name in low}, digits)
+
+
+def _is_finite(number: Any) -> bool:
+    return not hasattr(number, "_mpf_") or bool(abs(number) < number.context.inf)
 
 
 def _settled(low: Any, high: Any) -> bool:
@@ -253,7 +266,8 @@ def _settled(low: Any, high: Any) -> bool:
         return True
     if low != low or high != high:  # NaN
         return bool(low != low and high != high)
-    return bool(abs(low - high) * 10**DIGITS <= max(abs(low), abs(high)))
+    near = abs(low - high) * 10**DIGITS <= max(abs(low), abs(high))
+    return bool(near) and _is_finite(low) and _is_finite(high)
 
 
 def _settle(low: Array, high: Array, digits: int) -> Array:
@@ -347,6 +361,7 @@ def with_exact_numbers(program: Program) -> Program:
 
     SymPy would round a product of two of them to 15 digits.
     """
+    program = in_bodies(program, with_exact_numbers)
     definitions = []
     for definition in program.definitions:
         value = definition.value

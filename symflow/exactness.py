@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from symflow.compilation import Compilation
 from symflow.differences import Slope
-from symflow.differentiation import differentiate
 from symflow.evaluation import Differences, Exact, exact, with_exact_numbers
 from symflow.lowering import lower
 from symflow.program import Program, check, without_dead_code
+from symflow.recurrence import derivatives_taken
 from symflow.subject import Point
 
 Array = NDArray[Any]
@@ -40,7 +40,7 @@ class Reference:
 
     @cached_property
     def _exact(self) -> Exact:
-        return exact(check(differentiate(self._program)), self._inputs)
+        return exact(check(derivatives_taken(self._program)), self._inputs)
 
     @cached_property
     def _differences(self) -> Differences:
@@ -50,7 +50,7 @@ class Reference:
     def _loss(self) -> Program:
         """What computes the loss; derivatives that it is made of are taken."""
         outputs = {"loss": self._program.outputs["loss"]}
-        return check(differentiate(without_dead_code(replace(self._program, outputs=outputs))))
+        return check(derivatives_taken(without_dead_code(replace(self._program, outputs=outputs))))
 
     @cached_property
     def loss(self) -> Any:

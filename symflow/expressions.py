@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import sympy as sp
 
+from symflow.alphabets import plain
 from symflow.program import ONE, Type, dimension, widest
 from symflow.shapes import Shape
 
@@ -135,7 +136,7 @@ def size_of(node: ast.expr) -> sp.Expr:
     if isinstance(node, ast.Constant) and isinstance(node.value, int):
         return sp.Integer(node.value)
     if isinstance(node, ast.Name):
-        return dimension(node.id)
+        return dimension(plain(node.id))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -size_of(node.operand)
     if isinstance(node, ast.BinOp):

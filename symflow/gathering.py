@@ -13,11 +13,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from symflow.alphabets import size_name
 from symflow.batching import Batch, Place, batched, places
 from symflow.layout import Function, signature, sizes_of
 from symflow.program import Input, Program, Type, Value
 from symflow.schedule import ARRAYS, Printer, block
-from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call, distinct
+from symflow.statements import INDENT, WIDTH, Block, Names, assignment, call, unpacked
 from symflow.text import PRODUCT, Text
 
 _OWN = ("works", "rows", "sums", "dtype")
@@ -29,7 +30,8 @@ def gathered(
 ) -> tuple[Function, ...]:
     """The functions that compute the outputs of a program from data, the last one `_moments`.
 
-    inputs     the arguments of `_moments`; where it adds up blocks, `works` is the first
+    inputs     the arguments of `_moments`; where it adds up blocks, `works` is the first, and
+               where none of them is of floats, the precision is the last
     constants  how each array constant is written, by its digest
     rows       how a module that adds up blocks of rows writes the number of all rows; or ""
     """
@@ -43,9 +45,16 @@ def adds_up_blocks(program: Program, inputs: Sequence[str], rows: str) -> bool:
     return _batch(program, _Gathering(program, inputs, {}).sizes, rows) is not None
 
 
+def floats_of(program: Program, inputs: Sequence[str]) -> list[str]:
+    """The inputs that have a precision."""
+    values = [one.value for one in program.definitions if one.type.dtype == "float"]
+    names = {value.name for value in values if isinstance(value, Input)}
+    return [name for name in inputs if name in names]
+
+
 def _batch(program: Program, sizes: Mapping[str, str], rows: str) -> Batch | None:
     batch = batched(program, list(program.outputs.values())) if rows else None
-    return batch if batch is not None and sizes.get(str(batch.size)) == rows else None
+    return batch if batch is not None and sizes.get(size_name(batch.size)) == rows else None
 
 
 class _Gathering:
@@ -61,13 +70,14 @@ class _Gathering:
             if isinstance(one.value, Input)
         }
         self.sizes = sizes_of({name: self.types[name].shape for name in inputs})
+        self.floats = floats_of(program, inputs)
 
     def at_once(self) -> Function:
         code = self._block(self.program)
         return self._moments(code, [], [*self._measured(code, self.sizes), *_lines(code)])
 
     def in_blocks(self, batch: Batch) -> tuple[Function, ...]:
-        total = str(batch.total)
+        total = size_name(batch.total)
 
         def sums_of(program: Program, roots: Mapping[str, int]) -> set[int]:
             found = places(batch, program, list(roots.values()))
@@ -85,17 +95,18 @@ class _Gathering:
             name for one in inside.statements if found[one.tensor] == "sum" for name in one.names
         ]
         cut = next(name for name in self.inputs if name in batch.axes)
-        rows = {str(batch.size): f"{cut}.shape[{batch.axes[cut]}]"}
+        rows = {size_name(batch.size): f"{cut}.shape[{batch.axes[cut]}]"}
         measured = self._measured(inside, self.sizes | rows)
         needed = {line.partition(" = ")[2].partition(".")[0] for line in measured}
         read = [name for name in self.inputs if name in needed or inside.mentions(name)]
-        shared = [name for name in (*before.names, total) if inside.mentions(name)]
+        told = [] if self.floats else ["dtype"]
+        shared = [name for name in (*before.names, total, *told) if inside.mentions(name)]
         arguments = [f"{name}: Array" for name in read]
         arguments += [f"{name}: Any" for name in shared]
         share = Function(
             signature("_moment_sums", arguments, "Sequence[Any]"),
             ("What a block of rows adds to the sums of the data.",),
-            (*measured, *_lines(inside), f"return {_tuple(sums)}"),
+            (*measured, *_lines(inside), *_returned(sums)),
         )
         some = [
             f"{name}[{':, ' * batch.axes[name]}rows]" if name in batch.axes else name
@@ -103,11 +114,11 @@ class _Gathering:
         ]
         each = call("lambda _, rows: _moment_sums", [*some, *shared], ",", 3 * INDENT)
         whole = call("sums = _moment_sums", [*read, *shared], "", 2 * INDENT)
-        others = {size: text for size, text in self.sizes.items() if size != str(batch.size)}
+        others = {size: text for size, text in self.sizes.items() if size != size_name(batch.size)}
         outside = replace(code, statements=(*before.statements, *after.statements))
         lines = [
             *self._measured(outside, others),
-            f"{total} = {self.sizes[str(batch.size)]}",
+            f"{total} = {self.sizes[size_name(batch.size)]}",
             *_lines(before),
             f"if {total} <= BLOCK:",
             *(f"    {line}" for line in whole),
@@ -117,7 +128,7 @@ class _Gathering:
             f"        {total},",
             *(f"        {line}" for line in each),
             "    )",
-            f"{_tuple(sums)} = sums",
+            *unpacked(sums, "sums"),
             *_lines(after),
         ]
         return share, self._moments(code, ["works: Sequence[_Workspace]"], lines)
@@ -144,7 +155,8 @@ class _Gathering:
     def _measured(self, code: Block, sizes: Mapping[str, str]) -> list[str]:
         """The sizes that some statements mention, and the precision."""
         lines = [f"{size} = {text}" for size, text in sizes.items() if code.mentions(size)]
-        return [*lines, *([f"dtype = {self.inputs[0]}.dtype"] if code.mentions("dtype") else [])]
+        known = self.floats and code.mentions("dtype")
+        return [*lines, *([f"dtype = {self.floats[0]}.dtype"] if known else [])]
 
     def _moments(self, code: Block, works: Sequence[str], lines: Sequence[str]) -> Function:
         results = [code.results[name] for name in self.program.outputs]
@@ -157,6 +169,7 @@ class _Gathering:
             only = Names([*self.sizes, *self.inputs, *_OWN, *code.names]).give("moment")
             last = [*assignment(only, results[0]), f"return ({only},)"]
         arguments = [*works, *(f"{name}: Array" for name in self.inputs)]
+        arguments += [] if self.floats else ["dtype: Any"]
         return Function(
             signature("_moments", arguments, "tuple[Any, ...]"),
             ("What the gradient depends on beside the parameters: sums over the data.",),
@@ -188,5 +201,6 @@ def _lines(code: Block) -> list[str]:
     return [line for one in code.statements for line in one.lines]
 
 
-def _tuple(names: Sequence[str]) -> str:
-    return f"({names[0]},)" if len(names) == 1 else ", ".join(distinct(names))
+def _returned(values: Sequence[str]) -> list[str]:
+    line = f"return ({values[0]},)" if len(values) == 1 else f"return {', '.join(values)}"
+    return [line] if INDENT + len(line) <= WIDTH else call("return ", values, "")

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from symflow.alphabets import tensor_name
 from symflow.calls import RESULT, Apart, Call, taken_apart
 from symflow.program import Type
-from symflow.statements import Names, Statement
+from symflow.statements import Statement
 from symflow.tokens import renamed, words
 
 Fresh = Callable[[str], str]
@@ -30,7 +31,6 @@ class Calls:
         self.known = dict(known)
         self._fresh = fresh
         self._ones: dict[Type, str] = {}
-        self._names_of_ones = Names(())
 
     @property
     def ones(self) -> Mapping[str, Type]:
@@ -50,7 +50,7 @@ class Calls:
     def _name_of(self, ones: Type) -> str:
         if ones not in self._ones:
             sizes = (re.sub(r"\W+", "_", str(size)) for size in ones.shape)
-            self._ones[ones] = self._names_of_ones.give("_".join(["ones", *sizes]))
+            self._ones[ones] = self._fresh(tensor_name("_".join(["ones", *sizes])))
         return self._ones[ones]
 
 

@@ -15,6 +15,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.alphabets import size_name
 from symflow.shapes import Shape
 from symflow.statements import WIDTH
 from symflow.text import literal_text
@@ -134,12 +135,12 @@ def _nested(array: NDArray[Any], indent: int) -> list[str]:
 
 
 def sizes_of(shapes: Mapping[str, Shape]) -> dict[str, str]:
-    """How each named size is found: `n` as `x.shape[0]`."""
+    """How each named size is found, by its name in text: `n` as `x.shape[0]`."""
     found: dict[str, str] = {}
     for name, shape in shapes.items():
         for axis, size in enumerate(shape):
             if size.is_Symbol:
-                found.setdefault(str(size), f"{name}.shape[{axis}]")
+                found.setdefault(size_name(size), f"{name}.shape[{axis}]")
     return found
 
 

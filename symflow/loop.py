@@ -116,7 +116,7 @@ def training_loop(
         "on_step: Callable[[int, float, Parameters], bool | None] | None = None",
     ]
     states = tuple(
-        StateField(name, _free(f"{name}_of", inputs), repr(float(initial)))
+        StateField(name, f"{name}_of", repr(float(initial)))
         for name, initial in optimizer.state.items()
     )
     names = ", ".join(inputs)
@@ -201,12 +201,6 @@ _SQUARED_NORM = Function(
 def _tuple(parts: Iterable[str]) -> str:
     listed = ", ".join(parts)
     return f"({listed},)" if "," not in listed else f"({listed})"
-
-
-def _free(name: str, taken: Mapping[str, Type]) -> str:
-    while name in taken:
-        name += "_"
-    return name
 
 
 def _moves(optimizer: Optimizer, states: Sequence[str], core: Core | None) -> list[str]:

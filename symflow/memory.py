@@ -8,7 +8,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from symflow.alphabets import tensor_name
 from symflow.errors import SymflowError, calling_location
+from symflow.hygiene import marked, settled
 from symflow.layout import Function, Helpers, render, signature, sizes_of, uses_scipy
 from symflow.program import Constant, Input, Program
 from symflow.schedule import block
@@ -16,7 +18,7 @@ from symflow.watching import trace_function, watched
 
 
 def executable(text: str, constants: dict[str, NDArray[Any]], name: str) -> Callable[..., Any]:
-    """The function `run` of a source, with its lines shown in tracebacks."""
+    """The function `_run` of a source, with its lines shown in tracebacks."""
     namespace: dict[str, Any] = dict(constants)
     try:
         exec(compile(text, name, "exec"), namespace)
@@ -29,7 +31,7 @@ def executable(text: str, constants: dict[str, NDArray[Any]], name: str) -> Call
             calling_location(),
         ) from None
     linecache.cache[name] = (len(text), None, text.splitlines(True), name)
-    run: Callable[..., Any] = namespace["run"]
+    run: Callable[..., Any] = namespace["_run"]
     return run
 
 
@@ -45,11 +47,13 @@ def session_source(
     dtype: str,
     traced: bool = False,
 ) -> tuple[str, dict[str, NDArray[Any]]]:
-    """A function `run(p, *arguments)` that returns a program's outputs, and its constants.
+    """A function `_run(p, *arguments)` that returns a program's outputs, and its constants.
 
     `p` has an attribute for each of `variables`. If it is `traced`, the function returns where
     what is computed first is not finite instead.
     """
+    program = marked(program, {})
+    arguments, variables = [tensor_name(one) for one in arguments], [*map(tensor_name, variables)]
     constants = {
         definition.value.digest: (f"_constant_{tensor}", _in_precision(definition.value, dtype))
         for tensor, definition in enumerate(program.definitions)
@@ -74,13 +78,13 @@ def session_source(
     given = ["p: Any", *(f"{name}: Array" for name in arguments)]
     if traced:
         read = [text for name, text in written.items() if name in types]
-        function = trace_function("run", given, read, code, lines)
+        function = trace_function("_run", given, read, code, lines)
     else:
         for statement in code.statements:
             lines += statement.lines
         lines += ["return (", *(f"    {code.results[name]}," for name in program.outputs), ")"]
         function = Function(
-            signature("run", given, "tuple[Any, ...]"),
+            signature("_run", given, "tuple[Any, ...]"),
             ("What the session was asked for.",),
             tuple(lines),
         )
@@ -88,4 +92,4 @@ def session_source(
     text = render("session.py.j2", function=function, traces=traced, **found)
     found = {"helpers": Helpers.of(text), "scipy": uses_scipy(text)}
     text = render("session.py.j2", function=function, traces=traced, **found)
-    return text, dict(constants.values())
+    return settled(text), dict(constants.values())

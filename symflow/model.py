@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from symflow.derivatives import dependencies, not_scalar, unreached, unread
-from symflow.errors import SymflowError, together
+from symflow.errors import SymflowError, printable, together
 from symflow.execution import run
 from symflow.graph import Constant, Graph, Placeholder, Tensor, Variable
 from symflow.naming import is_identifier
+from symflow.reading import text_of
 from symflow.train import Training
 
 
@@ -47,7 +48,7 @@ def load(path: str | Path) -> Model:
     """Run a model file. All mistakes in it that can be found are told together."""
     path = Path(path)
     graph = Graph()
-    tree, namespace, mistakes = run(path, _read(path), graph)
+    tree, namespace, mistakes = run(path, text_of(path), graph)
     documented = None if mistakes else ast.get_docstring(tree)
     return declared(path.stem, documented, namespace, graph, mistakes, tree)
 
@@ -93,17 +94,8 @@ def declared(
             f"{stem}.py declares no tensor to compute",
             hint="bind what is to be computed to a name: loss = sf.reduce_mean(...)",
         )
-    summary = (documented or "").partition("\n")[0].strip()
+    summary = printable((documented or "").partition("\n")[0].strip())
     return Model(stem, summary, graph, bound, exports, loss, training, tuple(trainable))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SymflowError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise SymflowError(f"{path}: not a text file in UTF-8") from None
 
 
 # --- mistakes of the whole -----------------------------------------------------------------------

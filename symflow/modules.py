@@ -16,6 +16,7 @@ from symflow.archives import named_in
 from symflow.compilation import Compilation
 from symflow.emission import emit
 from symflow.errors import SymflowError
+from symflow.reading import text_of
 
 
 @dataclass(frozen=True)
@@ -59,22 +60,12 @@ class Generated:
         vars(self).update(state)
 
 
-def text_of(path: Path) -> str:
-    """The text of a Python file."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SymflowError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise SymflowError(f"{path}: {error}") from None
-
-
 def parsed(path: Path) -> ast.Module:
     """A Python file as Python reads it."""
     try:
         return ast.parse(text_of(path))
-    except SyntaxError as error:
-        raise SymflowError(f"{path}: {error}") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise SymflowError(f"{path}: {error or 'nested too deeply'}") from None
 
 
 def is_model(tree: ast.Module) -> bool:

@@ -312,6 +312,8 @@ def _contraction(value: Kernel, operand: Operand) -> Text:
     first, second = left.axes, right.axes
     summed = [index for index in first if index in second and index not in out]
     batch = [index for index in first if index in second and index in out]
+    if len(summed) < len(value.reduced):  # an index of one of the two alone is summed as well
+        return _einsum(left, right, out)
     if len(summed) == 1:
         for rows, matrices in ((left, right), (right, left)):
             if _is_stack(rows, matrices, summed[0], out):
@@ -342,14 +344,16 @@ def _contraction(value: Kernel, operand: Operand) -> Text:
         order = [index for index in out if index in batch]
         if first[-1] not in batch and second[-1] not in batch:
             return _aligned_product(left, right, order, summed[0], out)
-    names = "ijklmnopqrstuvwxyzabcdefgh"
-    letters = dict(zip(dict.fromkeys((*first, *second)), names, strict=False))
-    spelled = ["".join(letters[index] for index in axes) for axes in (first, second, out)]
-    subscripts = f"{spelled[0]},{spelled[1]}->{spelled[2]}"
     is_product = shortest >= count + len(summed) + 1  # else there is nothing to be faster at
-    optimize = ", optimize=True" if is_product else ""
-    call = f'np.einsum("{subscripts}", {left.source}, {right.source}{optimize})'
-    return Text(call, ATOM, out)
+    return _einsum(left, right, out, ", optimize=True" if is_product else "")
+
+
+def _einsum(left: Text, right: Text, out: Indices, optimize: str = "") -> Text:
+    names = "ijklmnopqrstuvwxyzabcdefgh"
+    letters = dict(zip(dict.fromkeys((*left.axes, *right.axes)), names, strict=False))
+    spelled = ["".join(letters[index] for index in axes) for axes in (left.axes, right.axes, out)]
+    subscripts = f"{spelled[0]},{spelled[1]}->{spelled[2]}"
+    return Text(f'np.einsum("{subscripts}", {left.source}, {right.source}{optimize})', ATOM, out)
 
 
 def _is_stack(rows: Text, matrices: Text, summed: int | None, out: Sequence[int | None]) -> bool:

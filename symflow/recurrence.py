@@ -24,7 +24,8 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
-from symflow.differentiation import backward
+from symflow.arithmetic import undistributed
+from symflow.differentiation import backward, differentiate
 from symflow.primitives import Evaluation, Part, Primitive, Shares
 from symflow.program import (
     Builder,
@@ -241,6 +242,12 @@ def in_bodies(program: Program, stage: Callable[[Program], Program]) -> Program:
         for one in program.definitions
     )
     return Program(definitions, program.outputs)
+
+
+@undistributed
+def derivatives_taken(program: Program) -> Program:
+    """The program without derivatives, and no body of a loop with them."""
+    return differentiate(in_bodies(program, derivatives_taken))
 
 
 # --- adjoint ---------------------------------------------------------------------------------

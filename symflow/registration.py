@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from symflow.alphabets import size_name
 from symflow.arithmetic import undistributed
 from symflow.elementwise import ROWS, Domain, Elementwise, differentiated, register
 from symflow.errors import SymflowError
@@ -193,7 +194,7 @@ def _verify_text(row: Elementwise, samples: Sequence[_Sample]) -> None:
     for dtype in (np.float64, np.float32):
         columns = np.array([one.point for one in samples], dtype).T
         namespace = {**helper_functions(), **dict(zip(names, columns, strict=True))}
-        namespace |= {"dtype": np.dtype(dtype), "n": len(samples)}
+        namespace |= {"dtype": np.dtype(dtype), size_name("n"): len(samples)}
         try:
             with np.errstate(all="ignore"):
                 result = np.asarray(eval(text, namespace))

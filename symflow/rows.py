@@ -137,6 +137,14 @@ def _turning(x: sp.Expr, y: sp.Expr) -> sp.Expr:
     return where(greater(square, 0), x / square, 0)
 
 
+def _weight(x: sp.Expr, y: sp.Expr, total: sp.Expr) -> sp.Expr:
+    """eˣ / (eˣ + eʸ), and 0 where both are -∞."""
+    if any(one.is_Number for one in (x, y)):
+        return sigmoid(x - y)
+    some = greater(total, -sp.oo)
+    return where(some, sigmoid(where(some, x, 0) - y), 0)
+
+
 to_float = Elementwise(
     "to_float",
     lambda x: x,
@@ -282,7 +290,8 @@ _TABLE = (
     Elementwise(
         "where",
         lambda condition, x, y: choose(sp.Ne(condition, 0), x, y),
-        "x where the condition holds, y elsewhere; the gradient goes only to the one taken.",
+        "x where the condition holds, y elsewhere; the gradient goes only to the one taken. A "
+        "number for a condition holds where it is not 0, as in NumPy.",
         partials=lambda condition, x, y, z: [0, where(condition, 1, 0), where(condition, 0, 1)],
         numpy="np.where({0}, {1}, {2})",
         opaque=True,
@@ -343,8 +352,8 @@ _TABLE = (
     Elementwise(
         "logaddexp",
         lambda x, y: sp.log(sp.exp(x) + sp.exp(y)),
-        "log(eˣ + eʸ), without overflow.",
-        partials=lambda x, y, z: [sigmoid(x - y), sigmoid(y - x)],
+        "log(eˣ + eʸ), without overflow. Where both are -∞ the derivative is 0.",
+        partials=lambda x, y, z: [_weight(x, y, z), _weight(y, x, z)],
         numpy="np.logaddexp({0}, {1})",
         opaque=True,
         result="float",
@@ -478,7 +487,7 @@ _TABLE = (
     ),
     Elementwise(
         "ndtr",
-        lambda x: sp.erfc(-x / sp.sqrt(2)) / 2,
+        lambda x: erfc(-x / sp.sqrt(2)) / 2,  # of SymPy's own, erfc(-x) is 2 - erfc(x)
         "Φ(x), the probability that a standard normal number is less than x.",
         partials=lambda x, y: [exp(-(x**2) / 2) / sp.sqrt(2 * sp.pi)],
         numpy="special.ndtr({0})",
@@ -680,6 +689,7 @@ log1mexp: Elementwise = ROWS["log1mexp"]
 log1p: Elementwise = ROWS["log1p"]
 logaddexp: Elementwise = ROWS["logaddexp"]
 logical_and: Elementwise = ROWS["logical_and"]
+not_equal: Elementwise = ROWS["not_equal"]
 logical_or: Elementwise = ROWS["logical_or"]
 minimum: Elementwise = ROWS["minimum"]
 polygamma: Elementwise = ROWS["polygamma"]

@@ -37,6 +37,7 @@ from symflow.rows import (
     exp_over_expm1,
     expm1,
     greater,
+    less,
     log,
     log1mexp,
     log1p,
@@ -53,6 +54,7 @@ from symflow.rows import (
 from symflow.signs import (
     FROM_MINUS_ONE,
     NEGATIVE,
+    NONZERO,
     NOTHING,
     POSITIVE,
     Facts,
@@ -256,6 +258,12 @@ def _of_either_sign(bound: Bindings, body: sp.Expr) -> bool:
     return not known and not body.has(greater(b, 0), greater(-b, 0))
 
 
+def _may_be_infinite(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a quotient is by what may be 0, which is not yet the larger of two numbers."""
+    b = bound[_b]
+    return bool(slots_of(b)) and not b.is_positive and "where" not in kinds_of(b)
+
+
 def _vary(*names: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
     """That something stands for more than a number."""
     return lambda bound, body: all(slots_of(bound[name]) for name in names)
@@ -291,6 +299,10 @@ def _number_power_difference(bound: Bindings) -> sp.Expr:
     larger, sign_ = (a, -1) if exponent > 0 else (b, 1)
     stable = sign_ * larger**exponent * expm1(-abs(exponent) * ratio)
     return where(greater(b, 0), stable, a**exponent - b**exponent)
+
+
+_SMALLER = less(abs_(_a), abs_(_b))
+_LEAST, _LARGEST = where(_SMALLER, _a, _b), where(_SMALLER, _b, _a)
 
 
 RULES = (
@@ -759,6 +771,39 @@ RULES = (
         given={_d: _b - _a},
     ),
     Rule(
+        "reciprocal",
+        text="1 / (1 / x) → x",
+        why="∞·0 in the gradient at 0",
+        phase="written",
+    ),
+    Rule(
+        "saturation",
+        1 / (1 + _a / _b),
+        _b / (_b + _a),
+        "0·∞ in the gradient where b is 0",
+        phase="written",
+        provided=_may_be_infinite,
+        domain={_a + _b: NONZERO},
+    ),
+    Rule(
+        "parallel",
+        1 / (1 / _a + 1 / _b),
+        _LEAST / (1 + _LEAST / _LARGEST),
+        "0·∞ in the gradient where a or b is 0",
+        phase="written",
+        provided=_vary(_a, _b),
+        domain={1 + _LEAST / _LARGEST: NONZERO},
+        text="1 / (1 / a + 1 / b) → u / (1 + u / v), with u the smaller of a and b, v the other",
+    ),
+    Rule(
+        "quotient-slope",
+        _u / _b - _a / _b**2,
+        _d / _b**2,
+        "digits are lost where a and u·b are close, as in the derivative of x / (x + 1)",
+        phase="computed",
+        given={_d: _u * _b - _a},
+    ),
+    Rule(
         "difference-of-squares",
         _x**2 - _y**2,
         difference_of_squares(_x, _y),
@@ -803,8 +848,8 @@ RULES = (
     # sums
     Rule(
         "affine-contraction",
-        text="Σ_j a[i, j]·(x[n, j] - y[i, j]) → Σ_j a[i, j]·(x[n, j] - c[j])"
-        " - Σ_j a[i, j]·(y[i, j] - c[j]), where c is the mean of y over i",
+        text="Σ_j a[i, j]·(x[n, j] - y[i, j]) → Σ_j a[i, j]·x[n, j] - Σ_j a[i, j]·y[i, j],"
+        " where x or y is a result of arithmetic",
         why="less work: one matrix product, and no array over all indices",
         phase="computed",
         stable=False,

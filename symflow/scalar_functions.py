@@ -258,9 +258,9 @@ class ScalarFunctions:
             after=after,
             adjusted=tuple(adjusted),
             moved=tuple(moved),
-            started=started([f"_arrays([{one.initial}] * len(p), float)" for one in kept]),
+            started=started([f"_arrays([{one.initial}] * len(p), dtype)" for one in kept]),
             given=tuple(f"{one.name} = _float_parameters(state.{one.kept})[0]" for one in kept),
-            reached=reached([f"_arrays({one.name}, float)" for one in kept]),
+            reached=reached([f"_arrays({one.name}, dtype)" for one in kept]),
         )
 
     def _line_search(self, rate: LineSearch, raises: bool) -> Function:

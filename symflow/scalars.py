@@ -287,10 +287,6 @@ _CONNECTIVES: Mapping[str, str] = {
 # --- shared parts --------------------------------------------------------------------------------
 
 
-FEWEST_ALIKE = 3
-"""Terms with the same number for a factor, from which on their sum is multiplied by it."""
-
-
 def with_shared_parts(program: Program, roots: Mapping[str, int]) -> Program:
     """The program with what several bodies have in common as values of their own.
 
@@ -384,28 +380,7 @@ class _Sharing:
     def _inside(self, part: sp.Expr, tensor: int) -> sp.Expr:
         if not part.args:
             return self._moved(part, tensor)
-        if isinstance(part, sp.Add):
-            return self._sum(part, tensor)
         return part.func(*(self._moved(one, tensor) for one in part.args))
-
-    def _sum(self, body: sp.Add, tensor: int) -> sp.Expr:
-        """A sum in which a number that several terms have for a factor is multiplied once.
-
-        SymPy multiplies 0.1 · (x + y) out, so that the sum within gets a name.
-        """
-        terms: dict[sp.Expr, list[tuple[sp.Expr, sp.Expr]]] = {}
-        for term in body.args:
-            number, rest = term.as_coeff_Mul()
-            terms.setdefault(abs(number), []).append((term, -rest if number < 0 else rest))
-        moved: list[sp.Expr] = []
-        for number, alike in terms.items():
-            if number == 1 or len(alike) < FEWEST_ALIKE or len(terms) == 1:
-                moved += [self._moved(term, tensor) for term, _ in alike]
-            else:
-                inner = sp.Add(*(rest for _, rest in alike))
-                known = self.known.get(inner)
-                moved.append(number * (self._named(inner, tensor) if known is None else known))
-        return sp.Add(*moved)
 
 
 def _parts(body: sp.Expr) -> Iterable[tuple[sp.Expr, int]]:

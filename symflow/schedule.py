@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import sympy as sp
 
+from symflow.alphabets import plain
 from symflow.motion import tidied
 from symflow.notation import at, body_text, letters, subscripts
 from symflow.pieces import largest_part, taken_apart
@@ -188,7 +189,7 @@ class _Scheduler:
                 self.written[tensor] = constants[definition.value.digest]
         sizes = {size for one in program.definitions for size in one.type.shape}
         taken_letters = {symbol.name for size in sizes for symbol in size.free_symbols}
-        taken_letters |= {definition.label.name for definition in program.definitions}
+        taken_letters |= {plain(definition.label.name) for definition in program.definitions}
         self.letters = letters(50, taken_letters)
         self.named, self.unnamed = self._around_loops()
         self.stated = self._stated()

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.alphabets import plain
 from symflow.arguments import Arguments
 from symflow.embedding import LARGEST_LITERAL
 from symflow.errors import SymflowError
 from symflow.layout import array_lines
-from symflow.statements import INDENT, WIDTH, call
+from symflow.statements import INDENT, WIDTH, Names, call
 from symflow.vectors import NEAR, Vectors
 
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4}
@@ -44,6 +45,7 @@ class SelfTest:
     point       statements that make parameters and inputs
     tested      statements that give what is tested
     precisions  each with its tolerance
+    untested    those that do not hold the numbers of the model
     beside      whether what is right stands in the file beside the module
     in_blocks   whether rows are tested in blocks
     usage       what the module says of itself when it is run
@@ -53,6 +55,7 @@ class SelfTest:
     point: tuple[str, ...]
     tested: tuple[str, ...]
     precisions: tuple[str, ...]
+    untested: tuple[str, ...]
     beside: bool
     in_blocks: bool
     usage: str
@@ -73,6 +76,8 @@ class Writer:
         self.expected: list[str] = []
         self.tested: list[str] = []
         self.beside = False
+        self.names = Names(())  # of what is right
+        self.loss = ""
 
     def written(
         self,
@@ -93,9 +98,9 @@ class Writer:
         tolerances       by precision
         """
         for name, inputs in functions.items():
-            self._compared(name, self._called(name, inputs), self.right.exports[name])
+            self._compared(name, self._called(name, inputs), self.right.exports[plain(name)])
         if self.right.loss is not None:
-            self._compared("loss", self._called("loss", loss_inputs), self.right.loss)
+            self.loss = self._compared("loss", self._called("loss", loss_inputs), self.right.loss)
         if self.right.gradients:
             self._gradients(gradient_inputs, in_blocks)
         if self.right.losses:
@@ -110,6 +115,7 @@ class Writer:
             tuple(point),
             tuple(self.tested),
             tuple(f'"{one}": {tolerances[one]!r}' for one in precisions if one in tolerances),
+            () if fixed else tuple(one for one in TOLERANCES if one not in tolerances),
             self.beside,
             in_blocks and bool(self.right.gradients),
             f"usage: python {stem}.py --selftest",
@@ -159,13 +165,13 @@ class Writer:
 
     def _constant(self, what: str, right: NDArray[Any] | None) -> str:
         assert right is not None
-        plain = re.sub(r"\W+", "_", what).upper()
-        name = f"_RIGHT_{plain}"
+        spelled = self.names.give(re.sub(r"\W+", "_", plain(what)).upper())
+        name = f"_RIGHT_{spelled}"
         array = np.asarray(right)
         if array.size > LARGEST_LITERAL:
             self.beside = True
-            self.arrays[f"selftest_{plain.lower()}"] = array
-            self.expected.append(f'{name} = "selftest_{plain.lower()}"')
+            self.arrays[f"selftest_{spelled.lower()}"] = array
+            self.expected.append(f'{name} = "selftest_{spelled.lower()}"')
         elif array.ndim == 0:
             self.expected.append(f"{name} = {array.item()!r}")
         else:
@@ -185,7 +191,7 @@ class Writer:
             f"value, d = {self._called('loss_and_gradients', inputs, 'threads=2')}",
             "BLOCK = block",
         ]
-        self._compared("loss in blocks", "value", None, "_RIGHT_LOSS")
+        self._compared("loss in blocks", "value", None, self.loss)
         for name, known in names.items():
             self._compared(f"gradient by {name} in blocks", f"d.{name}", None, known)
 
@@ -252,12 +258,15 @@ def tolerances(text: str, beside: Mapping[str, bytes], stem: str) -> dict[str, f
 
 
 def _worst(module: Any, precision: str) -> tuple[float, str]:
-    """The largest error in a precision, and of what; infinite where something is raised."""
+    """The largest error in a precision, and of what; infinite where numbers are not held."""
     worst: tuple[float, str] = (0.0, "")
     try:
         with np.errstate(all="ignore"):
             for what, computed, right in module._tested(np.dtype(precision)):
-                worst = max(worst, (module._error(computed, right), what))
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                worst = max(worst, (module._error(computed, right, precision), what))
+    except (ArithmeticError, np.linalg.LinAlgError) as error:
         return math.inf, str(error)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        told = f"--with-selftest: in {precision}, {type(error).__name__}: {error}"
+        raise SymflowError(told) from None
     return worst

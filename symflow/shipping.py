@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from symflow.errors import SymflowError
 from symflow.graph import Constant, Placeholder, Variable
 from symflow.guidance import nearest
 from symflow.model import Model
+from symflow.reading import Archive
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,10 @@ class Shipping:
 
 
 def read_values(path: Path) -> Values:
-    """The arrays of an .npz file; a clear line where it is none."""
-    try:
-        with open(path, "rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise SymflowError(f"{path} is one array, not an .npz file with one per parameter")
-            return Values(path.name, {name: archive[name] for name in archive.files})
-    except OSError as error:
-        raise SymflowError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, EOFError, LookupError, BadZipFile):
-        raise SymflowError(f"{path} is no .npz file of arrays") from None
+    """The arrays of an .npz file; raises SymflowError where it is none."""
+    archive = Archive(path)
+    kept = [name for name in archive.names if not name.startswith("training/")]
+    return Values(path.name, {name: archive.numbers(name) for name in kept})
 
 
 def only(model: Model, names: Sequence[str]) -> Model:

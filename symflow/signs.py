@@ -24,6 +24,7 @@ from symflow.program import (
     Iota,
     Kernel,
     Value,
+    kernel,
     slot,
     slots_of,
 )
@@ -430,13 +431,7 @@ def facts_of(program: Builder, value: Kernel, depth: int = DEPTH) -> Facts:
     if depth == 0:
         return NOTHING
     ranges = tuple(_of_tensor(program, access.tensor, depth - 1) for access in value.accesses)
-    below = frozenset(
-        (first, second)
-        for second, top in enumerate(value.accesses)
-        if (peak := _maximum(program, top)) is not None
-        for first, access in enumerate(value.accesses)
-        if _is_maximum_of(peak, top, access)
-    )
+    below = frozenset(_pairs(program, value))
     given = frozenset(
         number
         for number, access in enumerate(value.accesses)
@@ -445,12 +440,39 @@ def facts_of(program: Builder, value: Kernel, depth: int = DEPTH) -> Facts:
     return Facts(ranges, below, given)
 
 
+def _pairs(program: Builder, value: Kernel) -> Iterator[tuple[int, int]]:
+    """Slots of which the first is never larger than the second, its own maximum."""
+    for second, top in enumerate(value.accesses):
+        peak = _maximum(program, top)
+        if peak is not None:
+            for first, access in enumerate(value.accesses):
+                if _is_maximum_of(peak, top, access):
+                    yield first, second
+
+
+def _written_out(program: Builder, value: Kernel) -> Kernel:
+    """A sum of exp(y), y = x - m, as one of exp(x - m)."""
+    while len(value.accesses) == 1:
+        (access,) = value.accesses
+        source = program[access.tensor].value
+        if not isinstance(source, Kernel) or not source.elementwise or not source.accesses:
+            break
+        outer = dict(zip(source.output, access.indices, strict=True))
+        accesses = [
+            Access(one.tensor, tuple(None if i is None else outer[i] for i in one.indices))
+            for one in source.accesses
+        ]
+        body = value.body.xreplace({slot(0): source.body})
+        value = kernel(value.output, value.sizes, body, accesses, value.reduction)
+    return value
+
+
 def _of_tensor(program: Builder, tensor: int, depth: int) -> Range:
     value = program[tensor].value
     if isinstance(value, Kernel):
         facts = facts_of(program, value, depth)
         found = facts.range(value.body)
-        return _summed(value, found, facts) if value.reduced else found
+        return _summed(program, value, found) if value.reduced else found
     if isinstance(value, (Reshape, Slice, StopGradient)):
         return _of_tensor(program, value.operands[0], depth) if depth else ANY
     if isinstance(value, Constant) and value.data.size and value.data.dtype.kind in "fiub":
@@ -461,14 +483,15 @@ def _of_tensor(program: Builder, tensor: int, depth: int) -> Range:
     return NONNEGATIVE if isinstance(value, Iota) else ANY
 
 
-def _summed(value: Kernel, of: Range, facts: Facts) -> Range:
+def _summed(program: Builder, value: Kernel, of: Range) -> Range:
     if value.reduction in ("max", "min"):
         return of
     if value.reduction != "sum":
         return UNIT
+    wide = _written_out(program, value)
     whole = any(
-        value.body == sp.exp(_difference(*pair)) and _runs_over(value, *pair)
-        for pair in facts.below
+        wide.body == sp.exp(_difference(*pair)) and _runs_over(wide, *pair)
+        for pair in _pairs(program, wide)
     )
     low = 1.0 if whole else of.low if of.low >= 0 else -math.inf
     return Range(low, of.high if of.high <= 0 else math.inf, of.zero_free and of.low >= 0)

@@ -63,7 +63,7 @@ from symflow.rules import Phase, cost
 from symflow.scaling import scaled
 from symflow.solving import solve_for_products
 from symflow.stabilisation import ALL_RULES, Rewrite, Rules, Stabiliser
-from symflow.substitution import composed, substituted, takes_root_apart
+from symflow.substitution import composed, parts_sum, substituted, takes_root_apart
 from symflow.text import Text
 from symflow.views import StopGradient
 
@@ -319,6 +319,8 @@ def _joins(program: Builder, value: Kernel, position: int, tensor: int) -> bool:
     if len(source.body.args) > 1 and _occurrences(value.body, slot(position)) > 1:
         return False
     if takes_root_apart(value.body, position, source.body):
+        return False
+    if parts_sum(value.body, position, source.body):
         return False
     return operations_in(source.body) + operations_in(value.body) <= LARGEST_BODY
 

@@ -32,6 +32,7 @@ from symflow.structures import (
     Restructured,
     log_of_determinant,
     norm,
+    reciprocal,
     shifted_exponentials,
     variance,
 )
@@ -119,6 +120,8 @@ class Stabiliser:
             found = log_of_determinant(program, value)
         if found is None and self._on("norm"):
             found = norm(program, value)
+        if found is None and self.phase == "written" and self._on("reciprocal"):
+            found = reciprocal(program, value)
         if found is None and self.phase == "written" and self._on("variance"):
             found = variance(program, value)
         return found
@@ -144,14 +147,14 @@ class Stabiliser:
             kinds = self._reachable(program, value, depth)
             if not may_apply(value.body, near, kinds, self.phase):
                 return value, value.body, (), False
-        wide = [value]
-        while len(wide) <= depth:
-            wider = read_through(program, wide[-1], 1)
-            if wider is wide[-1]:
-                break
-            wide.append(wider)
+        wide = _widths(program, value, depth, parted=True)
         first = _merging(program, wide) if merges else 0
         wanted = _done(*self._rewritten(program, wide[-1]))
+        whole = _widths(program, value, depth, parted=False)  # with all sums as they are written
+        if whole[-1] is not wide[-1] and _done(*self._rewritten(program, whole[-1])) == wanted:
+            merging = _merging(program, whole) if merges else 0
+            if (merging > 0) == (first > 0):
+                wide, first = whole, merging
         for one in wide[first:]:
             body, steps = self._rewritten(program, one)
             if _done(body, steps) == wanted:
@@ -271,6 +274,17 @@ def _done(body: sp.Expr, steps: Sequence[Step]) -> tuple[list[str], int]:
         return [], 0
     branches = sum(type(part).__name__ == "where" for part in sp.preorder_traversal(body))
     return [step.rule for step in steps], branches
+
+
+def _widths(program: Builder, value: Kernel, depth: int, parted: bool) -> list[Kernel]:
+    """A kernel with ever more of those that it reads written into it."""
+    wide = [value]
+    while len(wide) <= depth:
+        wider = read_through(program, wide[-1], 1, parted)
+        if wider is wide[-1]:
+            break
+        wide.append(wider)
+    return wide
 
 
 def _merging(program: Builder, wide: list[Kernel]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import keyword
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,46 +11,6 @@ from symflow.tokens import variables
 
 WIDTH = 100
 INDENT = 4
-
-BUILTINS = frozenset(
-    {
-        "Exception",
-        "FloatingPointError",
-        "ImportError",
-        "LookupError",
-        "ValueError",
-        "all",
-        "bool",
-        "callable",
-        "dict",
-        "float",
-        "int",
-        "isinstance",
-        "len",
-        "list",
-        "min",
-        "next",
-        "open",
-        "range",
-        "slice",
-        "str",
-        "sum",
-        "tuple",
-        "zip",
-    }
-)
-"""What generated code uses of Python's own functions."""
-
-LOCAL = frozenset(
-    {"work", "works", "sums", "rest", "threads", "self", "given", "fixed", "block", "rows"}
-    | {"p", "d", "dtype", "parameters", "rate", "step", "value", "gradient"}
-)
-"""Names that generated functions use within themselves only: a function may be called so."""
-
-RESERVED = frozenset(
-    {"np", "os", "special", "Array", "Parameters"} | LOCAL | set(keyword.kwlist) | BUILTINS
-)
-"""Names that generated code uses itself."""
 
 
 @dataclass(frozen=True)
@@ -320,8 +279,6 @@ class Names:
         self._given: dict[str, int] = {}  # how often each was asked for
 
     def give(self, wanted: str) -> str:
-        if wanted in RESERVED:
-            wanted = f"{wanted}_"
         count = self._given.get(wanted, 0) + 1
         name = wanted if count == 1 else f"{wanted}_{count}"
         while name in self.taken:
@@ -333,5 +290,4 @@ class Names:
 
     def give_in_step(self, wanted: str) -> str:
         """A name within one step of a loop: `x_t` where `x` is all steps."""
-        taken = wanted in self.taken or wanted in RESERVED
-        return self.give(f"{wanted}_t" if taken else wanted)
+        return self.give(f"{wanted}_t" if wanted in self.taken else wanted)

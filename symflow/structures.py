@@ -16,13 +16,14 @@ from symflow.program import (
     Definition,
     Kernel,
     Label,
+    Value,
     kernel,
     slot,
     slots_of,
 )
 from symflow.rows import abs_, exp, greater, less, log, root_of_squares, where
 from symflow.solvers import Determinant, LogDeterminant
-from symflow.substitution import read_through
+from symflow.substitution import read_through, substituted
 from symflow.views import StopGradient
 
 
@@ -103,6 +104,32 @@ def norm(program: Builder, value: Kernel) -> Restructured | None:
         return None
     body = value.body.xreplace(roots)
     return Restructured("norm", value, kernel(value.output, value.sizes, body, value.accesses))
+
+
+def reciprocal(program: Builder, value: Kernel) -> Restructured | None:
+    """reciprocal: 1 / (1 / x) → x, also where x is 0."""
+    positions = [
+        position
+        for position, access in enumerate(value.accesses)
+        if _is_inverse(program[access.tensor].value)
+        and not program.kept(access.tensor)
+        and any(_is_power_of(part, slot(position)) for part in value.body.atoms(sp.Pow))
+    ]
+    if not positions:
+        return None
+    return Restructured("reciprocal", value, substituted(program, value, positions))
+
+
+def _is_inverse(source: Value) -> bool:
+    """Whether a value is 1 / x, or a whole power of that."""
+    if not isinstance(source, Kernel) or not source.elementwise:
+        return False
+    body = source.body
+    return isinstance(body, sp.Pow) and bool(body.exp.is_Integer and body.exp.is_negative)
+
+
+def _is_power_of(part: sp.Pow, base: sp.Expr) -> bool:
+    return bool(part.base == base and part.exp.is_Integer)
 
 
 def variance(program: Builder, value: Kernel) -> Restructured | None:

@@ -20,7 +20,8 @@ from symflow.files import compilation
 from symflow.functional import functional
 from symflow.graph import Tensor
 from symflow.model import Model
-from symflow.modules import Generated, imported, is_model, parsed, text_of
+from symflow.modules import Generated, imported, is_model, parsed
+from symflow.reading import all_numbers, text_of
 from symflow.shapes import Shape
 from symflow.train import GradientDescentOptimizer, Training
 
@@ -237,11 +238,7 @@ def values_at(
     if at is None:
         return {}
     if not isinstance(at, Mapping):
-        try:
-            with np.load(at, allow_pickle=False) as archive:
-                at = dict(archive)
-        except (OSError, ValueError, EOFError) as error:
-            raise SymflowError(f"{at}: no .npz file of a point: {error}") from None
+        at = all_numbers(Path(at))
     unknown = [name for name in at if name not in known]
     if unknown:
         raise SymflowError(

@@ -19,7 +19,10 @@ def composed(source: Kernel, inner: Access, indices: Indices) -> Access:
 
 
 def substituted(program: Builder, value: Kernel, positions: list[int]) -> Kernel:
-    """The kernel with some operands, elementwise kernels themselves, replaced by their bodies."""
+    """The kernel with some operands, elementwise kernels themselves, replaced by their bodies.
+
+    The kernel as it is where SymPy leaves the real numbers then: √(-x²) is NaN, and not i·|x|.
+    """
     sources: list[tuple[int, Kernel]] = []
     for position in positions:
         source = program[value.accesses[position].tensor].value
@@ -30,7 +33,8 @@ def substituted(program: Builder, value: Kernel, positions: list[int]) -> Kernel
     ranks = {tensor: rank for rank, tensor in enumerate(tensors)}
     form = value.rebind(ranks.__getitem__)
     forms = tuple((position, source.rebind(ranks.__getitem__)) for position, source in sources)
-    return _joined(form, forms).rebind(tensors.__getitem__)
+    joined = _joined(form, forms)
+    return value if joined.body.has(sp.I) else joined.rebind(tensors.__getitem__)
 
 
 @lru_cache(maxsize=65536)
@@ -61,6 +65,14 @@ def _replaced(body: sp.Expr, replacements: Mapping[sp.Symbol, sp.Expr]) -> sp.Ex
 
 
 @lru_cache(maxsize=65536)
+def parts_sum(body: sp.Expr, number: int, source: sp.Expr) -> bool:
+    """Whether SymPy would add in another order: of x + (y - z) it makes x + y - z, which is rounded
+    otherwise.
+    """
+    return source.is_Add and any(slot(number) in total.args for total in body.atoms(sp.Add))
+
+
+@lru_cache(maxsize=65536)
 def takes_root_apart(body: sp.Expr, number: int, source: sp.Expr) -> bool:
     """Whether SymPy would make 0 · √x of a root that is 0, with x below 0: √(w²·x) → |w|·√x."""
     for power in body.atoms(sp.Pow):
@@ -77,8 +89,11 @@ def takes_root_apart(body: sp.Expr, number: int, source: sp.Expr) -> bool:
     return False
 
 
-def read_through(program: Builder, value: Kernel, depth: int = 3) -> Kernel:
-    """The kernel with the elementwise kernels that it reads written out in its body."""
+def read_through(program: Builder, value: Kernel, depth: int = 3, parted: bool = True) -> Kernel:
+    """The kernel with the elementwise kernels that it reads written out in its body.
+
+    parted  also sums as terms of sums
+    """
     for _ in range(depth):
         through = [
             position
@@ -89,6 +104,7 @@ def read_through(program: Builder, value: Kernel, depth: int = 3) -> Kernel:
             and not program.kept(access.tensor)
             and cost(source.body) + cost(value.body) < 20
             and not takes_root_apart(value.body, position, source.body)
+            and (parted or not parts_sum(value.body, position, source.body))
         ]
         if not through:
             break

@@ -14,6 +14,7 @@ from functools import lru_cache
 import sympy as sp
 from sympy.printing.str import StrPrinter
 
+from symflow.alphabets import size_name
 from symflow.program import Indices
 from symflow.shapes import Shape
 
@@ -96,6 +97,9 @@ def size_text(size: sp.Expr) -> str:
 
 class _SizePrinter(StrPrinter):  # type: ignore[misc]
     """Sizes in which a division that rounds up stands within a sum or a product."""
+
+    def _print_Symbol(self, size: sp.Symbol) -> str:
+        return size_name(size.name)
 
     def _print_ceiling(self, size: sp.ceiling) -> str:
         return f"({size_text(size)})"

@@ -57,7 +57,11 @@ def words(source: str) -> Iterator[Word]:
 
 def renamed(source: str, names: Mapping[str, str]) -> str:
     """The source with variables called otherwise, also in the braces of f-strings."""
-    return exchanged(source, lambda one: names.get(one.text, one.text))
+
+    def name(one: Word) -> str:
+        return names.get(one.text, one.text) if one.kind == "variable" else one.text
+
+    return exchanged(source, name)
 
 
 def exchanged(source: str, name: Callable[[Word], str]) -> str:

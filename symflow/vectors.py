@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 from symflow.arithmetic import undistributed
 from symflow.compilation import Compilation
 from symflow.compiler import compile_program
-from symflow.differentiation import differentiate
 from symflow.errors import SymflowError
 from symflow.evaluation import exact, with_exact_numbers
 from symflow.initial import initial_values
 from symflow.lowering import Request, Update, lower
 from symflow.memory import executable, session_source
 from symflow.program import Input, Kernel, Program, Type, check, dimension
-from symflow.recurrence import Scan
+from symflow.recurrence import Scan, derivatives_taken
 from symflow.stabilisation import Rules
 from symflow.train import LineSearch, Training
 
@@ -188,7 +187,7 @@ class _Point:
         return Vectors(
             draw,
             self.lengths,
-            {name: right[name] for name in run.model.exports},
+            {name: right[run.output(name)] for name in run.model.exports},
             right.get("loss"),
             {name: right[f"d_{name}"] for name in self.parameters if f"d_{name}" in right},
             tuple(losses),
@@ -202,7 +201,7 @@ class _Point:
         if times * self._size(program) > LARGEST_EXACT:
             return None
         try:
-            found = exact(check(differentiate(with_exact_numbers(program))), at).values
+            found = exact(check(derivatives_taken(with_exact_numbers(program))), at).values
         except (SymflowError, TypeError, ValueError, ArithmeticError, LookupError):
             return None
         floats = {name: _rounded(one, 16) for name, one in found.items()}

@@ -13,7 +13,9 @@ from dataclasses import replace
 
 import sympy as sp
 
+from symflow.alphabets import size_name
 from symflow.arithmetic import undistributed
+from symflow.hygiene import free
 from symflow.invariants import is_free
 from symflow.layout import Function, docstring, signature
 from symflow.program import Program
@@ -46,7 +48,7 @@ def watched(
         apart=_operations,
         printer=Explaining(),
     )
-    return _watched(code, frozenset(map(str, _sizes(program))))
+    return _watched(code, frozenset(map(size_name, _sizes(program))))
 
 
 @undistributed
@@ -111,7 +113,8 @@ def _line(program: Program, statement: Statement, sizes: frozenset[str]) -> list
     operands = [f"{_key(one)}={one}" for one in _read(statement.expression) if one not in sizes]
     body = getattr(definition.value, "body", None)
     if isinstance(body, sp.Expr) and body.has(sp.oo, -sp.oo):  # infinite, but not by accident
-        operands.append("infinity=np.inf")
+        named = {one.partition("=")[0] for one in operands}
+        operands.append(f"{free('infinity', named)}=np.inf")
     given = [
         statement.name,
         f'"{statement.name}"',

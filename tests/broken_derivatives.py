@@ -216,7 +216,7 @@ def path_mutants() -> Iterator[Mutant]:
         patch = wrapped(
             differentiation,
             "adjoint_kernel",
-            lambda found, value, position, result, adjoint: with_body(
+            lambda found, value, position, body, result, adjoint: with_body(
                 found, lambda one: change(one, adjoint)
             ),
         )

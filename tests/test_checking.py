@@ -168,7 +168,7 @@ def test_a_point_is_read_from_a_file(model: Callable[[str], Path], tmp_path: Pat
         ({"u": 1.0}, "has no 'u'; a point has values of: w, b, x, y"),
         ({"w": np.ones(3)}, r"w: expected \(\), got \(3,\)"),
         ({"x": np.ones(3), "y": np.ones(4)}, r"y: expected \(3,\), got \(4,\)"),
-        ("none.npz", "none.npz: no .npz file of a point"),
+        ("none.npz", "none.npz: No such file or directory"),
     ],
 )
 def test_a_point_that_does_not_fit(model: Callable[[str], Path], at: Any, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -94,6 +95,8 @@ def test_moments_of_like_terms(compiled: Compile, case: str, style: str) -> None
         "sf.train.GradientDescentOptimizer(3e-6).minimize(loss)\n",
         style,
     )
+    if "names" not in case:
+        assert max(map(len, inspect.getsource(module).splitlines())) <= 100
     x, y = np.array([1.0, 2.0, 3.0]), np.array([1.0, 0.0, 2.0])
     right, losses = descended(np.stack(features(x), axis=1), y, 3e-6, 40)
     found = module.train(module.initial_parameters(), x=x, y=y, steps=40)

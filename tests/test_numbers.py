@@ -102,7 +102,7 @@ def computed(formula: Formula, dtype: str) -> tuple[np.ndarray, np.ndarray]:
 class Exact:
     """mpmath's functions, under NumPy's names."""
 
-    sin, cos, exp = mpmath.sin, mpmath.cos, mpmath.exp
+    sin, cos, exp, log = mpmath.sin, mpmath.cos, mpmath.exp, mpmath.log
 
     @staticmethod
     def square(value: Any) -> Any:
@@ -112,7 +112,11 @@ class Exact:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", CASES)
 def test_numbers_are_not_multiplied_out(name: str, dtype: str) -> None:
-    formulas = CASES[name]
+    agrees(CASES[name], dtype)
+
+
+def agrees(formulas: tuple[Formula, Formula], dtype: str) -> None:
+    """Value and derivative are as near to the exact ones as NumPy's of the same formula."""
     found = computed(formulas[0], dtype)
     points = np.array(POINTS, dtype)
     for formula, values in zip(formulas, found, strict=True):
@@ -179,3 +183,37 @@ def test_sympy_of_the_user_is_left_alone() -> None:
     thread.start()
     thread.join()
     np.testing.assert_array_equal(again[0], found)
+
+
+SUMS: dict[str, tuple[Formula, Formula]] = {
+    "plus a difference": (lambda m, x, w, y: y + (x - w), lambda m, x, w, y: -1 + 0 * x),
+    "difference and a sum": (lambda m, x, w, y: (x - w) + (y + 0.1), lambda m, x, w, y: -1 + 0 * x),
+    "from left to right": (lambda m, x, w, y: x - w + y + y * y, lambda m, x, w, y: -1 + 0 * x),
+    "two differences": (
+        lambda m, x, w, y: (x - w) - (y - 0.3) + (w - x) * 0.7,
+        lambda m, x, w, y: -0.3 + 0 * x,
+    ),
+    "under a sine": (
+        lambda m, x, w, y: m.sin(2 * math.pi * (x - w) + y),
+        lambda m, x, w, y: -2 * math.pi * m.cos(2 * math.pi * (x - w) + y),
+    ),
+    "phase and offset": (
+        lambda m, x, w, y: m.sin((x - w) + y),
+        lambda m, x, w, y: -m.cos((x - w) + y),
+    ),
+    "beside a logarithm that is rewritten": (
+        lambda m, x, w, y: y + (x - w) + m.log(1 + m.exp(y)),
+        lambda m, x, w, y: -1 + 0 * x,
+    ),
+    "beside an exponential that is rewritten": (
+        lambda m, x, w, y: (x - w) + (m.exp(y) - 1),
+        lambda m, x, w, y: -1 + 0 * x,
+    ),
+}
+"""Sums of sums: the order of additions is that of the model."""
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_are_added_as_they_are_written(name: str, dtype: str) -> None:
+    agrees(SUMS[name], dtype)

@@ -217,17 +217,23 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "not finite": (lambda path: np.savez(path, w=W, b=np.nan), "file.npz: b is not finite"),
     "text": (
         lambda path: np.savez(path, w=np.array([["a"]] * 3), b=B),
-        "file.npz: w is no array of real numbers: <U1",
+        "{path}: array w: expected real numbers, got <U1",
     ),
-    "not npz": (lambda path: path.write_text("w = 1"), "{path} is no .npz file of arrays"),
-    "empty": (lambda path: path.write_text(""), "{path} is no .npz file of arrays"),
+    "not npz": (
+        lambda path: path.write_text("w = 1"),
+        "{path}: not an .npz file of arrays: File is not a zip file",
+    ),
+    "empty": (
+        lambda path: path.write_text(""),
+        "{path}: not an .npz file of arrays: File is not a zip file",
+    ),
     "objects": (
         lambda path: np.savez(path, w=np.array([None]), b=B),
-        "{path} is no .npz file of arrays",
+        "{path}: array w: expected real numbers, got object",
     ),
     "one array": (
         lambda path: path.write_bytes(_one_array()),
-        "{path} is one array, not an .npz file with one per parameter",
+        "{path}: one array, not an .npz file of arrays\n    hint: np.savez writes one",
     ),
     "nowhere": (lambda path: None, "{path}: No such file or directory"),
 }

@@ -87,9 +87,9 @@ def instance(rule: Rule) -> tuple[sp.Expr, dict[sp.Wild, sp.Expr]]:
         stands[wilds["a"]] = slot(0) + 4
     elif rule.given:
         (difference,) = rule.given.values()
-        a, b = (stands[wilds[name]] for name in "ab")
+        a = stands[wilds["a"]]
         left = 1 if rule.name == "xlogx-difference-log1p" else 2
-        solved = sp.solve(difference.subs({wilds["a"]: a, wilds["b"]: b}) - left, a)
+        solved = sp.solve(difference.subs(stands) - left, a)
         stands[wilds["a"]] = solved[0]
     return rule.left.xreplace(stands), stands
 

@@ -377,9 +377,7 @@ def test_a_checkpoint_of_another_run_is_refused(here: Path) -> None:
         "hint: --start begins a new run from parameters"
     )
     Path("text.npz").write_text("w = 1")
-    assert failed(*how, "--resume", "text.npz").startswith(
-        "text.npz: not a file that symflow train saved"
-    )
+    assert failed(*how, "--resume", "text.npz").startswith("text.npz: not an .npz file of arrays")
     assert failed(*how, "--resume", "none.npz") == "none.npz: No such file or directory"
 
 

@@ -172,9 +172,9 @@ def test_a_kernel_is_not_widened_where_no_rule_may_apply(
     widened: list[Kernel] = []
     read_through = stabilisation.read_through
 
-    def noted(builder: Builder, value: Kernel, depth: int) -> Kernel:
+    def noted(builder: Builder, value: Kernel, depth: int, parted: bool) -> Kernel:
         widened.append(value)
-        return read_through(builder, value, depth)
+        return read_through(builder, value, depth, parted)
 
     monkeypatch.setattr(stabilisation, "read_through", noted)
     compiled(tmp_path, HIDDEN)  # but in the first step, the exponential stands within a tanh
@@ -262,5 +262,6 @@ def test_the_place_of_the_rate_is_looked_for_once(
         "    _value = sf.sin(sf.reduce_mean(_value, axis=1, keepdims=True) + 0.5 * _value)\n"
         "loss = sf.reduce_mean(_value)\nsf.GradientDescentOptimizer(0.1).minimize(loss)\n"
     )
-    assert compilation(path, {}).step() is not None
+    run = compilation(path, {})
+    assert run.step(run.program(), [run.name(one) for one in run.trainable]) is not None
     assert len(tried) == 1

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from symflow.archives import archived
 from symflow.errors import SymflowError
 from symflow.fitting.modules import Module
+from symflow.reading import Archive
 from symflow.writing import write
 
 Array = NDArray[Any]
@@ -101,40 +102,120 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 
 def load(path: Path, module: Module) -> Checkpoint:
     """Read what `save` wrote. Raises SymflowError where it is no such file, or another module's."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise SymflowError(f"{path}: {error.strerror}") from None
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
-        raise SymflowError(f"{path}: not a file that symflow train saved: {error}") from None
-    if f"{PREFIX}run" not in arrays:
+    archive = Archive(path)
+    if f"{PREFIX}run" not in archive.names:
         raise SymflowError(
-            f"{path}: holds no run that could go on, only {', '.join(arrays) or 'nothing'}; "
+            f"{path}: holds no run that could go on, only {', '.join(archive.names) or 'nothing'}; "
             "hint: --start begins a new run from parameters"
         )
-    about = json.loads(str(arrays[f"{PREFIX}run"]))
-    step = about.pop("step")
-    record = Record(**about)
+    record, step = _record(path, archive.text(f"{PREFIX}run"))
     if record.module != module.digest:
         raise SymflowError(
             f"{path}: a run of another module than {module.path}; the model has changed, "
             "or was compiled otherwise; hint: --start begins a new run from its parameters"
         )
     parameters = module.loaded(path)
-    kinds = module.module.TrainingState._fields[1:]
-    kept = (
-        module.module.Parameters(
-            *(arrays[f"{PREFIX}{name}/{parameter}"] for parameter in module.parameters)
-        )
-        for name in kinds
-    )
+    if parameters[0].dtype != record.dtype:
+        raise _damaged(path, f"parameters in {parameters[0].dtype}, not in {record.dtype}")
+    kept = [
+        type(parameters)(*(_kept(archive, name, *one) for one in parameters._asdict().items()))
+        for name in module.module.TrainingState._fields[1:]
+    ]
     history = History(
-        arrays[f"{PREFIX}losses"].tolist(),
-        {int(at): float(loss) for at, loss in arrays[f"{PREFIX}validation"]},
-        [tuple(point) for point in arrays[f"{PREFIX}path"].tolist()],
+        _history(archive, "losses", (step,)).tolist(),
+        {int(at): float(loss) for at, loss in _history(archive, "validation", (None, 2))},
+        [tuple(point) for point in _path(archive, parameters, step).tolist()],
     )
     return Checkpoint(record, parameters, module.module.TrainingState(step, *kept), history)
+
+
+def _kept(archive: Archive, name: str, parameter: str, value: Array) -> Array:
+    """What an optimizer keeps for a parameter."""
+    array = archive.numbers(f"{PREFIX}{name}/{parameter}")
+    if array.shape != value.shape or array.dtype != value.dtype:
+        told = f"{name} of {parameter} is {array.shape} of {array.dtype}"
+        raise _damaged(archive.path, f"{told}, not {value.shape} of {value.dtype}")
+    return array
+
+
+def _history(archive: Archive, name: str, shape: tuple[int | None, ...]) -> Array:
+    """Floats of a shape, of which an axis may be of any length."""
+    array = archive.numbers(f"{PREFIX}{name}")
+    fits = array.ndim == len(shape) and all(
+        want in (None, got) for want, got in zip(shape, array.shape, strict=True)
+    )
+    if not fits or array.dtype.kind != "f" or (name == "validation" and not _in_range(array[:, 0])):
+        raise _damaged(archive.path, f"its {name} are {array.shape} of {array.dtype}")
+    return array
+
+
+def _in_range(steps: Array) -> bool:
+    return bool(np.all((steps >= 0) & (steps <= LARGEST)))
+
+
+def _path(archive: Archive, parameters: Any, step: int) -> Array:
+    """The points of the parameters where they are so few that they are kept."""
+    entries = sum(one.size for one in parameters)
+    array = archive.numbers(f"{PREFIX}path")
+    return array if array.shape == (0,) else _history(archive, "path", (step, entries))
+
+
+def _damaged(path: Path, what: str) -> SymflowError:
+    return SymflowError(
+        f"{path}: not a run as symflow train saved it: {what}; "
+        "hint: --start begins a new run from its parameters"
+    )
+
+
+# --- the record ----------------------------------------------------------------------------------
+
+LARGEST = 2**53
+"""Of a number of updates."""
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
+
+
+def _is_number(value: Any) -> bool:
+    known = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return known and math.isfinite(value) and value >= 0
+
+
+FIELDS: dict[str, Callable[[Any], bool]] = {
+    "module": _is_text,
+    "data": _is_text,
+    "seed": _is_whole,
+    "batch_size": lambda value: value is None or (_is_whole(value) and value > 0),
+    "dtype": lambda value: value in ("float32", "float64"),
+    "steps": _is_whole,
+    "learning_rate": lambda value: value is None or _is_number(value),
+    "tolerance": _is_number,
+    "step": _is_whole,
+}
+"""What stands in a record, and what it can be."""
+
+
+def _record(path: Path, text: str) -> tuple[Record, int]:
+    """The record of a run, and the updates made."""
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _damaged(path, "its record is no JSON") from None
+    if not isinstance(about, dict) or about.keys() != FIELDS.keys():
+        raise _damaged(path, "its record is of something else")
+    for name, fits in FIELDS.items():
+        if not fits(about[name]):
+            raise _damaged(path, f"{name} is {str(about[name])[:40]!r}")
+    step = about.pop("step")
+    return Record(**about), step
+
+
+# --- going on ------------------------------------------------------------------------------------
 
 
 def check_same(path: Path, old: Record, new: Record) -> None:

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from symflow.errors import SymflowError
+from symflow.errors import SymflowError, printable
 from symflow.fitting.tables import Array, Table
 
 Declared = tuple["int | str", ...]
@@ -95,10 +95,10 @@ def _mapped(table: Table, name: str, text: str) -> tuple[str, ...]:
     found: list[str] = []
     for part in (one.strip() for one in text.split(",")):
         first, dots, last = part.partition("..")
-        if part in table.names:
+        if part in table.places:
             fields = [part]
-        elif dots and first in table.names and last in table.names:
-            start, end = table.names.index(first), table.names.index(last)
+        elif dots and first in table.places and last in table.places:
+            start, end = table.places[first], table.places[last]
             fields = list(table.names[start : end + 1])
         else:
             fields = [one for one in table.names if fnmatchcase(one, part)]
@@ -263,7 +263,6 @@ def described(table: Table, matches: Sequence[Match]) -> list[str]:
         if len(match.fields) > 3:
             fields = f"{match.fields[0]} to {match.fields[-1]} ({len(match.fields)})"
         note = f", {match.guess}" if match.guess else ""
-        lines.append(
-            f"  {match.name:<{width}} {shown(match.shape)} is {table.called}{plural} {fields}{note}"
-        )
+        what = f"{table.called}{plural} {printable(fields)}{note}"
+        lines.append(f"  {match.name:<{width}} {shown(match.shape)} is {what}")
     return lines

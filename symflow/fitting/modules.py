@@ -93,7 +93,8 @@ class Module:
         try:
             return self.module.load_parameters(path)
         except OSError as error:
-            raise SymflowError(f"{path}: {error.strerror or error}") from None
+            told = f"{path}: {error.strerror}" if error.strerror else str(error)
+            raise SymflowError(told) from None
         except ValueError as error:
             raise SymflowError(str(error)) from None
 

@@ -6,16 +6,18 @@ import csv
 import gzip
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from symflow.errors import SymflowError
+from symflow.reading import ALWAYS, Archive, check_expansion, check_regular, repeated
 
 Array = NDArray[Any]
 
@@ -38,6 +40,11 @@ class Table:
     headed: bool
     read: Callable[[Sequence[str]], list[Array]]
 
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Where each field stands."""
+        return {name: at for at, name in enumerate(self.names)}
+
     def error(self, message: str) -> SymflowError:
         return SymflowError(f"{self.path}: {message}")
 
@@ -51,6 +58,7 @@ def table(path: Path) -> Table:
     kind = next((kind for kind in KINDS if name.endswith(kind)), None)
     if kind is None:
         raise SymflowError(f"{path}: no data file that is known here: {', '.join(KINDS)}")
+    check_regular(path)
     try:
         if kind == ".npz":
             return _archive(path)
@@ -65,27 +73,17 @@ def table(path: Path) -> Table:
 
 
 def _archive(path: Path) -> Table:
-    def read(names: Sequence[str]) -> list[Array]:
-        with np.load(path, allow_pickle=False) as archive:
-            return [_numbers(path, f"array {name}", archive, name) for name in names]
-
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = tuple(archive.files)
-    except (ValueError, EOFError, BadZipFile, AttributeError):
-        raise SymflowError(f"{path}: not an .npz file of arrays") from None
-    return Table(path, names, "array", True, read)
+    archive = Archive(path)
+    return Table(
+        path, archive.names, "array", True, lambda names: [_finite(archive, one) for one in names]
+    )
 
 
-def _numbers(path: Path, what: str, archive: Any, name: str) -> Array:
-    try:
-        array: Array = archive[name]
-    except (ValueError, EOFError, BadZipFile, zlib.error) as error:
-        raise SymflowError(f"{path}: {what}: {error}") from None
-    if array.dtype.kind not in "biuf":
-        raise SymflowError(f"{path}: {what} holds {array.dtype}, not real numbers")
+def _finite(archive: Archive, name: str) -> Array:
+    array = archive.numbers(name)
     if (at := _not_finite(array)) is not None:
-        raise SymflowError(f"{path}: {what}: [{', '.join(map(str, at))}] is {array[at]}")
+        where = f"[{', '.join(map(str, at))}]"
+        raise SymflowError(f"{archive.path}: array {name}: {where} is {array[at]}")
     return array
 
 
@@ -105,17 +103,20 @@ def _text(path: Path) -> Table:
     if not first.strip():
         raise SymflowError(f"{path}: the first line is empty; it names the columns")
     delimiter = _delimiter(path, first)
-    cells = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter))]
+    try:
+        cells = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter))]
+    except csv.Error as error:
+        raise SymflowError(f"{path}: line 1: {error}") from None
     headed = not all(_is_number(cell) for cell in cells)
     names = tuple(cells) if headed else tuple(map(str, range(len(cells))))
-    again = next((name for at, name in enumerate(names) if name in names[:at]), None)
-    if again is not None:
+    if (again := repeated(names)) is not None:
         raise SymflowError(f"{path}: two columns are called {again!r}")
 
     def read(wanted: Sequence[str]) -> list[Array]:
         if not wanted:
             return []
-        places = [names.index(name) for name in wanted]
+        of = {name: at for at, name in enumerate(names)}
+        places = [of[name] for name in wanted]
         whole = _at_once(path, delimiter, headed, len(names))
         if whole is not None:
             return [whole[:, place] for place in places]
@@ -134,11 +135,12 @@ def _opened(path: Path) -> TextIO:
 
 
 class _Checked:
-    """A text file whose errors of encoding and compression name it."""
+    """A text file whose errors of encoding and compression name it, and that is not without end."""
 
     def __init__(self, file: Any, path: Path) -> None:
         self.file = file
         self.path = path
+        self.count = 0
 
     def __enter__(self) -> _Checked:
         return self
@@ -152,11 +154,16 @@ class _Checked:
 
     def readline(self) -> str:
         try:
-            line: str = self.file.readline()
+            line: str = self.file.readline(LONGEST)
         except UnicodeDecodeError:
             raise SymflowError(f"{self.path}: not a text file in UTF-8") from None
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise SymflowError(f"{self.path}: not a whole gzip file: {error}") from None
+        if len(line) == LONGEST:
+            raise SymflowError(f"{self.path}: a line of more than {LONGEST} characters: no table")
+        self.count += len(line)
+        if self.count > ALWAYS:
+            check_expansion(self.path, self.count)
         return line
 
 
@@ -175,14 +182,18 @@ def _is_number(text: str) -> bool:
     return True
 
 
+LONGEST = 2**24
+"""Characters of a line."""
+
+
 def _at_once(path: Path, delimiter: str, headed: bool, width: int) -> Array | None:
     """All columns, if there are nothing but finite numbers: a tenth of the time."""
     how: dict[str, Any] = {"delimiter": delimiter, "skiprows": int(headed), "quotechar": '"'}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _opened(path) as lines:
             warnings.simplefilter("ignore")  # of files without rows
-            whole = np.loadtxt(str(path), encoding="utf-8-sig", comments=None, ndmin=2, **how)
-    except (ValueError, OSError, EOFError, zlib.error):
+            whole = np.loadtxt(lines, encoding=None, comments=None, ndmin=2, **how)
+    except ValueError:
         return None  # and then it is looked for, line by line
     fits = whole.size > 0 and whole.shape[1] == width and _not_finite(whole) is None
     return whole if fits else None
@@ -231,7 +242,6 @@ def _column(path: Path, name: str, lines: Sequence[int], cells: Sequence[str]) -
 
 def _parquet(path: Path) -> Table:
     try:
-        import pyarrow as pa
         import pyarrow.parquet as pq
     except ModuleNotFoundError:
         raise SymflowError(
@@ -240,14 +250,28 @@ def _parquet(path: Path) -> Table:
         ) from None
 
     def read(wanted: Sequence[str]) -> list[Array]:
-        columns = pq.read_table(path, columns=list(wanted))
-        return [_of_arrow(path, name, columns.column(name)) for name in wanted]
+        with _of_parquet(path):
+            rows = pq.read_metadata(path).num_rows
+            check_expansion(path, 8 * rows * len(wanted))
+            columns = pq.read_table(path, columns=list(wanted))
+            return [_of_arrow(path, name, columns.column(name)) for name in wanted]
 
-    try:
+    with _of_parquet(path):
         names = tuple(pq.read_schema(path).names)
-    except pa.ArrowInvalid:
-        raise SymflowError(f"{path}: not a .parquet file") from None
+    if (again := repeated(names)) is not None:
+        raise SymflowError(f"{path}: two columns are called {again!r}")
     return Table(path, names, "column", True, read)
+
+
+@contextmanager
+def _of_parquet(path: Path) -> Iterator[None]:
+    """Whatever goes wrong is the file's fault."""
+    try:
+        yield
+    except SymflowError:
+        raise
+    except Exception as error:  # a file can be broken in any way
+        raise SymflowError(f"{path}: not a .parquet file that can be read: {error}") from None
 
 
 def _of_arrow(path: Path, name: str, column: Any) -> Array:

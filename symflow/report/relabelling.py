@@ -32,5 +32,6 @@ def relabelled(run: Compilation) -> Mapping[str, Program]:
         labels[id(node)] = Label(pool.give(label.name), label.rank)
     request = replace(run.request, labels=labels)
     stages = dict(compile_stages(run.model.graph, request, Rules(frozenset(run.without))))
-    assert stages["simplify"] == run.program(), "names decide nothing but names"
+    before = run.program()
+    assert stages["simplify"] == before, "names decide nothing but names"
     return stages
