@@ -195,6 +195,11 @@ def _positive_apart(bound: Bindings, body: sp.Expr) -> bool:
     return bool(bound[_d].is_positive) and not body.has(greater(bound[_b], 0))
 
 
+def _is_plain(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether d is a number or a variable, and so finite, whatever a and b overflow to."""
+    return bool(bound[_d].as_coeff_Mul()[1].is_Atom)
+
+
 def _simplest(name: sp.Wild, other: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
     return lambda bound, body: cost(bound[name]) <= cost(bound[other])
 
@@ -674,8 +679,9 @@ RULES = (
         atan2(_d, 1 + _a * _b),
         "digits are lost where a and b are close",
         "Hamming (1987), example 3.5",
+        phase="computed",
         given={_d: _a - _b},
-        provided=lambda bound, body: bound[_d].as_coeff_Mul()[1].is_Atom,
+        provided=_is_plain,
         says="where d is a number or a variable, and not infinite beside an infinite a",
     ),
     # differences of powers
@@ -802,6 +808,18 @@ RULES = (
         "digits are lost where a and u·b are close, as in the derivative of x / (x + 1)",
         phase="computed",
         given={_d: _u * _b - _a},
+        provided=_is_plain,
+        says="which is a number or a variable",
+    ),
+    Rule(
+        "inverse-slope",
+        1 / _b - _a / _b**2,
+        _d / _b**2,
+        "digits are lost where a and b are close, as in the derivative of y / (x + y) by y",
+        phase="computed",
+        given={_d: _b - _a},
+        provided=_is_plain,
+        says="which is a number or a variable",
     ),
     Rule(
         "difference-of-squares",

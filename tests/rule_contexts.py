@@ -222,6 +222,11 @@ STRUCTURES: dict[str, tuple[Structure, ...]] = {
         lambda x, y, t: sf.reduce_sum(_MIXED * (x[:, None, :] - _CENTRES), (1, 2)) * t,
         lambda x, y, t: sf.reduce_sum(y[:, :, None] * (x[:, None, :] - _CENTRES), (1, 2)) + t,
     ),
+    "reciprocal": (
+        lambda x, y, t: 1.0 / (1.0 / t) + x[:, 0],
+        lambda x, y, t: x[:, 0] / (1.0 / t),
+        lambda x, y, t: 1.0 / (1.0 / (t * x[:, 0])) - y[:, 0],
+    ),
     "safe-where": (
         lambda x, y, t: sf.where(t > 0.0, sf.sqrt(t), x[:, 0]),
         lambda x, y, t: y[:, 0] * sf.where(t > 0.0, x[:, 0] / t, 1.0),
@@ -343,6 +348,7 @@ def _structural(rule: Rule) -> Iterator[Case]:
 # --- points --------------------------------------------------------------------------------------
 
 SPECIAL = (0.0, 1.0, -1.0, 1e-9, -1e-9, 1e-300, 1e6, 1e150, -1e150, 30.0, -800.0, 800.0, 2.0)
+_NEAR = tuple(one for one in SPECIAL if one == 0 or 1 / FAR < abs(one) < FAR)
 _PAIRS = (0.0, 1.0, -1e-9, 1e6)
 
 
@@ -370,7 +376,7 @@ def points(
         for a in (0.7, 1e-9, 12.5, 1e6):
             found.append({**draw(True), first: a, second: a})
             found.append({**draw(True), first: a, second: a * (1 + 1e-9)})
-    found += [dict.fromkeys(names, value) for value in SPECIAL if abs(value) < FAR]
+    found += [dict.fromkeys(names, value) for value in SPECIAL if value in _NEAR]
     found = [one for one in found if max(map(abs, one.values())) <= largest]
     columns = {name: np.array([one[name] for one in found]) for name in names}
     return {
@@ -391,4 +397,4 @@ def compared(case: Case, rules: Rules | None = None) -> Comparison:
     settles = any(one in case.rule for one in SETTLING)
     turns = any(one in case.rule for one in ("sin", "cos", "tan-", "angle"))
     feed = points(case.widths, largest=1e10 if turns else np.inf)  # beyond, angles have no digits
-    return Comparison(case.model(rules), feed, settles=settles)
+    return Comparison(case.model(rules), feed, settles=settles, zero="t")

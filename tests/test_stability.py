@@ -113,6 +113,7 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
         [*_TINY, *_ORDINARY, 0.4797311, 1e5, 1e150],
     ),
     "saturation": (lambda m, x: 1 / (1 + 2.5 * (3 + x) / x), both(POSITIVE)),
+    "inverse-slope": (lambda m, x: 1 / (x + 1) - x / m.square(x + 1), POSITIVE[:-2]),
     "quotient-slope": (lambda m, x: x / (x + 3), [-50.0, -1e9, *POSITIVE]),
     "parallel": (lambda m, x: 1 / (1 / x + 1 / (3 + x)), POSITIVE),
     "difference-of-computed-squares": (
