@@ -12,6 +12,7 @@ import linecache
 import os
 import re
 import sys
+import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -178,18 +179,25 @@ def is_own(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(_PACKAGE)
 
 
-_models: list[str] = []  # the files of the models that are being run
+class _Running(threading.local):
+    """The files of the models that a thread runs."""
+
+    def __init__(self) -> None:
+        self.models: list[str] = []
+
+
+_running = _Running()
 
 
 @contextmanager
 def running(path: str, source: str) -> Iterator[None]:
     """While a model runs, a line of a function is told with the line of the model behind it."""
     linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
-    _models.append(path)
+    _running.models.append(path)
     try:
         yield
     finally:
-        _models.pop()
+        _running.models.pop()
 
 
 def calling_location() -> Location | None:
@@ -203,9 +211,9 @@ def calling_location() -> Location | None:
 def location_of(frame: FrameType) -> Location:
     """Where a frame of the user's code is, and the line of the model that led there."""
     caller = None
-    if _models and frame.f_code.co_name != "<module>":
+    if _running.models and frame.f_code.co_name != "<module>":
         outer = frame.f_back
-        while outer is not None and outer.f_code.co_filename != _models[-1]:
+        while outer is not None and outer.f_code.co_filename != _running.models[-1]:
             outer = outer.f_back
         if outer is not None:
             caller = _line_of(outer, None)

@@ -8,6 +8,7 @@ made; what depends on a placeholder without a shape is inferred when the shape i
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -45,11 +46,11 @@ class Graph(Shown):
 
     @contextmanager
     def as_default(self) -> Iterator[Graph]:
-        _stack.append(self)
+        _default.graphs.append(self)
         try:
             yield self
         finally:
-            _stack.pop()
+            _default.graphs.pop()
 
     @property
     def placeholders(self) -> list[Placeholder]:
@@ -71,17 +72,27 @@ class Graph(Shown):
         return np.float32 if floats and floats <= {np.dtype(np.float32)} else np.float64
 
 
-_stack: list[Graph] = [Graph()]
+class _Default(threading.local):
+    """The default graphs of one thread, the one that new nodes belong to last.
+
+    As in TensorFlow 1: what is made in one thread is never a node of another thread's graph.
+    """
+
+    def __init__(self) -> None:
+        self.graphs = [Graph()]
+
+
+_default = _Default()
 
 
 def get_default_graph() -> Graph:
-    """The graph that new nodes belong to."""
-    return _stack[-1]
+    """The graph that new nodes belong to; every thread has a default graph of its own."""
+    return _default.graphs[-1]
 
 
 def reset_default_graph() -> None:
     """Replace the default graph by an empty one."""
-    _stack[-1] = Graph()
+    _default.graphs[-1] = Graph()
 
 
 def set_random_seed(seed: int) -> None:

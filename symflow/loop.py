@@ -90,7 +90,7 @@ def training_loop(
     core         of the fast style
     """
     rate = optimizer.learning_rate
-    batch = _batch_axes(inputs, steps)
+    batch = batch_axes(inputs, steps)
     before: list[Function] = []
     if isinstance(rate, Schedule):
         before.append(_schedule(rate))
@@ -168,7 +168,7 @@ def training_loop(
     )
 
 
-def _batch_axes(inputs: Mapping[str, Type], steps: Collection[sp.Expr]) -> dict[str, int]:
+def batch_axes(inputs: Mapping[str, Type], steps: Collection[sp.Expr]) -> dict[str, int]:
     """The inputs of which a mini-batch takes rows, each with the axis that they are along.
 
     Rows are what the first open size counts, unless loops count it as their steps: a sequence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ def executable(text: str, constants: dict[str, NDArray[Any]], name: str) -> Call
         ) from None
     linecache.cache[name] = (len(text), None, text.splitlines(True), name)
     run: Callable[..., Any] = namespace["_run"]
+    weakref.finalize(run, linecache.cache.pop, name, None).atexit = False
     return run
 
 

@@ -325,8 +325,8 @@ def _sink(loop: _Loop) -> None:
 def _added(recurrence: Recurrence, carry: Carry) -> list[Kernel] | None:
     """The sums that a step adds to a carry, where it does nothing else to it."""
     value = recurrence.definitions[carry.new].value
-    if not isinstance(value, Kernel) or not value.elementwise:
-        return None
+    if not isinstance(value, Kernel) or not value.elementwise or carry.old not in value.operands:
+        return None  # as in h ← (h + x)·w / 2, of which h is no term
     terms: list[Kernel] = []
     given = recurrence.given
     for term in sp.Add.make_args(value.body):

@@ -90,6 +90,10 @@ class Scan(Primitive):
             found.append(results[first:])
         in_order = found[::-1] if self.reverse else found
         stacks = [np.stack(one) for one in zip(*in_order, strict=True)]
+        if not found:  # no step
+            stacked = list(self.body.outputs.values())[first:]
+            shapes = [self.body[tensor].type.shape for tensor in stacked]
+            stacks = [np.empty((0, *map(evaluation.size, one)), object) for one in shapes]
         parts = np.empty(first + len(stacks), object)
         for number, part in enumerate([*carries, *stacks]):
             parts[number] = np.asarray(part)

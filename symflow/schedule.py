@@ -35,7 +35,10 @@ from symflow.program import (
 from symflow.recurrence import Scan
 from symflow.shapes import show
 from symflow.statements import INDENT, WIDTH, Block, ForLoop, Kept, Names, Start, Statement
-from symflow.text import ATOM, SUM, Text, size_text
+from symflow.text import ATOM, SUM, Text, shape_text, size_text
+
+_KINDS = {"float": "dtype", "int": "np.int64", "bool": "np.bool_"}
+"""In what an array is made that may be empty."""
 
 LONGEST_EXPRESSION = 6
 """NumPy operations in one statement beyond which its operands get statements of their own."""
@@ -531,8 +534,13 @@ class _Scheduler:
 
     def _stacked(self, tensor: int, definition: Definition) -> Text:
         name, reverse = self.lists[tensor]
-        text = f"np.stack({name}{'[::-1]' if reverse else ''})"
-        if len(definition.type.shape) == 1 and definition.type.dtype == "float":
+        entries = f"{name}{'[::-1]' if reverse else ''}"
+        shape, kind = definition.type.shape, definition.type.dtype
+        if not shape[0].is_positive:  # n - 1 steps may be none, and nothing cannot be stacked
+            made = f"np.array({entries}, {_KINDS[kind]})"
+            return Text(made if len(shape) == 1 else f"{made}.reshape({shape_text(shape)})")
+        text = f"np.stack({entries})"
+        if len(shape) == 1 and kind == "float":
             return Text(f"{text}.astype(dtype, copy=False)")  # scalars may have been widened
         return Text(text)
 

@@ -181,12 +181,25 @@ def _folded(program: Builder, definition: Definition) -> int | None:
             return program.add(everywhere, definition.label) if value.output else found
     unchanged = body is value.body and tuple(accesses) == value.accesses
     folded = value if unchanged else kernel(value.output, value.sizes, body, accesses)
+    if folded.is_literal and body.is_Integer and definition.type.dtype != "float":
+        return _whole(program, folded, definition)
     types = [program[operand].type for operand in folded.operands]
     if folded.infer(types).dtype != definition.type.dtype:
         return None  # a number alone is a float: where(x, 1, 0) is of integers as it stands
     if folded.is_index_map and _unchanged(program, folded):
         return folded.accesses[0].tensor
     return None if unchanged else program.add(folded, definition.label, definition.origin)
+
+
+def _whole(program: Builder, value: Kernel, definition: Definition) -> int:
+    """An integer or a truth everywhere, as a constant: as a literal it would be a float."""
+    kind = bool if definition.type.dtype == "bool" else int
+    found = Literal.of(np.array(kind(value.body)))
+    if not value.output:
+        return program.add(found, definition.label, definition.origin)
+    number = program.add(found, Label(definition.label.name))
+    everywhere = kernel(value.output, value.sizes, slot(0), [Access(number, ())])
+    return program.add(everywhere, definition.label, definition.origin)
 
 
 def _put_in(body: sp.Expr, numbers: Mapping[sp.Expr, sp.Expr]) -> sp.Expr:

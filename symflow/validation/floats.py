@@ -21,6 +21,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from symflow.alphabets import size_name
 from symflow.bodies import function_name
 from symflow.elementwise import Opaque, canonical
 from symflow.evaluation import helper_functions
@@ -287,7 +288,7 @@ class Floats:
             for _ in range(int(exponent) - 1):
                 product = self._rounded(product * value)
             return product
-        power = self._float(self._body(exponent, operands))
+        power = _settled(self._float(self._body(exponent, operands)))
         return self._rounded(np.power(self._float(value), power))
 
     def _choice(self, body: sp.Piecewise, operands: Sequence[Array]) -> Any:
@@ -304,6 +305,8 @@ class Floats:
         given = [self._body(part, operands) for part in body.args]
         if row.result == "float" and row.name != "to_float":
             given = [self._float(one) for one in given]
+        if row.name == "pow":
+            given[1] = _settled(given[1])
         found = np.asarray(_called(row.numpy, row.arity)(self.dtype.type, *given))
         exact = row.name in _UNROUNDED or row.result in ("bool", "int") or row.name == "to_float"
         return found if exact else self._rounded(found)
@@ -317,7 +320,7 @@ class Floats:
         given = operands if moves else [self._rounded(one) for one in operands]
         code = compile(value.numpy([Text(name) for name in names]).source, "", "eval")
         namespace = {**helper_functions(), "dtype": self.dtype}
-        namespace |= {str(size): int(number) for size, number in self.sizes.items()}
+        namespace |= {size_name(size): int(number) for size, number in self.sizes.items()}
         shape = [self.size(size) for size in type_.shape]
         found = np.empty((self.runs, *shape), self._kind(type_))
         for run in range(self.runs):
@@ -357,6 +360,13 @@ def _spread(array: Array, indices: Sequence[int | None], count: int) -> Array:
     return array.reshape(len(array), *(sizes.get(index, 1) for index in range(count)))
 
 
+def _settled(exponents: Any) -> Any:
+    """Exponents as whole numbers where only rounding keeps them from it: bases may be negative."""
+    whole = np.rint(exponents)
+    near = np.abs(exponents - whole) <= 8 * np.finfo(exponents.dtype).eps * np.abs(whole)
+    return np.where(near, whole, exponents)
+
+
 def _rank(operands: Sequence[Array]) -> int:
     return operands[0].ndim if operands else 1
 
@@ -391,7 +401,8 @@ def _function(text: str) -> Any:
 def _called(text: str, arity: int) -> Any:
     """A row's NumPy text as a function of a dtype and its operands."""
     names = [f"x{number}" for number in range(arity)]
-    namespace = helper_functions() | _special(text)
+    namespace = helper_functions()
+    namespace.update(_special(text))  # what the helpers read, too
     return eval(f"lambda dtype, {', '.join(names)}: {text.format(*names)}", namespace)
 
 

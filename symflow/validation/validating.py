@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from pathlib import Path
 from types import ModuleType
@@ -27,8 +27,13 @@ from symflow.subject import subject, values_at
 from symflow.validation.blame import blamed
 from symflow.validation.borders import borders
 from symflow.validation.calling import Functions
+from symflow.validation.cases import Cases
+from symflow.validation.contract import check_contract
 from symflow.validation.findings import Finding, Report, Row
+from symflow.validation.functions import check_functions
 from symflow.validation.points import Given, Inputs, Point, around, bases, inputs_of
+from symflow.validation.threads import check_threads
+from symflow.validation.training import Paths, check_training
 from symflow.validation.values import Deviation, Reference, deviations, references
 from symflow.validation.written import as_written
 
@@ -109,6 +114,16 @@ class Expectation:
         if len(found) > most:
             self.limits.append(f"{len(found) - most} of {len(found)} points: the model is large")
         return found[:most]
+
+    @cached_property
+    def cases(self) -> Cases:
+        """Parameters and data of other sizes, in naive code alone."""
+        return Cases(self.compilation, self.program, self.seed)
+
+    @cached_property
+    def paths(self) -> Paths:
+        """Where training leads."""
+        return Paths(self.cases)
 
     @cached_property
     def references(self) -> list[Reference]:
@@ -225,7 +240,38 @@ def finiteness(validation: Validation) -> Iterator[Finding]:
     yield Finding("loss", "", point.name, told, note=True)
 
 
-CHECKS: tuple[Check, ...] = (values, finiteness)
+def functions(validation: Validation) -> Iterator[Finding]:
+    """Every function, for all numbers of rows, in both precisions, and called again."""
+    return _first(validation, check_functions(validation.module, validation.expected.cases))
+
+
+def threads(validation: Validation) -> Iterator[Finding]:
+    """Several threads in one call, and several calls at a time."""
+    return _first(validation, check_threads(validation.module, validation.expected.cases))
+
+
+def contract(validation: Validation) -> Iterator[Finding]:
+    """Names, refusals, initial parameters and files."""
+    return _first(validation, check_contract(validation.module, validation.expected.cases))
+
+
+def training(validation: Validation) -> Iterator[Finding]:
+    """Training, step by step."""
+    if validation.compilation.model.training is None:
+        return iter(())
+    return _first(validation, check_training(validation.module, validation.expected.paths))
+
+
+def _first(validation: Validation, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """The first of each array of each function: what is wrong is wrong in many ways."""
+    seen: set[tuple[str, str]] = set()
+    for one in findings:
+        if (one.function, one.array) not in seen:
+            seen.add((one.function, one.array))
+            yield replace(one, style=validation.style)
+
+
+CHECKS: tuple[Check, ...] = (values, finiteness, functions, threads, contract, training)
 """In the order in which they are made."""
 
 
