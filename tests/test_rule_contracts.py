@@ -167,7 +167,13 @@ def _drawn(random: np.random.Generator, depth: int) -> sp.Expr:
         return [a, b, sp.Integer(1), sp.Rational(1, 2), -a][int(random.integers(5))]
     one, other = (_drawn(random, depth - 1) for _ in range(2))
     forms = [one + other, one * other, one - other, one**2, sp.exp(one), sp.tanh(one), 1 + one**2]
-    forms += [sp.cosh(one), rules.abs_(one), sp.sqrt(1 + one**2), 1 / (2 + sp.cos(one)), sp.atan(one)]
+    forms += [
+        sp.cosh(one),
+        rules.abs_(one),
+        sp.sqrt(1 + one**2),
+        1 / (2 + sp.cos(one)),
+        sp.atan(one),
+    ]
     forms += [rules.sigmoid(one), rules.expm1(one), rules.softplus(one), sp.sin(one) + other]
     return sp.sympify(forms[int(random.integers(len(forms)))])
 

@@ -106,7 +106,7 @@ class Comparison:
         self,
         model: Model,
         feed: Mapping[str, Array],
-        most: int = 24,
+        most: int = 10,
         settles: bool = False,
         zero: str = "",
     ) -> None:
