@@ -30,7 +30,16 @@ import sympy as sp
 
 from symflow.elementwise import Opaque
 from symflow.program import Builder, Kernel, slots_of
-from symflow.rows import greater_equal, less_equal, logical_and, logical_or, not_equal, where
+from symflow.rows import (
+    abs_,
+    greater_equal,
+    less,
+    less_equal,
+    logical_and,
+    logical_or,
+    not_equal,
+    where,
+)
 from symflow.signs import Facts, facts_of, implied
 
 
@@ -148,7 +157,8 @@ def share(
     if slots_of(slope.zeros) and not product:
         apart = position not in slots_of(slope.zeros) and not zeros & operand
         if pole == Pole.ROOT or (pole == Pole.CUSP and apart):
-            conditions.append(slope.nonzero(slope.zeros))
+            finite = less(abs_(upstream), sp.oo)
+            conditions.append(logical_or(not_equal(slope.zeros, 0), finite))
     vanishes = nature.flat or (nature.zero and slope.own < Pole.INFINITE)
     vanishes = (slope.own and vanishes) or (slope.far and nature.flat)
     if vanishes and not nature.zeros & operand:

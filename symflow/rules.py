@@ -211,12 +211,12 @@ def _may_vanish(bound: Bindings, body: sp.Expr) -> bool:
     return bool(slots_of(factor)) and not inverse and not factor.is_positive
 
 
-def _is_mask_or_infinite(bound: Bindings, body: sp.Expr) -> bool:
-    """Whether a factor is 1 where it is not 0, or is 0 beside one that may be infinite, and not
-    at a single point only, where 0·∞ may tend to anything.
+def _meets_a_pole(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a factor that a choice makes 0 is beside one that may be infinite; and not at a
+    single point only, where 0·∞ may tend to anything.
     """
     alone = type(bound[_c]).__name__ in ("equal", "not_equal")
-    return bound[_u] == 1 or (not alone and any(True for _ in demands(bound[_x])))
+    return not alone and any(True for _ in demands(bound[_x]))
 
 
 def _vanish_together(bound: Bindings, body: sp.Expr) -> bool:
@@ -308,6 +308,7 @@ def _number_power_difference(bound: Bindings) -> sp.Expr:
 
 _SMALLER = less(abs_(_a), abs_(_b))
 _LEAST, _LARGEST = where(_SMALLER, _a, _b), where(_SMALLER, _b, _a)
+_DIVISOR = where(equal(_LARGEST, 0), 1, _LARGEST)
 
 
 RULES = (
@@ -794,11 +795,11 @@ RULES = (
     Rule(
         "parallel",
         1 / (1 / _a + 1 / _b),
-        _LEAST / (1 + _LEAST / _LARGEST),
+        _LEAST / (1 + _LEAST / _DIVISOR),
         "0·∞ in the gradient where a or b is 0",
         phase="written",
         provided=_vary(_a, _b),
-        domain={1 + _LEAST / _LARGEST: NONZERO},
+        domain={1 + _LEAST / _DIVISOR: NONZERO},
         text="1 / (1 / a + 1 / b) → u / (1 + u / v), with u the smaller of a and b, v the other",
     ),
     Rule(
@@ -900,17 +901,33 @@ RULES = (
     ),
     Rule(
         "masked-product",
-        where(_c, _u, 0) * _x,
-        where(_c, _u * _x, 0),
+        where(_c, 1, 0) * _x,
+        where(_c, _x, 0),
         "0·∞ where the condition does not hold",
-        provided=_is_mask_or_infinite,
     ),
     Rule(
         "masked-product-no",
+        where(_c, 0, 1) * _x,
+        where(_c, 0, _x),
+        "0·∞ where the condition holds",
+    ),
+    Rule(
+        "masked-factor",
+        where(_c, _u, 0) * _x,
+        where(_c, _u * _x, 0),
+        "0·∞ where the condition does not hold",
+        phase="computed",
+        provided=_meets_a_pole,
+        says="where x may be infinite, and c does not hold but at a point",
+    ),
+    Rule(
+        "masked-factor-no",
         where(_c, 0, _u) * _x,
         where(_c, 0, _u * _x),
         "0·∞ where the condition holds",
-        provided=_is_mask_or_infinite,
+        phase="computed",
+        provided=_meets_a_pole,
+        says="where x may be infinite, and c holds not only at a point",
     ),
     Rule(
         "where-sum",

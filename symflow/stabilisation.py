@@ -138,7 +138,7 @@ class Stabiliser:
         and whether SymPy has merged exponentials in it.
         """
         depth = DEPTH if value.elementwise else 0
-        if not value.elementwise and self._on("masked-product"):
+        if not value.elementwise and self.phase == "computed" and self._on("masked-factor"):
             value = _with_masks(program, value)
         near = self._near(program, value, depth)
         merges = self.phase == "written" and self._on("exp-product") and "exp" in near

@@ -241,6 +241,8 @@ MIXED: dict[str, tuple[Formula, float]] = {
     "times a reciprocal": (lambda t, x: t / x, -0.25),
     "times a cube root": (lambda t, x: t * sf.cbrt(x), 2.0 ** (-2 / 3) / 3),
     "times an arc": (lambda t, x: t * sf.acos(x / 4), -0.25 / np.sqrt(0.75)),
+    "inside a root": (lambda t, x: sf.sqrt(t * x + 4), 0.25),
+    "inside a root, twice": (lambda t, x: sf.sqrt(t * x * x + 4), 1.0),
     "a sum of both": (lambda t, x: t * (sf.sqrt(x) + sf.sqrt(x + t)), 1 / np.sqrt(2.0)),
 }
 

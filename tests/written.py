@@ -180,6 +180,7 @@ class Comparison:
 
     def _last_place_of_one(self, name: str, row: int) -> float:
         entries = [np.abs(one[row]).ravel() for one in self._some.values()]
+        entries.append(np.abs(self._found["value"][row]).ravel())
         sizes = [max(float(x), 1 / float(x)) for one in entries for x in one if x]
         with np.errstate(over="ignore"):
             return float(4e-16 * np.prod(sizes) ** (1 + int(name[1])))
@@ -204,7 +205,8 @@ class Comparison:
                 self._fault(name, at, found, number, noise, np.inf)
             return
         if not np.isfinite(noise):
-            noise = self._unlimited(name, at, number) if not np.isfinite(naive[0]) else np.inf
+            lost = not np.isfinite(naive[0]) and not self._far[self._rows][at[0]]
+            noise = self._unlimited(name, at, number) if lost else np.inf
         error = (
             abs(float(type(right)(found) - right))
             if hasattr(right, "_mpf_")
@@ -242,7 +244,9 @@ class Comparison:
         if max(abs(float(np.max(np.abs(one[at[0]])))) for one in self._some.values()) > MOST:
             return
         sides = [float(one[name][at]) for one in self._near]
-        if not np.isfinite(sides).all():
+        value, near = float(self._exact["value"][at[0]]), float(self._near[0]["value"][at[0]])
+        jumps = np.isfinite(value) and abs(value - near) > 1e-6 * abs(near) + 1e-12
+        if jumps or not np.isfinite(sides).all():
             return
         if max(sides) - min(sides) > 1e-6 * max(map(abs, sides)) + 1e-25:
             return
