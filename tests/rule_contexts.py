@@ -201,7 +201,7 @@ STRUCTURES: dict[str, tuple[Structure, ...]] = {
     ),
     "variance": (
         lambda x, y, t: _mean(sf.square(x)) - sf.square(_mean(x)),
-        lambda x, y, t: t * sf.log(_mean(x * x) - _mean(x) * _mean(x)) + y[:, 0],
+        lambda x, y, t: t * sf.exp(_mean(x) * _mean(x) - _mean(x * x)) + y[:, 0],
     ),
     "norm": (
         lambda x, y, t: sf.sqrt(sf.reduce_sum(sf.square(x), 1)),
