@@ -314,5 +314,7 @@ def formula_text(program: Builder, value: Kernel, part: sp.Expr | None = None) -
     for number in slots_of(part):
         access = value.accesses[number]
         called = at(program[access.tensor].label.name, subscripts(access.indices, names))
+        while Symbol(called) in replacements.values():  # two parts of one name are no zero apart
+            called += "′"
         replacements[slot(number)] = Symbol(called)
     return plain_text(part.xreplace(replacements))
