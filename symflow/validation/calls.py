@@ -141,20 +141,21 @@ def faults(
         if told is None:
             told = wanted.fault(value)
         if told is not None:
-            yield call.finding(told, array)
+            name = f"the derivative by {array}" if output.startswith("d_") and array else output
+            yield call.finding(f"{name}{told}", array)
 
 
 def _unlike(value: Any, wanted: Array, dtype: np.dtype[Any]) -> str | None:
     """What is wrong with the shape or the precision of an array."""
     found = np.asarray(value)
     if found.shape != wanted.shape:
-        return f"has the shape {found.shape}, not {wanted.shape}"
+        return f" has the shape {found.shape}, not {wanted.shape}"
     if wanted.dtype.kind == "f" and not isinstance(value, float | np.floating | np.ndarray):
-        return f"is a {type(value).__name__}, not an array"
+        return f" is a {type(value).__name__}, not an array"
     right = found.dtype == dtype if wanted.dtype.kind == "f" else found.dtype.kind in "biu"
     if type(value) is not float and not right:
         wanted_kind = dtype.name if wanted.dtype.kind == "f" else "whole numbers"
-        return f"is {found.dtype}, not {wanted_kind}"
+        return f" is {found.dtype}, not {wanted_kind}"
     return None
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from symflow.initial import initial_values
 from symflow.lowering import needed
 from symflow.program import Input
+from symflow.shapes import show
 from symflow.validation.calls import Call, Callee, arrays_in, frozen, same
 from symflow.validation.cases import Case, Cases
 from symflow.validation.findings import Finding
@@ -113,7 +114,8 @@ def _inputs(of: _Promised) -> Iterator[Finding]:
         )
         fits = fits and len(set(names.values())) == len(names)
         if not fits or (type_.dtype != "float") != (value.name in whole):
-            yield Finding("INPUTS", value.name, "its module", f"is {shape}, not {type_.shape}")
+            told = f"{value.name} is {shape}, not {show(type_.shape)}"
+            yield Finding("INPUTS", value.name, "its module", told)
 
 
 # --- refusals ------------------------------------------------------------------------------------
@@ -134,7 +136,7 @@ def _refused(of: _Promised) -> Iterator[Finding]:
                     of.callee.result(call)
                 except (ValueError, TypeError):
                     continue
-                yield Finding(function, name, told, "is not refused")
+                yield Finding(function, name, told, f"{name} is not refused")
 
 
 def _wrong(
@@ -172,7 +174,7 @@ def _initial(of: _Promised) -> Iterator[Finding]:
         return
     initial = of.module.initial_parameters
     if initial()[0].dtype != np.dtype(of.compilation.dtype):
-        told = f"are {initial()[0].dtype} by default, not {of.compilation.dtype}"
+        told = f"they are {initial()[0].dtype} by default, not {of.compilation.dtype}"
         yield Finding("initial_parameters", "", "no arguments", told)
         return
     for dtype in DTYPES:
@@ -182,9 +184,9 @@ def _initial(of: _Promised) -> Iterator[Finding]:
             wanted = _drawn(of, seed, dtype)
             for name, value in zip(of.trained, values, strict=True):
                 if value.dtype != dtype:
-                    told = f"is {value.dtype}"
+                    told = f"{name} is {value.dtype}"
                 elif wanted is not None and not np.array_equal(value, wanted[name]):
-                    told = "is not what the model draws"
+                    told = f"{name} is not what the model draws"
                 else:
                     continue
                 yield Finding("initial_parameters", name, point, told)
@@ -231,7 +233,8 @@ def _files(of: _Promised) -> Iterator[Finding]:
                 value = getattr(values, name)
                 kept = written.get(name)
                 if kept is None or kept.dtype != dtype or not same(kept, value):
-                    yield Finding("save_parameters", name, dtype.name, "is not what was saved")
+                    told = f"{name} is not what was saved"
+                    yield Finding("save_parameters", name, dtype.name, told)
                     return
             read = of.module.load_parameters(path)
             if not isinstance(read, of.module.Parameters) or read[0].dtype != dtype:
@@ -252,7 +255,7 @@ def _files(of: _Promised) -> Iterator[Finding]:
                     of.module.load_parameters(path)
                 except ValueError:
                     continue
-                yield Finding("load_parameters", name, told, "is not refused")
+                yield Finding("load_parameters", name, told, f"{name} is not refused")
                 return
 
 

@@ -47,18 +47,19 @@ class Expected:
     allowed: Array
 
     def fault(self, given: Any) -> str | None:
-        """What is wrong with the values of a module's array of the same shape."""
+        """What is wrong with the values of a module's array of the same shape: " is 1, not 2"."""
         with np.errstate(all="ignore"):
             apart = np.abs(np.asarray(given, float) - self.value)
             wrong = ~(apart <= self.allowed)  # True for NaN
+            worse = np.where(wrong, apart / self.allowed, -1.0)
         if not np.any(wrong):
             return None
-        with np.errstate(all="ignore"):
-            worse = np.where(wrong, apart / self.allowed, -1.0)
-        worse = np.where(np.isnan(worse), np.inf, worse)
-        at = np.unravel_index(int(np.argmax(worse)), worse.shape)
-        where = f" at [{', '.join(map(str, at))}]" if at else ""
-        return f"{float(np.asarray(given)[at]):.10g} for {float(self.value[at]):.10g}{where}"
+        at = np.unravel_index(int(np.argmax(np.nan_to_num(worse, nan=np.inf))), worse.shape)
+        entry = f"[{', '.join(map(str, at))}]" if at else ""
+        found, expected = float(np.asarray(given)[at]), float(self.value[at])
+        if f"{found:.10g}" == f"{expected:.10g}":
+            return f"{entry} is {found!r}, not {expected!r}"
+        return f"{entry} is {found:.10g}, not {expected:.10g}"
 
 
 class Naive:

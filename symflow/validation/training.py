@@ -304,9 +304,9 @@ class _Trained:
             return
         for number, loss in enumerate(result.losses):
             wanted = expected(path.reached[number].loss, path.dtype, path.still[number].loss[0])
-            told = f"is a {type(loss).__name__}" if type(loss) is not float else wanted.fault(loss)
+            told = f" is a {type(loss).__name__}" if type(loss) is not float else wanted.fault(loss)
             if told is not None:
-                yield finding(f"loss {number}: {told}", "losses")
+                yield finding(f"loss {number}{told}", "losses")
                 return
         yield from self._arrays(finding, path, result.parameters, steps, None)
         yield from self._state(finding, path, result.state, steps)
@@ -325,7 +325,7 @@ class _Trained:
         self, finding: Callable[..., Finding], path: Path, found: Any, steps: int, kept: str | None
     ) -> Iterator[Finding]:
         if not isinstance(found, self.module.Parameters):
-            yield finding(f"{kept or 'parameters'}: a {type(found).__name__}, not Parameters")
+            yield finding(f"{kept or 'parameters'} is a {type(found).__name__}, not Parameters")
             return
         for name, value in zip(self.names, found, strict=True):
             runs, still = (
@@ -336,10 +336,11 @@ class _Trained:
             told = None
             dtypes = {path.dtype} if kept is None else {path.dtype, np.dtype(np.float64)}
             if value.dtype not in dtypes or value.shape != wanted.value.shape:
-                told = f"is {value.dtype} {value.shape}, not {path.dtype} {wanted.value.shape}"
+                told = f" is {value.dtype} {value.shape}, not {path.dtype} {wanted.value.shape}"
             told = told or wanted.fault(value)
             if told is not None:
-                yield finding(told, name if kept is None else f"{kept} of {name}")
+                array = name if kept is None else f"{kept} of {name}"
+                yield finding(f"{array}{told}", array)
                 return
 
 

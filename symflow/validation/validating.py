@@ -29,6 +29,7 @@ from symflow.validation.borders import borders
 from symflow.validation.calling import Functions
 from symflow.validation.cases import Cases
 from symflow.validation.contract import check_contract
+from symflow.validation.derivatives import Disagreement, disagreement
 from symflow.validation.findings import Finding, Report, Row
 from symflow.validation.functions import check_functions
 from symflow.validation.points import Given, Inputs, Point, around, bases, inputs_of
@@ -47,6 +48,9 @@ SMALL = (3, 2)
 
 EFFORT = 4_000_000
 """Operations in many digits that a validation may take, roughly: some microseconds each."""
+
+FEW = 4
+"""Points at which derivatives are compared with difference quotients."""
 
 LEAST = 4
 """Points at which even the largest model is tested."""
@@ -128,6 +132,18 @@ class Expectation:
     @cached_property
     def references(self) -> list[Reference]:
         return references(self.program, self.points, self.seed)
+
+    @cached_property
+    def disagreement(self) -> tuple[Point, Disagreement] | None:
+        """Where the derivatives as written are not those of the values, at a few finite points."""
+        names = [self.compilation.name(node) for node in self.compilation.trainable]
+        large = work(self.program, self.sizes) > self.effort / 100
+        finite = [one.point for one in self.references if names and _is_finite(one)]
+        for point in finite[: 1 if large else FEW]:
+            found = disagreement(self.program, point.inputs, names, self.seed)
+            if found is not None:
+                return point, found
+        return None
 
 
 def work(program: Program, sizes: Mapping[sp.Expr, sp.Integer]) -> int:
@@ -226,6 +242,18 @@ def row(one: Deviation) -> Row:
     )
 
 
+def derivatives(validation: Validation) -> Iterator[Finding]:
+    """Derivatives as the rules of differentiation have them, against those of the values."""
+    if validation.expected.disagreement is not None:
+        point, found = validation.expected.disagreement
+        told = (
+            f"the derivative by {found.parameter} along a random direction is "
+            f"{found.derived:.10g}, but the loss changes by {found.quotient:.10g}"
+        )
+        blame = "a rule of differentiation: no rewriting is part of this"
+        yield Finding("gradients", found.parameter, point.name, told, blame)
+
+
 def finiteness(validation: Validation) -> Iterator[Finding]:
     """A note where the loss as written is finite at none of the user's own points: why."""
     own = [one for one in validation.expected.references if one.point.own]
@@ -242,36 +270,35 @@ def finiteness(validation: Validation) -> Iterator[Finding]:
 
 def functions(validation: Validation) -> Iterator[Finding]:
     """Every function, for all numbers of rows, in both precisions, and called again."""
-    return _first(validation, check_functions(validation.module, validation.expected.cases))
+    return check_functions(validation.module, validation.expected.cases)
 
 
 def threads(validation: Validation) -> Iterator[Finding]:
     """Several threads in one call, and several calls at a time."""
-    return _first(validation, check_threads(validation.module, validation.expected.cases))
+    return check_threads(validation.module, validation.expected.cases)
 
 
 def contract(validation: Validation) -> Iterator[Finding]:
     """Names, refusals, initial parameters and files."""
-    return _first(validation, check_contract(validation.module, validation.expected.cases))
+    return check_contract(validation.module, validation.expected.cases)
 
 
 def training(validation: Validation) -> Iterator[Finding]:
     """Training, step by step."""
     if validation.compilation.model.training is None:
         return iter(())
-    return _first(validation, check_training(validation.module, validation.expected.paths))
+    return check_training(validation.module, validation.expected.paths)
 
 
-def _first(validation: Validation, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """The first of each array of each function: what is wrong is wrong in many ways."""
-    seen: set[tuple[str, str]] = set()
-    for one in findings:
-        if (one.function, one.array) not in seen:
-            seen.add((one.function, one.array))
-            yield replace(one, style=validation.style)
-
-
-CHECKS: tuple[Check, ...] = (values, finiteness, functions, threads, contract, training)
+CHECKS: tuple[Check, ...] = (
+    values,
+    derivatives,
+    finiteness,
+    functions,
+    threads,
+    contract,
+    training,
+)
 """In the order in which they are made."""
 
 
@@ -338,7 +365,17 @@ def expectation(
 
 
 def _report(validation: Validation) -> Report:
-    findings = tuple(finding for check in CHECKS for finding in check(validation))
+    found: list[Finding] = []
+    for check in CHECKS:
+        wrong = {_about(one) for one in found if not one.note}
+        for one in check(validation):
+            if one.note or _about(one) not in wrong:  # which is wrong in many ways
+                found.append(replace(one, style=validation.style))
+                wrong |= set() if one.note or check is values else {_about(one)}
     points = len(validation.expected.points)
     limits = tuple(validation.expected.limits)
-    return Report(findings, tuple(validation.rows), points, limits)
+    return Report(tuple(found), tuple(validation.rows), points, limits)
+
+
+def _about(one: Finding) -> str:
+    return one.array or one.function
