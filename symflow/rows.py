@@ -436,7 +436,7 @@ _TABLE = (
         "where y ≤ -1.",
         partials=lambda x, y, z: [
             where(logical_and(equal(x, 0), less_equal(y, -1)), 0, log1p(y)),
-            where(equal(x, 0), 0, x / (1 + y)),
+            where(logical_and(equal(x, 0), _has_no_inverse(1 + y)), 0, x / (1 + y)),
         ],
         numpy="_xlog1py({0}, {1})",
         helper="xlog1py",

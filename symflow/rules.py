@@ -1006,7 +1006,7 @@ RULES = (
         1 - 1 / _b,
         _d / _b,
         "digits are lost where b is close to 1",
-        phase="written",
+        phase="computed",
         given={_d: _b - 1},
     ),
     Rule(
@@ -1014,7 +1014,7 @@ RULES = (
         1 - _a / _b,
         _d / _b,
         "digits are lost where a and b are close",
-        phase="written",
+        phase="computed",
         given={_d: _b - _a},
     ),
     Rule(
