@@ -377,7 +377,7 @@ def _block(
     d_pooled_windows = np.multiply(d_pooled_windows_part, pooled_ties, pooled_ties)
     # d_features: (n, 8, 8, 16)  digits_cnn.py:13
     d_features = _overlap_added(d_pooled_windows, (n, 8, 8, 16), axes=(1, 2), strides=(2, 2))
-    # d_features_sum[i, j, k, l] = (features[i, j, k, l] > 0)·d_features[i, j, k, l]
+    # d_features_sum[i, j, k, l] = d_features[i, j, k, l]·(features[i, j, k, l] > 0)
     # (n, 8, 8, 16)  digits_cnn.py:13
     d_features_sum = np.greater(features, 0.0, features)
     np.multiply(d_features, d_features_sum, d_features_sum)

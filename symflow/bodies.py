@@ -14,7 +14,8 @@ from symflow.arithmetic import assert_undistributed
 from symflow.elementwise import Opaque, canonical
 from symflow.errors import SymflowError
 from symflow.program import Dtype, Indices, Kernel, Type, dtype_of, slots_of
-from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, aligned, literal_text
+from symflow.source import literal
+from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, aligned
 
 LARGEST_PRODUCT = 8
 """The largest whole exponent of a power that is written as products."""
@@ -86,7 +87,7 @@ class Body:
         return tuple(axes)
 
     def _number(self, body: sp.Expr) -> Text:
-        text = str(body) if self.kinds.whole and body.is_Integer else literal_text(float(body))
+        text = str(body) if self.kinds.whole and body.is_Integer else literal(float(body))
         return Text(text, UNARY if text.startswith("-") else ATOM)
 
     def _sum(self, body: sp.Add) -> Text:
@@ -211,6 +212,12 @@ class Body:
         if row.name == "where" and self._chooses_scalars(body, texts):
             chosen = ", ".join(text.source for text in texts)
             return Text(f"np.where({chosen}).astype(dtype)", ATOM, axes)
+        if row.name == "clip_by_value" and not slots_of(body.args[0]):
+            number, low = body.args[:2]  # of a number np.clip makes an array
+            above = f"np.maximum({texts[0].source}, {texts[1].source})"
+            if not slots_of(low):
+                above = self._number(max(number, low, key=float)).source
+            return Text(f"np.minimum({above}, {texts[2].source})", ATOM, axes)
         infix = re.fullmatch(r"\{0\} (\S+) \{1\}", row.numpy)
         if infix:
             left, right = (text.within(SUM) for text in texts)

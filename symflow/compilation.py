@@ -21,13 +21,14 @@ from symflow.invariants import data_only
 from symflow.lowering import Request, needed
 from symflow.model import Model
 from symflow.moments import Quadratic, quadratic
-from symflow.naming import is_identifier, label_nodes
+from symflow.naming import label_nodes
 from symflow.notation import definition_text, program_text
 from symflow.program import Program
 from symflow.rules import known_rules
 from symflow.scaling import with_rate
 from symflow.shapes import Shape, Unknown, show
 from symflow.shipping import Shipping, only
+from symflow.source import is_identifier
 from symflow.stabilisation import Rewrite, Rules, explained
 
 PUBLIC = frozenset(

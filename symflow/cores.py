@@ -227,7 +227,7 @@ class _Core:
         self.kept: list[str] = []
         results = set(self.code.roots.values())
         self.outside = {
-            one.name: f"out_{one.name}"
+            one.name: f"_out_{one.name}"
             for one in self.code.statements
             if isinstance(one, Statement)
             and self.places[one.tensor] == "row"

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 import sympy as sp
 
 import symflow.poles as poles
+from symflow.arithmetic import undistributed
 from symflow.elementwise import differentiated
 from symflow.poles import Nature
 from symflow.primitives import Primitive, Shares
@@ -41,6 +42,7 @@ from symflow.tiling import Roll
 from symflow.views import Reshape, Slice, side_by_side
 
 
+@undistributed
 def differentiate(program: Program) -> Program:
     """The same program without `Derivative`; those of one loss share one backward pass."""
     wanted: dict[int, set[int]] = {}

@@ -27,7 +27,6 @@ from symflow.initial import initial_lines
 from symflow.layout import (
     Function,
     Helpers,
-    docstring,
     laid_out,
     paragraphs,
     render,
@@ -44,6 +43,7 @@ from symflow.scalars import is_scalar
 from symflow.schedule import formulas
 from symflow.selftest import TOLERANCES, SelfTest, Writer, tolerances, with_digest
 from symflow.shapes import Shape, show
+from symflow.source import docstring, literal
 from symflow.statements import INDENT, WIDTH
 from symflow.text import shape_text
 from symflow.vectors import STEPS, vectors
@@ -234,7 +234,7 @@ class _Emitter:
             version=symflow.__version__,
             source=self.model.source,
             digest=digest(self.compilation.program(), self.compilation.initial),
-            command=self.compilation.command,
+            command=docstring(self.compilation.command),
             inputs=tuple(
                 InputField(name, self._shape_tuple(self.types[name].shape))
                 for name in self.given.names
@@ -383,7 +383,7 @@ class _Emitter:
                 lines += initial_lines(tensor_name(name), node)
         seed = self.model.graph.seed
         used = any(re.search(r"(?<![\w.])random\.|\(random,", one) for one in lines)
-        opening = [f"random = np.random.default_rng({seed} if seed is None else seed)"]
+        opening = [f"random = np.random.default_rng({literal(seed)} if seed is None else seed)"]
         note = (
             f"for the values that are drawn; None is the model's own, {seed}"
             if used

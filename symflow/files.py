@@ -14,9 +14,9 @@ from symflow.compilation import Compilation, Style
 from symflow.emission import emit
 from symflow.errors import SymflowError
 from symflow.model import load
-from symflow.naming import is_identifier
 from symflow.shapes import Shape
 from symflow.shipping import Shipping
+from symflow.source import is_identifier
 from symflow.writing import Files
 
 _IMPORTS_SYMFLOW = re.compile(rb"^\s*(import|from) symflow\b", re.MULTILINE)

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from symflow.arguments import Arguments
-from symflow.layout import Function, docstring, paragraphs, signature
+from symflow.layout import Function, paragraphs, signature
 from symflow.ownership import owns_memory
 from symflow.shapes import show
+from symflow.source import docstring
 from symflow.statements import INDENT, WIDTH, assignment, call
 from symflow.watching import trace_function, watched
 

@@ -15,6 +15,12 @@ from types import ModuleType
 
 import numpy as np
 
+READ_BY_NAME = frozenset({"sums", "gradients", "rate", "fixed", "work", "works", "rows", "block"})
+"""Names by which functions of a module are understood here: nothing of the user's has them there.
+
+So has no array that a function is given to write to, whose name begins with `_out_`.
+"""
+
 
 def functional(module: ModuleType, tree: ast.Module) -> tuple[ModuleType, ast.Module]:
     """The module and its tree without places; the same two if it writes to none."""
@@ -185,7 +191,7 @@ def _without_place(statement: ast.stmt) -> list[ast.stmt]:
     place = _place(call, function)
     if place is None:
         return [statement]
-    if isinstance(place, ast.Name) and place.id.startswith("out_"):
+    if isinstance(place, ast.Name) and place.id.startswith("_out_"):
         return [statement]  # a row of a gradient, which nothing reads
     bare = copy.copy(call)
     bare.args = [one for one in call.args if one is not place]

@@ -26,6 +26,7 @@ from symflow.program import Dtype, Type, dimension
 from symflow.rows import ROWS
 from symflow.shapes import Shape, Sizes, Unknown, show, unknown
 from symflow.showing import Shown
+from symflow.source import is_identifier
 
 _KINDS: dict[str, Dtype] = {"b": "bool", "i": "int", "u": "int", "f": "float"}
 
@@ -97,7 +98,7 @@ def reset_default_graph() -> None:
 
 def set_random_seed(seed: int) -> None:
     """Set the seed from which the default graph draws initial values."""
-    get_default_graph().seed = int(seed)
+    get_default_graph().seed = initializers.seeded("set_random_seed", seed) or 0
 
 
 class Tensor(Shown):
@@ -123,7 +124,7 @@ class Tensor(Shown):
         self.operation = operation
         self.inputs = tuple(inputs)
         self.attributes = attributes
-        self.name = name
+        self.name = None if name is None else str.__str__(name)  # not what a subclass makes of it
         self.location: Location | None = calling_location()
         self.graph = graph or get_default_graph()
         self.part: str | None = None  # what it is in the composition that made it
@@ -413,8 +414,8 @@ def shape_of(shape: Any) -> Shape:
 def _size(entry: Any) -> sp.Expr:
     if entry is None:
         return unknown()
-    if isinstance(entry, str) and entry.isidentifier():
-        return dimension(entry)
+    if isinstance(entry, str) and is_identifier(entry):
+        return dimension(str.__str__(entry))
     if isinstance(entry, (int, np.integer)) and not isinstance(entry, bool) and entry >= 1:
         return sp.Integer(int(entry))
     raise SymflowError(

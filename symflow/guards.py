@@ -24,6 +24,7 @@ _HARMLESS: dict[str, tuple[int, int]] = {
     "log1mexp": (0, -1),
     "xlogx": (0, 1),
     "xlogy": (1, 1),
+    "xlog1py": (1, 0),
     "pow": (0, 1),
     "exp": (0, 0),
     "expm1": (0, 0),

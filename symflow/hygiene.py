@@ -20,8 +20,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from symflow.alphabets import MARKED, plain, tensor_name
+from symflow.functional import READ_BY_NAME
 from symflow.program import Definition, Input, Program
 from symflow.recurrence import Scan
+from symflow.source import check_names
 from symflow.statements import distinct
 from symflow.tokens import renamed, variables
 
@@ -47,13 +49,19 @@ def _marked(definition: Definition) -> Definition:
     return replace(definition, value=value, label=label)
 
 
-def settled(source: str) -> str:
-    """A module in plain letters, in which no name of a function stands for two things."""
-    return source if source.isascii() else _Module(source).settled()
+def settled(source: str, known: Collection[str] = ()) -> str:
+    """A module in plain letters, in which no name of a function stands for two things, or none.
+
+    known  names that the text is given when it is run
+    """
+    text = source if source.isascii() else _Module(source).settled()
+    check_names(text, known)
+    return text
 
 
 _TOP = re.compile(r"^(?=[^\s)\]}#])", re.MULTILINE)
 _HEAD = re.compile(r"(?:def|class) (\w+)|(\w+)(?:: [^=\n]*)? = ")
+_COMMENT = re.compile(r'^ *# .*|  # .*|"""(?:.|\n)*?"""', re.MULTILINE)
 _BARE = re.compile(r"(?<!\w)[A-Za-z_]\w*")
 
 
@@ -100,7 +108,7 @@ class _Module:
     @cached_property
     def bare(self) -> set[str]:
         """All words of the compiler's."""
-        return set(_BARE.findall(self.source))
+        return set(_BARE.findall(_COMMENT.sub("", self.source)))
 
     def _shared(self) -> dict[str, str]:
         """What the user's names at the margin are called: functions by them, constants nearly."""
@@ -142,8 +150,12 @@ class _Module:
     def _statement(self, one: _Statement) -> str:
         users = set(MARKED.findall(one.text))
         spelled = set(map(plain, users))
-        others = set(_BARE.findall(one.text))
-        if len(spelled) == len(users) and others.isdisjoint(spelled | self.hidden.keys()):
+        others = set(_BARE.findall(_COMMENT.sub("", one.text)))
+        if one.is_function and not one.is_public:
+            others |= READ_BY_NAME
+        as_spelled = all(self.shared.get(name, "") in ("", plain(name)) for name in users)
+        alone = len(spelled) == len(users) and others.isdisjoint(spelled | self.hidden.keys())
+        if as_spelled and alone:
             return plain(one.text)
         names = {**self.hidden, **self.shared}
         if one.has_scopes:
@@ -175,6 +187,8 @@ class _Names:
             parameters = users.intersection(tables[0].get_parameters())
             fixed |= {one: plain(one) for one in sorted(parameters)}
         self.taken = {*self.mine, *fixed.values()}
+        if function.is_function and not function.is_public:
+            self.taken |= READ_BY_NAME
         for one, called in fixed.items():
             self.found[one] = called
             if called in self.mine:

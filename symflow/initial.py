@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from symflow.graph import Graph, Variable
 from symflow.initializers import Initializer
 from symflow.layout import Helpers, array_lines, render
+from symflow.source import literal
 from symflow.text import shape_text
 
 
@@ -18,14 +19,14 @@ def initial_lines(name: str, node: Variable) -> list[str]:
     """`name=...,` in the construction of the initial parameters."""
     value = node.initial_value
     if isinstance(value, Initializer):
-        own = "random" if value.seed is None else f"np.random.default_rng({value.seed})"
-        text = value.expression.format(random=own)
+        seed = literal(value.seed)
+        text = value.drawn("random" if value.seed is None else f"np.random.default_rng({seed})")
         drawn = text if text.endswith("dtype)") else f"{text}.astype(dtype)"
         note = "  # glorot_uniform" if value.name == "glorot_uniform" else ""
         return [f"{name}={drawn},{note}"]
     shape = shape_text(tuple(map(sp.Integer, value.shape)))
     if value.size > 1 and np.all(value == value.flat[0]):
-        return [f"{name}=np.full({shape}, {float(value.flat[0])!r}, dtype),"]
+        return [f"{name}=np.full({shape}, {literal(float(value.flat[0]))}, dtype),"]
     return array_lines(name, value.astype(float), ["dtype"], 8)
 
 
@@ -49,6 +50,6 @@ def initial_values(graph: Graph, dtype: Any) -> dict[int, NDArray[Any]]:
             shared = drawing if node.trainable else np.random.default_rng([graph.seed, node.number])
             own = shared if initial.seed is None else np.random.default_rng(initial.seed)
             namespace["random"] = own
-            initial = eval(initial.expression.format(random="random"), namespace)
+            initial = eval(initial.drawn("random"), namespace)
         values[id(node)] = np.array(initial, dtype)
     return values

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from symflow.errors import SymflowError, calling_location
+from symflow.source import literal
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,28 @@ class Initializer:
 
     name        as the user wrote it; stands in the generated module as a comment
     shape       whole numbers
-    expression  NumPy, with `{random}` for the `numpy.random.Generator` to draw from
+    method      of the `numpy.random.Generator` that draws it, or a function that is given one
+    numbers     what that is given before the shape
     seed        the initializer's own seed, or None to share the model's generator
-    helper      function that the generated module must define for it
+    constant    the number that all entries are, where nothing is drawn
     """
 
     name: str
     shape: tuple[int, ...]
-    expression: str
+    method: str = ""
+    numbers: tuple[float, ...] = ()
     seed: int | None = None
-    helper: str | None = None
     constant: float | None = None
+
+    def drawn(self, random: str) -> str:
+        """NumPy, for a generator of that name."""
+        shape = literal(self.shape[0] if len(self.shape) == 1 else self.shape)
+        if self.constant is not None:
+            return f"np.{self.name}({shape}, dtype)"
+        numbers = ", ".join([*map(literal, self.numbers), shape])
+        if self.method.startswith("_"):
+            return f"{self.method}({random}, {numbers})"
+        return f"{random}.{self.method}({numbers})"
 
 
 def _shape(name: str, shape: Sequence[int] | int) -> tuple[int, ...]:
@@ -49,22 +61,34 @@ def _shape(name: str, shape: Sequence[int] | int) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def _number(name: str, value: float) -> float:
-    if isinstance(value, bool) or not math.isfinite(value):
+def _number(name: str, value: float, least: float = -math.inf) -> float:
+    array = np.asarray(value)
+    if array.shape or array.dtype.kind not in "iuf" or not np.isfinite(array):
         raise SymflowError(f"{name}: {value!r} is no finite number", calling_location())
-    return float(value)
+    if array < least:
+        raise SymflowError(f"{name}: {value!r} is below {least:g}", calling_location())
+    return float(array)
+
+
+def seeded(name: str, seed: Any) -> int | None:
+    """A seed that NumPy's generators take: a whole number from 0, or None."""
+    known = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if seed is not None and (not known or seed < 0):
+        told = f"{name}: seed={seed!r} is no whole number from 0"
+        raise SymflowError(told, calling_location())
+    return None if seed is None else int(seed)
 
 
 def zeros(shape: Sequence[int] | int) -> Initializer:
     """All zeros."""
     sizes = _shape("zeros", shape)
-    return Initializer("zeros", sizes, f"np.zeros({_written(sizes)}, dtype)", constant=0.0)
+    return Initializer("zeros", sizes, constant=0.0)
 
 
 def ones(shape: Sequence[int] | int) -> Initializer:
     """All ones."""
     sizes = _shape("ones", shape)
-    return Initializer("ones", sizes, f"np.ones({_written(sizes)}, dtype)", constant=1.0)
+    return Initializer("ones", sizes, constant=1.0)
 
 
 def random_normal(
@@ -72,9 +96,8 @@ def random_normal(
 ) -> Initializer:
     """Drawn from a normal distribution."""
     sizes = _shape("random_normal", shape)
-    mean, stddev = _number("random_normal", mean), _number("random_normal", stddev)
-    drawn = f"{{random}}.normal({mean!r}, {stddev!r}, {_written(sizes)})"
-    return Initializer("random_normal", sizes, drawn, seed)
+    numbers = _number("random_normal", mean), _number("random_normal", stddev, 0.0)
+    return Initializer("random_normal", sizes, "normal", numbers, seeded("random_normal", seed))
 
 
 def truncated_normal(
@@ -82,9 +105,9 @@ def truncated_normal(
 ) -> Initializer:
     """Normal, with values beyond two standard deviations drawn again."""
     sizes = _shape("truncated_normal", shape)
-    mean, stddev = _number("truncated_normal", mean), _number("truncated_normal", stddev)
-    drawn = f"_truncated_normal({{random}}, {mean!r}, {stddev!r}, {_written(sizes)})"
-    return Initializer("truncated_normal", sizes, drawn, seed, helper="truncated_normal")
+    name = "truncated_normal"
+    numbers = _number(name, mean), _number(name, stddev, 0.0)
+    return Initializer(name, sizes, "_truncated_normal", numbers, seeded(name, seed))
 
 
 def random_uniform(
@@ -95,8 +118,8 @@ def random_uniform(
     low, high = _number("random_uniform", minval), _number("random_uniform", maxval)
     if not low < high:
         raise SymflowError(f"random_uniform: {low} is not below {high}", calling_location())
-    drawn = f"{{random}}.uniform({low!r}, {high!r}, {_written(sizes)})"
-    return Initializer("random_uniform", sizes, drawn, seed)
+    own = seeded("random_uniform", seed)
+    return Initializer("random_uniform", sizes, "uniform", (low, high), own)
 
 
 def glorot_uniform(shape: Sequence[int] | int, seed: int | None = None) -> Initializer:
@@ -109,8 +132,8 @@ def glorot_uniform(shape: Sequence[int] | int, seed: int | None = None) -> Initi
     receptive = math.prod(sizes[:-2])
     fans = (sizes[-2:] * 2)[:2] if sizes else (1, 1)
     limit = float(f"{math.sqrt(6.0 / (receptive * (fans[0] + fans[1]))):.6g}")
-    drawn = f"{{random}}.uniform({-limit!r}, {limit!r}, {_written(sizes)})"
-    return Initializer("glorot_uniform", sizes, drawn, seed)
+    own = seeded("glorot_uniform", seed)
+    return Initializer("glorot_uniform", sizes, "uniform", (-limit, limit), own)
 
 
 def given(value: Any) -> NDArray[Any]:
@@ -136,7 +159,3 @@ def given(value: Any) -> NDArray[Any]:
     if array.size == 0:
         raise SymflowError(f"an array of shape {array.shape} is empty", calling_location())
     return array
-
-
-def _written(shape: tuple[int, ...]) -> str:
-    return str(shape[0]) if len(shape) == 1 else str(shape)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import symtable
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from numpy.typing import NDArray
 
 from symflow.alphabets import size_name
 from symflow.shapes import Shape
-from symflow.statements import WIDTH
-from symflow.text import literal_text
+from symflow.source import literal
+from symflow.statements import WIDTH, distinct
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,17 @@ class Helpers:
     cofactors: bool = False
     cofactor_slope: bool = False
     log_determinant: bool = False
+    xlog1py: bool = False
     xlogx: bool = False
     log1mexp: bool = False
     exp_over_expm1: bool = False
+    inverse_mills: bool = False
+    log_erfc: bool = False
+    erfc_hazard: bool = False
+    log_cosh: bool = False
+    exprel: bool = False
+    log1prel: bool = False
+    sinc: bool = False
     placed: bool = False
     put_along: bool = False
     scattered: bool = False
@@ -60,7 +67,12 @@ class Helpers:
 
 def uses_scipy(source: str) -> bool:
     """Whether a source calls functions that NumPy lacks."""
-    return re.search(r"(?<![\w.])(special\.\w|_polygamma\()", source) is not None
+    return (
+        re.search(
+            r"(?<![\w.])(special\.\w|_(polygamma|inverse_mills|log_erfc|erfc_hazard)\()", source
+        )
+        is not None
+    )
 
 
 def uses_math(source: str) -> bool:
@@ -89,16 +101,15 @@ def laid_out(template: str, **values: Any) -> str:
 
 
 def render(template: str, **values: Any) -> str:
-    """The template's text with blank lines as a formatter leaves them, parsed to be sure."""
+    """The template's text with blank lines as a formatter leaves them."""
     text = laid_out(template, **values)
     text = re.sub(r"[ \t]+\n", "\n", text)
-    text = re.sub(r"\n{4,}", "\n\n\n", text).strip("\n") + "\n"
-    symtable.symtable(text, template, "exec")  # a third of the time and of the memory of a tree
-    return text
+    return re.sub(r"\n{4,}", "\n\n\n", text).strip("\n") + "\n"
 
 
 def signature(name: str, arguments: Sequence[str], returns: str) -> tuple[str, ...]:
     """`def name(arguments) -> returns:` on one line if it fits, as a formatter breaks it if not."""
+    distinct([one.partition(":")[0] for one in arguments])
     line = f"def {name}({', '.join(arguments)}) -> {returns}:"
     if len(line) <= WIDTH:
         return (line,)
@@ -111,7 +122,7 @@ def signature(name: str, arguments: Sequence[str], returns: str) -> tuple[str, .
 def array_lines(name: str, array: NDArray[Any], more: Sequence[str], indent: int) -> list[str]:
     """`name = np.array(..., more)` broken as a formatter would; ends in a comma within a call."""
     equals, end = ("=", ",") if indent else (" = ", "")
-    line = f"{name}{equals}np.array({', '.join([literal_text(array.tolist()), *more])}){end}"
+    line = f"{name}{equals}np.array({', '.join([literal(array.tolist()), *more])}){end}"
     if indent + len(line) <= WIDTH:
         return [line]
     inside = _nested(array, indent + 4)
@@ -123,7 +134,7 @@ def array_lines(name: str, array: NDArray[Any], more: Sequence[str], indent: int
 
 
 def _nested(array: NDArray[Any], indent: int) -> list[str]:
-    line = literal_text(array.tolist())
+    line = literal(array.tolist())
     if indent + len(line) + 1 <= WIDTH or array.ndim == 0:
         return [line]
     lines = ["["]
@@ -142,12 +153,6 @@ def sizes_of(shapes: Mapping[str, Shape]) -> dict[str, str]:
             if size.is_Symbol:
                 found.setdefault(size_name(size), f"{name}.shape[{axis}]")
     return found
-
-
-def docstring(text: str) -> str:
-    """A text that can stand in a docstring: one line, no quotes that end it, no escapes."""
-    plain = "".join(one if one.isprintable() else " " for one in text)
-    return " ".join(plain.split()).replace("\\", "/").replace('"""', "'''").rstrip('"')
 
 
 def paragraphs(text: str) -> tuple[str, ...]:

@@ -10,11 +10,12 @@ import sympy as sp
 
 from symflow.choice import OF_RATE
 from symflow.cores import Core
-from symflow.layout import Function, docstring, signature
+from symflow.layout import Function, signature
 from symflow.lowering import Adjustment
 from symflow.machine import SMALL
 from symflow.printing import floats_text
 from symflow.program import Access, Kernel, Type, kernel
+from symflow.source import docstring, literal
 from symflow.statements import INDENT, WIDTH, call
 from symflow.text import Text
 from symflow.train import LineSearch, Optimizer, Rate, Schedule
@@ -96,7 +97,7 @@ def training_loop(
         before.append(_schedule(rate))
         default = "_learning_rate"
     else:
-        default = repr(rate.initial if isinstance(rate, LineSearch) else rate)
+        default = literal(rate.initial if isinstance(rate, LineSearch) else rate)
     in_place = core is not None and optimizer.is_plain
     after = [*_corrected_rate(optimizer), *([] if in_place else _updates(optimizer))]
     folded = in_place and core is not None and core.choice is OF_RATE
@@ -116,7 +117,7 @@ def training_loop(
         "on_step: Callable[[int, float, Parameters], bool | None] | None = None",
     ]
     states = tuple(
-        StateField(name, f"{name}_of", repr(float(initial)))
+        StateField(name, f"{name}_of", literal(float(initial)))
         for name, initial in optimizer.state.items()
     )
     names = ", ".join(inputs)
@@ -405,11 +406,11 @@ def _line_search(
             f"Enough is {rate.slope:g} of what the gradient promises (Armijo's rule).",
         ),
         (
-            f"enough = {rate.slope!r} * _squared_norm(d)",
+            f"enough = {literal(rate.slope)} * _squared_norm(d)",
             "for _ in range(100):",
             f"    if {tried} <= value - rate * enough:",
             "        break",
-            f"    rate *= {rate.shrink!r}",
+            f"    rate *= {literal(rate.shrink)}",
             "return rate",
         ),
     )
@@ -420,7 +421,7 @@ def _doc(optimizer: Optimizer, batches: bool, threads: bool) -> tuple[str, ...]:
     title = re.sub(r"(?<=[a-z])[A-Z](?=[a-z])", lambda found: f" {found[0].lower()}", name)
     rate: Rate = optimizer.learning_rate
     lines = [
-        f"{title}, from the given parameters.",
+        docstring(f"{title}, from the given parameters."),
         "Stops after `steps` updates, when the norm of the gradient is at most `tolerance`, or",
         "when `on_step(step, loss, parameters)` returns True. A loss that is not finite raises",
         "FloatingPointError.",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from symflow.alphabets import tensor_name
 from symflow.errors import SymflowError, calling_location
 from symflow.hygiene import marked, settled
-from symflow.layout import Function, Helpers, render, signature, sizes_of, uses_scipy
+from symflow.layout import Function, Helpers, laid_out, render, signature, sizes_of, uses_scipy
 from symflow.program import Constant, Input, Program
 from symflow.schedule import block
 from symflow.watching import trace_function, watched
@@ -91,7 +91,8 @@ def session_source(
             tuple(lines),
         )
     found = {"helpers": Helpers(), "scipy": False}
-    text = render("session.py.j2", function=function, traces=traced, **found)
+    text = laid_out("session.py.j2", function=function, traces=traced, **found)
     found = {"helpers": Helpers.of(text), "scipy": uses_scipy(text)}
     text = render("session.py.j2", function=function, traces=traced, **found)
-    return settled(text), dict(constants.values())
+    held = dict(constants.values())
+    return settled(text, held), held

@@ -12,8 +12,8 @@ from symflow.derivatives import dependencies, not_scalar, unreached, unread
 from symflow.errors import SymflowError, printable, together
 from symflow.execution import run
 from symflow.graph import Constant, Graph, Placeholder, Tensor, Variable
-from symflow.naming import is_identifier
 from symflow.reading import text_of
+from symflow.source import is_identifier, is_name
 from symflow.train import Training
 
 
@@ -68,10 +68,13 @@ def declared(
     tree        of a model file
     """
     mistakes = [*mistakes]
+    # as plain text: not what a subclass makes of it
+    namespace = {str.__str__(n): one for n, one in namespace.items() if isinstance(n, str)}
     bound = {
         id(value): name
         for name, value in reversed(namespace.items())
-        if isinstance(value, Tensor) and value.graph is graph and not name.startswith("_")
+        if isinstance(value, Tensor) and value.graph is graph and is_name(name)
+        if not name.startswith("_")
     }
     graph.names = bound
     training = graph.training[0] if graph.training else None
@@ -174,7 +177,7 @@ def _exports(
         ):
             raise SymflowError(f"{file}: __all__ is no list of names")
         exports: dict[str, Tensor] = {}
-        for name in declared:
+        for name in map(str.__str__, declared):
             value = namespace.get(name)
             if isinstance(value, Training):
                 continue

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Mapping, Sequence
 
 from symflow.graph import Constant, Placeholder, Tensor, Variable
 from symflow.program import Label
+from symflow.source import is_identifier
 
 
 def label_nodes(nodes: Sequence[Tensor], bound: Mapping[int, str]) -> dict[int, Label]:
@@ -60,11 +60,6 @@ def _part(node: Tensor) -> str:
     if isinstance(node, Constant):
         return "constant"
     return "input" if isinstance(node, Placeholder) else "variable"
-
-
-def is_identifier(name: str) -> bool:
-    """Whether a name can stand in Python source as it is."""
-    return name.isidentifier() and name.isascii() and not keyword.iskeyword(name)
 
 
 def _identifier(name: str) -> str:

@@ -14,7 +14,15 @@ from symflow.arithmetic import Symbol
 from symflow.bodies import common_number
 from symflow.elementwise import Opaque
 from symflow.primitives import Part, Primitive
-from symflow.program import Definition, Indices, Kernel, Program, slot, slots_of
+from symflow.program import (
+    LARGEST_DENOMINATOR,
+    Definition,
+    Indices,
+    Kernel,
+    Program,
+    slot,
+    slots_of,
+)
 from symflow.recurrence import Scan
 from symflow.shapes import show
 
@@ -51,7 +59,7 @@ class _Formula(StrPrinter):  # type: ignore[misc]
             inner = self._print(sp.Add(*(term / size for term in expr.args)))
             return (
                 f"({inner}) / {size.q}"
-                if size.is_Rational and size.p == 1
+                if size.is_Rational and size.p == 1 and size.q <= LARGEST_DENOMINATOR
                 else (f"{number_text(size)}·({inner})")
             )
         terms = [(term.could_extract_minus_sign(), term) for term in expr.args]
@@ -72,7 +80,7 @@ class _Formula(StrPrinter):  # type: ignore[misc]
         coefficient, rest = expr.as_coeff_Mul()
         above: list[str] = []
         below: list[str] = []
-        if coefficient.is_Rational and coefficient.q != 1:
+        if coefficient.is_Rational and 1 < coefficient.q <= LARGEST_DENOMINATOR:
             below.append(str(coefficient.q))
             if abs(coefficient.p) != 1:
                 above.append(str(abs(coefficient.p)))

@@ -24,6 +24,7 @@ from symflow.program import (
     slot,
     slots_of,
 )
+from symflow.source import literal
 from symflow.text import (
     ATOM,
     PRODUCT,
@@ -31,7 +32,6 @@ from symflow.text import (
     Text,
     aligned,
     ellipsed,
-    literal_text,
     shape_text,
     size_text,
     without_ones,
@@ -52,7 +52,7 @@ def value_text(value: Value, type_: Type, types: Sequence[Type], operand: Operan
         number = bool(value.value) if value.dtype == "bool" else value.value
         return Text(f"np.full({shape_text(value.shape)}, {number})")
     if isinstance(value, Constant):
-        text = literal_text(value.data.tolist())
+        text = literal(value.data.tolist())
         return Text(text if value.data.ndim == 0 else f"np.array({text})", UNARY)
     assert isinstance(value, Primitive), type(value)
     made = value.numpy([operand(tensor) for tensor in value.operands])

@@ -96,11 +96,20 @@ def dimension(name: str) -> sp.Symbol:
 
 
 def number(value: float) -> sp.Expr:
-    """A Python number as SymPy reads it off the page: 0.1 is one tenth, and prints as 0.1."""
+    """A Python number as SymPy reads it off the page: 0.1 is one tenth, and prints as 0.1. One of
+    many digits is the float itself, as a fraction.
+
+    A fraction is exact whatever SymPy does with it, and every version does the same; not so a
+    Float, of which 1.13 makes 4^k·(x + 0.5)^k where (4.0·x + 2.0)^k is written.
+    """
     if isinstance(value, int) or float(value).is_integer():
         return sp.Integer(int(value))
     written = repr(float(value))
-    return sp.Rational(written) if len(written) < 15 else sp.Float(value)
+    return sp.Rational(written) if len(written) < 15 else sp.Rational(float(value))
+
+
+LARGEST_DENOMINATOR = 10**10
+"""Of a number that people are shown as a fraction."""
 
 
 # --- values ----------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from symflow.highprecision import Arithmetic, Formula
 from symflow.printing import value_text
 from symflow.program import Type, dimension, slot
 from symflow.shapes import Sizes
+from symflow.source import BUILTINS
 from symflow.text import Text
 
 DIGITS = 60
@@ -91,9 +92,22 @@ def _template(name: str, numpy: str, maths: Callable[..., Any]) -> str:
             f"{name}: numpy={numpy!r} is no expression with the operands as "
             + ", ".join(f"{{{number}}}" for number in range(arity))
         ) from None
+    _check_names(name, tree)
     text = re.sub(r"(?<![(,] )(?<![(,])(\{\d+\})|(\{\d+\})(?!\s*[,)])", r"(\1\2)", numpy)
     closed = (ast.Call, ast.Subscript, ast.Attribute, ast.Name)
     return text if isinstance(tree.body, closed) else f"({text})"
+
+
+def _check_names(name: str, tree: ast.Expression) -> None:
+    """A module has NumPy, SciPy's functions, and what computes; it reads and runs nothing."""
+    known = {"np", "special", "dtype", *BUILTINS}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id not in known and not node.id.startswith("_"):
+            told = f"{name}: numpy= calls {node.id}, which a module does not have"
+            raise SymflowError(told, hint="np.sin({0}), special.erf({0}), ...")
+        wrong = node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
+        if wrong.startswith("__"):
+            raise SymflowError(f"{name}: numpy= calls {wrong}, which a module does not have")
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ import sympy as sp
 
 from symflow.elementwise import ROWS as ROWS
 from symflow.elementwise import Domain, Elementwise, choose
+from symflow.program import number
 
 _BOTH: Domain = ((-3.0, 3.0), (-3.0, 3.0))
 _POSITIVE: Domain = ((0.1, 4.0),)
 
 _HALF = sp.Rational(1, 2)
-_GELU = math.sqrt(2 / math.pi)
-_SELU = (1.0507009873554804934, 1.6732632423543772848)
+_GELU = number(math.sqrt(2 / math.pi))
+_SELU = number(1.0507009873554804934), number(1.6732632423543772848)
 """Scale and alpha of self-normalising networks, by Klambauer and others, to full precision."""
 
 
@@ -34,6 +35,12 @@ def _x_log_number(x: sp.Expr, y: sp.Expr) -> sp.Expr | None:
     if x.is_Number:
         return x if x == 0 else x * log(y)
     return x * log(y) if y.is_Number and y > 0 else None
+
+
+def _elu_of_number(x: sp.Expr, alpha: sp.Expr) -> sp.Expr | None:
+    if not x.is_Number:
+        return None
+    return x if x >= 0 else alpha * (sp.exp(x) - 1)
 
 
 def _polygamma(order: sp.Expr, x: sp.Expr) -> sp.Expr | None:
@@ -82,7 +89,7 @@ def _logarithm(name: str, base: int, doc: str) -> Elementwise:
         name,
         lambda x: sp.log(x) / sp.log(base),
         doc,
-        partials=lambda x, y: [(1 / sp.log(base)).evalf(60) / x],
+        partials=lambda x, y: [sp.Rational(str((1 / sp.log(base)).evalf(60))) / x],
         numpy=f"np.{name}({{0}})",
         opaque=True,
         result="float",
@@ -116,6 +123,11 @@ def _line_between(
     )
 
 
+def _has_no_inverse(y: sp.Expr) -> sp.Expr:
+    """Whether y is no positive number: by it, 0 / y may be anything."""
+    return logical_or(less_equal(y, 0), equal(y, sp.oo))
+
+
 def _cosine(x: sp.Expr, y: sp.Expr, length: sp.Expr) -> sp.Expr:
     """x / √(x² + y²), and 0 at the origin.
 
@@ -138,6 +150,53 @@ def _weight(x: sp.Expr, y: sp.Expr, total: sp.Expr) -> sp.Expr:
         return sigmoid(x - y)
     some = greater(total, -sp.oo)
     return where(some, sigmoid(where(some, x, 0) - y), 0)
+
+
+_DERIVATIVES = ("", "_slope", "_curvature")
+
+
+def _removable(
+    name: str,
+    maths: Callable[[sp.Expr], sp.Expr],
+    text: str,
+    next_: Callable[[sp.Expr, int, sp.Expr], sp.Expr],
+    beyond: tuple[sp.Expr, sp.Expr],
+    domain: Domain,
+) -> list[Elementwise]:
+    """A quotient f(x) / x that is a number at 0 too, and its derivatives to second order, each by
+    its series near 0.
+
+    next_   the derivative of the one of that order, from its value, where x is not 0: of x·q = f,
+            x·q⁽ⁿ⁺¹⁾ + (n + 1)·q⁽ⁿ⁾ = f⁽ⁿ⁺¹⁾
+    beyond  the third and the fourth derivative at 0
+    """
+
+    def row(order: int) -> Elementwise:
+        def partials(x: sp.Expr, y: sp.Expr) -> list[sp.Expr]:
+            if order + 1 < len(_DERIVATIVES):
+                return [ROWS[name + _DERIVATIVES[order + 1]](x)]
+            line = beyond[0] + beyond[1] * x
+            return [where(less(abs_(x), _NEAR), line, next_(x, order, y))]
+
+        said = ("", "The derivative of ", "The second derivative of ")[order]
+        return Elementwise(
+            name + _DERIVATIVES[order],
+            lambda x: sp.diff(maths(_X), _X, order).xreplace({_X: x}),
+            f"{said}{text}, at 0 too.",
+            partials=partials,
+            numpy=f"_{name}({{0}}, {order})" if order else f"_{name}({{0}})",
+            helper=name,
+            opaque=True,
+            result="float",
+            domain=domain,
+        )
+
+    return [row(order) for order in range(len(_DERIVATIVES))]
+
+
+_X = sp.Symbol("x", real=True)
+_NEAR = sp.Rational(1, 10**5)
+"""Where a third derivative has more digits from two terms of its series than from a difference."""
 
 
 to_float = Elementwise(
@@ -361,7 +420,7 @@ _TABLE = (
         "where y ≤ 0.",
         partials=lambda x, y, z: [
             where(logical_and(equal(x, 0), less_equal(y, 0)), 0, log(y)),
-            where(equal(x, 0), 0, x / y),
+            where(logical_and(equal(x, 0), _has_no_inverse(y)), 0, x / y),
         ],
         numpy="_xlogy({0}, {1})",
         helper="xlogy",
@@ -369,6 +428,21 @@ _TABLE = (
         evaluate=_x_log_number,
         result="float",
         domain=((-3.0, 3.0), (0.1, 4.0)),
+    ),
+    Elementwise(
+        "xlog1py",
+        lambda x, y: x * sp.log(1 + y),
+        "x · log(1 + y), and 0 where x = 0. There the derivative by y is 0, and so is that by x "
+        "where y ≤ -1.",
+        partials=lambda x, y, z: [
+            where(logical_and(equal(x, 0), less_equal(y, -1)), 0, log1p(y)),
+            where(logical_and(equal(x, 0), _has_no_inverse(1 + y)), 0, x / (1 + y)),
+        ],
+        numpy="_xlog1py({0}, {1})",
+        helper="xlog1py",
+        opaque=True,
+        result="float",
+        domain=((-3.0, 3.0), (-0.9, 3.0)),
     ),
     Elementwise(
         "xlogx",
@@ -402,6 +476,42 @@ _TABLE = (
         opaque=True,
         result="float",
         domain=_POSITIVE,
+    ),
+    Elementwise(
+        "log_cosh",
+        lambda x: sp.log(sp.cosh(x)),
+        "log(cosh(x)), without overflow, and to full precision near 0.",
+        partials=lambda x, y: [sp.tanh(x)],
+        numpy="_log_cosh({0})",
+        helper="log_cosh",
+        opaque=True,
+        result="float",
+    ),
+    *_removable(
+        "exprel",
+        lambda x: (sp.exp(x) - 1) / x,
+        "(eˣ - 1) / x",
+        lambda x, order, y: (sp.exp(x) - (order + 1) * y) / x,
+        (sp.Rational(1, 4), sp.Rational(1, 5)),
+        _BOTH[:1],
+    ),
+    *_removable(
+        "log1prel",
+        lambda x: sp.log(1 + x) / x,
+        "log(1 + x) / x",
+        lambda x, order, y: (
+            (sp.factorial(order) * (-1) ** order / (1 + x) ** (order + 1) - (order + 1) * y) / x
+        ),
+        (sp.Rational(-3, 2), sp.Rational(24, 5)),
+        ((-0.9, 3.0),),
+    ),
+    *_removable(
+        "sinc",
+        lambda x: sp.sin(x) / x,
+        "sin(x) / x",
+        lambda x, order, y: (sp.cos(x + order * sp.pi / 2) - (order + 1) * y) / x,
+        (sp.Integer(0), sp.Rational(1, 5)),
+        _BOTH[:1],
     ),
     Elementwise("tan", lambda x: sp.tan(x), "The tangent of x radians.", domain=((-1.3, 1.3),)),
     Elementwise(
@@ -486,6 +596,54 @@ _TABLE = (
         "Φ(x), the probability that a standard normal number is less than x.",
         partials=lambda x, y: [exp(-(x**2) / 2) / sp.sqrt(2 * sp.pi)],
         numpy="special.ndtr({0})",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
+        "log_ndtr",
+        lambda x: sp.log(sp.erfc(-x / sp.sqrt(2)) / 2),
+        "log Φ(x), far into the tail.",
+        partials=lambda x, y: [inverse_mills(x)],
+        numpy="special.log_ndtr({0})",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
+        "inverse_mills",
+        lambda x: sp.sqrt(2 / sp.pi) * sp.exp(-(x**2) / 2) / sp.erfc(-x / sp.sqrt(2)),
+        "φ(x) / Φ(x), the density of a standard normal number by its distribution function.",
+        partials=lambda x, y: [-y * (y + x)],
+        numpy="_inverse_mills({0})",
+        helper="inverse_mills",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
+        "log_erfc",
+        lambda x: sp.log(sp.erfc(x)),
+        "log(erfc(x)), far into the tail.",
+        partials=lambda x, y: [-erfc_hazard(x)],
+        numpy="_log_erfc({0})",
+        helper="log_erfc",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
+        "erfc_hazard",
+        lambda x: 2 / sp.sqrt(sp.pi) * sp.exp(-(x**2)) / sp.erfc(x),
+        "2/√π · exp(-x²) / erfc(x), of which neither underflows.",
+        partials=lambda x, y: [y * (y - 2 * x)],
+        numpy="_erfc_hazard({0})",
+        helper="erfc_hazard",
+        opaque=True,
+        result="float",
+    ),
+    Elementwise(
+        "erfcx",
+        lambda x: sp.exp(x**2) * sp.erfc(x),
+        "exp(x²) · erfc(x), which falls as 1 / x where erfc underflows.",
+        partials=lambda x, y: [2 * x * y - 2 / sp.sqrt(sp.pi)],
+        numpy="special.erfcx({0})",
         opaque=True,
         result="float",
     ),
@@ -592,7 +750,7 @@ _TABLE = (
     ),
     Elementwise(
         "gelu",
-        lambda x: x / 2 * (1 + sp.tanh(sp.Float(_GELU) * (x + sp.Rational(44715, 10**6) * x**3))),
+        lambda x: x / 2 * (1 + sp.tanh(_GELU * (x + sp.Rational(44715, 10**6) * x**3))),
         "x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))): the approximation of Hendrycks and "
         "Gimpel, not the exact x · Φ(x).",
         opaque=True,
@@ -610,12 +768,13 @@ _TABLE = (
         numpy="_elu({0}, {1})",
         helper="elu",
         opaque=True,
+        evaluate=_elu_of_number,
         result="float",
         domain=((-3.0, 3.0), (0.5, 2.0)),
     ),
     Elementwise(
         "selu",
-        lambda x: sp.Float(_SELU[0]) * choose(x < 0, sp.Float(_SELU[1]) * (sp.exp(x) - 1), x),
+        lambda x: _SELU[0] * choose(x < 0, _SELU[1] * (sp.exp(x) - 1), x),
         "1.0507 · elu(x, 1.6733), of which the numbers have full precision. At 0 the derivative "
         "is 1.0507.",
         opaque=True,
@@ -671,15 +830,23 @@ digamma: Elementwise = ROWS["digamma"]
 elu: Elementwise = ROWS["elu"]
 equal: Elementwise = ROWS["equal"]
 erfc: Elementwise = ROWS["erfc"]
+erfc_hazard: Elementwise = ROWS["erfc_hazard"]
+erfcx: Elementwise = ROWS["erfcx"]
 exp: Elementwise = ROWS["exp"]
 exp_over_expm1: Elementwise = ROWS["exp_over_expm1"]
 expm1: Elementwise = ROWS["expm1"]
+exprel: Elementwise = ROWS["exprel"]
 floor: Elementwise = ROWS["floor"]
 greater_equal: Elementwise = ROWS["greater_equal"]
 hypot: Elementwise = ROWS["hypot"]
+inverse_mills: Elementwise = ROWS["inverse_mills"]
 less: Elementwise = ROWS["less"]
 less_equal: Elementwise = ROWS["less_equal"]
 log: Elementwise = ROWS["log"]
+log_cosh: Elementwise = ROWS["log_cosh"]
+log_erfc: Elementwise = ROWS["log_erfc"]
+log_ndtr: Elementwise = ROWS["log_ndtr"]
+log1prel: Elementwise = ROWS["log1prel"]
 log1mexp: Elementwise = ROWS["log1mexp"]
 log1p: Elementwise = ROWS["log1p"]
 logaddexp: Elementwise = ROWS["logaddexp"]
@@ -687,11 +854,14 @@ logical_and: Elementwise = ROWS["logical_and"]
 not_equal: Elementwise = ROWS["not_equal"]
 logical_or: Elementwise = ROWS["logical_or"]
 minimum: Elementwise = ROWS["minimum"]
+ndtr: Elementwise = ROWS["ndtr"]
 polygamma: Elementwise = ROWS["polygamma"]
 power: Elementwise = ROWS["pow"]
 root_of_squares = ROWS["root_of_squares"]
 sigmoid: Elementwise = ROWS["sigmoid"]
+sinc: Elementwise = ROWS["sinc"]
 softplus: Elementwise = ROWS["softplus"]
 where: Elementwise = ROWS["where"]
+xlog1py: Elementwise = ROWS["xlog1py"]
 xlogx: Elementwise = ROWS["xlogx"]
 xlogy: Elementwise = ROWS["xlogy"]

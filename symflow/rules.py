@@ -36,23 +36,33 @@ from symflow.rows import (
     exp,
     exp_over_expm1,
     expm1,
+    exprel,
     greater,
     less,
     log,
     log1mexp,
     log1p,
+    log1prel,
+    log_cosh,
+    log_erfc,
+    log_ndtr,
     logaddexp,
+    ndtr,
     power,
     root_of_squares,
     sigmoid,
+    sign,
+    sinc,
     softplus,
     where,
+    xlog1py,
     xlogx,
     xlogy,
 )
 from symflow.signs import (
     FROM_MINUS_ONE,
     NEGATIVE,
+    NONNEGATIVE,
     NONZERO,
     NOTHING,
     POSITIVE,
@@ -67,6 +77,7 @@ Phase = Literal["written", "computed", "scheduled"]
 
 _a, _b, _c, _d, _x, _y, _u, _v = (sp.Wild(name) for name in "abcdxyuv")
 _k = sp.Wild("k", properties=[lambda value: _is_root(value)])
+_HALF = sp.Rational(1, 2)
 _p = sp.Wild("p", properties=[lambda value: _is_power(value)])
 
 
@@ -194,6 +205,11 @@ def _positive_apart(bound: Bindings, body: sp.Expr) -> bool:
     return bool(bound[_d].is_positive) and not body.has(greater(bound[_b], 0))
 
 
+def _is_plain(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether d is a number or a variable, and so finite, whatever a and b overflow to."""
+    return bool(bound[_d].as_coeff_Mul()[1].is_Atom)
+
+
 def _simplest(name: sp.Wild, other: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
     return lambda bound, body: cost(bound[name]) <= cost(bound[other])
 
@@ -205,9 +221,12 @@ def _may_vanish(bound: Bindings, body: sp.Expr) -> bool:
     return bool(slots_of(factor)) and not inverse and not factor.is_positive
 
 
-def _is_mask_or_infinite(bound: Bindings, body: sp.Expr) -> bool:
-    """Whether a factor is 1 where it is not 0, or meets one that may be infinite."""
-    return bound[_u] == 1 or any(True for _ in demands(bound[_x]))
+def _meets_a_pole(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a factor that a choice makes 0 is beside one that may be infinite; and not at a
+    single point only, where 0·∞ may tend to anything.
+    """
+    alone = type(bound[_c]).__name__ in ("equal", "not_equal")
+    return not alone and any(True for _ in demands(bound[_x]))
 
 
 def _vanish_together(bound: Bindings, body: sp.Expr) -> bool:
@@ -260,6 +279,32 @@ def _may_be_infinite(bound: Bindings, body: sp.Expr) -> bool:
     return bool(slots_of(b)) and not b.is_positive and "where" not in kinds_of(b)
 
 
+def _is_taken_away(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether 1 + y is written as 1 - p, as of a probability."""
+    return bool(bound[_y].could_extract_minus_sign())
+
+
+def _is_by_root_of_two(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether x is written as z / √2, as in the normal distribution function."""
+    factor = abs(float(sp.sqrt(2) * bound[_x].as_independent(*bound[_x].free_symbols)[0]))
+    return bool(abs(factor - 1) < 1e-9)
+
+
+def _has_ratio(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether u is a multiple of x, so that f(u) / x is a number where x is 0."""
+    return _is_multiple(bound[_u], bound[_x])
+
+
+def _has_inverse_ratio(bound: Bindings, body: sp.Expr) -> bool:
+    return _is_multiple(bound[_x], bound[_u])
+
+
+def _is_multiple(a: sp.Expr, b: sp.Expr) -> bool:
+    below = sp.Mul.make_args(a / b) if slots_of(b) else ()
+    negative = [one for one in below if isinstance(one, sp.Pow) and one.exp.is_negative]
+    return bool(below) and not any(slots_of(one) for one in negative)
+
+
 def _vary(*names: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
     """That something stands for more than a number."""
     return lambda bound, body: all(slots_of(bound[name]) for name in names)
@@ -288,8 +333,27 @@ def _root_difference(bound: Bindings) -> sp.Expr:
     return difference if exponent > 0 else -difference * a**exponent * b**exponent
 
 
+def _number_power_difference(bound: Bindings) -> sp.Expr:
+    """The larger of two powers times a number between -1 and 0, which never overflows."""
+    a, b, exponent = bound[_a], bound[_b], bound[_p]
+    ratio = log1p(bound[_d] / where(greater(b, 0), b, 1))
+    larger, sign_ = (a, -1) if exponent > 0 else (b, 1)
+    stable = sign_ * larger**exponent * expm1(-abs(exponent) * ratio)
+    return where(greater(b, 0), stable, a**exponent - b**exponent)
+
+
+def _of_ratio(function: sp.Expr, power: int = 1) -> Callable[[Bindings], sp.Expr]:
+    """(u / x)^power · function of u, where u / x has no pole."""
+    return lambda bound: (bound[_u] / bound[_x]) ** power * function.xreplace(dict(bound))
+
+
+def _of_inverse_ratio(function: sp.Expr) -> Callable[[Bindings], sp.Expr]:
+    return lambda bound: bound[_x] / bound[_u] * function.xreplace(dict(bound))
+
+
 _SMALLER = less(abs_(_a), abs_(_b))
 _LEAST, _LARGEST = where(_SMALLER, _a, _b), where(_SMALLER, _b, _a)
+_DIVISOR = where(equal(_LARGEST, 0), 1, _LARGEST)
 
 
 RULES = (
@@ -372,6 +436,13 @@ RULES = (
         1 / (1 + exp(_x)),
         sigmoid(-_x),
         "the exponential overflows at 710",
+    ),
+    Rule(
+        "sigmoid-of-difference",
+        exp(_x) / (exp(_x) + exp(_y)),
+        sigmoid(_x - _y),
+        "∞ / ∞ beyond 710, 0 / 0 below -745",
+        phase="written",
     ),
     Rule(
         "one-minus-sigmoid",
@@ -549,6 +620,25 @@ RULES = (
         says="where x may be 0",
     ),
     Rule(
+        "xlogx-of-rest",
+        (1 + _y) * log1p(_y),
+        where(less(_y, -_HALF), xlogx(1 + _y), (1 + _y) * log1p(where(less(_y, -_HALF), 0, _y))),
+        "0·∞ at y = -1, where the value is 0 and the derivative -∞",
+        phase="written",
+        provided=_is_taken_away,
+        domain={1 + _y: NONNEGATIVE, 1 + where(less(_y, -_HALF), 0, _y): POSITIVE},
+        says="where y is -p",
+    ),
+    Rule(
+        "xlog1py",
+        _x * log1p(_y),
+        xlog1py(_x, _y),
+        "0·∞ at x = 0, y = -1, where the value counts as 0",
+        phase="written",
+        provided=lambda bound, body: _may_vanish(bound, body) and _is_taken_away(bound, body),
+        says="where x may be 0 and y is -p",
+    ),
+    Rule(
         "xlogy-in-sum",
         _x * (log(_y) + _u),
         lambda bound: _times_log(bound) + bound[_x] * bound[_u],
@@ -600,6 +690,48 @@ RULES = (
         1 + sp.erf(_x),
         erfc(-_x),
         "erf is -1 below -6, and the sum 0",
+    ),
+    Rule(
+        "log-ndtr",
+        log(ndtr(_x)),
+        log_ndtr(_x),
+        "Φ(x) underflows below -38, and its logarithm is -∞",
+    ),
+    Rule(
+        "one-minus-ndtr",
+        1 - ndtr(_x),
+        ndtr(-_x),
+        "Φ(x) is 1 from 8 on, and the difference 0",
+        phase="written",
+    ),
+    Rule(
+        "log-erfc",
+        log(erfc(_x)),
+        log_erfc(_x),
+        "erfc(x) underflows above 26, and its logarithm is -∞",
+    ),
+    Rule(
+        "log-half-erfc",
+        log(erfc(_x) / 2),
+        log_ndtr(-sp.sqrt(2) * _x),
+        "Φ(x) underflows below -38, and its logarithm is -∞",
+        provided=_is_by_root_of_two,
+        text="log(erfc(x / √2) / 2) → log_ndtr(-x)",
+    ),
+    Rule(
+        "log-cosh",
+        log(sp.cosh(_x)),
+        log_cosh(_x),
+        "cosh overflows at 710, and digits are lost near 0",
+        phase="written",
+    ),
+    Rule(
+        "log-sinh",
+        log(sp.sinh(_x)),
+        _x + log1mexp(-2 * _x) - sp.log(2),
+        "sinh overflows at 710",
+        phase="written",
+        domain={_x: NONNEGATIVE},
     ),
     # trigonometry
     Rule(
@@ -661,7 +793,10 @@ RULES = (
         atan2(_d, 1 + _a * _b),
         "digits are lost where a and b are close",
         "Hamming (1987), example 3.5",
+        phase="computed",
         given={_d: _a - _b},
+        provided=_is_plain,
+        says="where d is a number or a variable, and not infinite beside an infinite a",
     ),
     # differences of powers
     Rule(
@@ -679,7 +814,9 @@ RULES = (
         power(_a, _y) - power(_b, _y),
         where(
             greater(_b, 0),
-            -power(_a, _y) * expm1(-_y * log1p(_d / where(greater(_b, 0), _b, 1))),
+            -sign(_y)
+            * power(where(greater(_y, 0), _a, _b), _y)
+            * expm1(-abs_(_y) * log1p(_d / where(greater(_b, 0), _b, 1))),
             power(_a, _y) - power(_b, _y),
         ),
         "digits are lost where a and b are close",
@@ -692,17 +829,15 @@ RULES = (
     Rule(
         "number-power-difference",
         _a**_p - _b**_p,
-        where(
-            greater(_b, 0),
-            -(_a**_p) * expm1(-_p * log1p(_d / where(greater(_b, 0), _b, 1))),
-            _a**_p - _b**_p,
-        ),
+        _number_power_difference,
         "digits are lost where a and b are close",
         "Hamming (1987), problem 3.3.4",
         phase="computed",
         given={_d: _a - _b},
         provided=_positive_apart,
         says="where d > 0 and p is no whole number",
+        text="a^p - b^p → -a^p·expm1(-p·log1p(d / b)), with d = a - b, where b > 0, d > 0 and p is"
+        " no whole number; of a negative p, b^p·expm1(p·log1p(d / b))",
     ),
     Rule(
         "conjugate-positive",
@@ -741,6 +876,7 @@ RULES = (
         2 * _d**2 / (_a * _b * _c),
         "digits are lost where a, b and c are close",
         "Hamming (1987), problem 3.3.3",
+        phase="computed",
         given={_d: _a - _b},
         provided=lambda bound, body: sp.expand(bound[_b] - bound[_c] - bound[_d]) == 0,
         says="where b - c = d",
@@ -760,6 +896,92 @@ RULES = (
         why="∞·0 in the gradient at 0",
         phase="written",
     ),
+    # quotients that are a number at 0 too
+    Rule(
+        "exprel",
+        expm1(_u) / _x,
+        _of_ratio(exprel(_u)),
+        "0 / 0 at 0, and digits of the derivatives are lost near it",
+        phase="written",
+        provided=_has_ratio,
+        text="(exp(c·x) - 1) / x → c·exprel(c·x)",
+    ),
+    Rule(
+        "exprel-inverse",
+        _x / expm1(_u),
+        _of_inverse_ratio(
+            where(greater(_u, 0), exp(-_u) / exprel(-_u), 1 / exprel(where(greater(_u, 0), 0, _u)))
+        ),
+        "0 / 0 at 0, and digits of the derivatives are lost near it",
+        phase="written",
+        provided=_has_inverse_ratio,
+        text="c·x / (exp(x) - 1) → c / exprel(x), or c·exp(-x) / exprel(-x) where x > 0",
+    ),
+    Rule(
+        "log1prel",
+        log1p(_u) / _x,
+        _of_ratio(log1prel(_u)),
+        "0 / 0 at 0, and digits of the derivatives are lost near it",
+        phase="written",
+        provided=_has_ratio,
+        text="log(1 + c·x) / x → c·log1prel(c·x)",
+    ),
+    Rule(
+        "log1prel-inverse",
+        _x / log1p(_u),
+        where(
+            less(abs_(_u), _HALF),
+            _x / _u / log1prel(where(less(abs_(_u), _HALF), _u, 0)),
+            _x / log1p(where(less(abs_(_u), _HALF), _HALF, _u)),
+        ),
+        "0 / 0 at 0, and digits of the derivatives are lost near it",
+        phase="written",
+        provided=lambda bound, body: (
+            _has_inverse_ratio(bound, body) and not bound[_u].has(function_of(where))
+        ),
+        domain={
+            log1p(where(less(abs_(_u), _HALF), _HALF, _u)): NONZERO,
+            1 + where(less(abs_(_u), _HALF), _HALF, _u): POSITIVE,
+        },
+        text="c·x / log(1 + x) → c / log1prel(x), where |x| < ½",
+    ),
+    Rule(
+        "sinc",
+        sp.sin(_u) / _x,
+        _of_ratio(sinc(_u)),
+        "0 / 0 at 0, and digits of the derivatives are lost near it",
+        phase="written",
+        provided=_has_ratio,
+        text="sin(c·x) / x → c·sinc(c·x)",
+    ),
+    Rule(
+        "sinc-inverse",
+        _x / sp.sin(_u),
+        _of_inverse_ratio(1 / sinc(_u)),
+        "0 / 0 at 0, and digits of the derivatives are lost near it",
+        phase="written",
+        provided=_has_inverse_ratio,
+        domain={sinc(_u): NONZERO},
+        text="c·x / sin(x) → c / sinc(x)",
+    ),
+    Rule(
+        "one-minus-cos-quotient",
+        (1 - sp.cos(_u)) / _x,
+        _of_ratio(sp.sin(_u / 2) * sinc(_u / 2)),
+        "0 / 0 at 0, and digits are lost near it",
+        phase="written",
+        provided=_has_ratio,
+        text="(1 - cos(c·x)) / x → c·sin(c·x / 2)·sinc(c·x / 2)",
+    ),
+    Rule(
+        "one-minus-cos-square",
+        (1 - sp.cos(_u)) / _x**2,
+        _of_ratio(sinc(_u / 2) ** 2 / 2, 2),
+        "0 / 0 at 0, and digits are lost near it",
+        phase="written",
+        provided=_has_ratio,
+        text="(1 - cos(c·x)) / x² → ½·c²·sinc(c·x / 2)²",
+    ),
     Rule(
         "saturation",
         1 / (1 + _a / _b),
@@ -772,20 +994,48 @@ RULES = (
     Rule(
         "parallel",
         1 / (1 / _a + 1 / _b),
-        _LEAST / (1 + _LEAST / _LARGEST),
+        _LEAST / (1 + _LEAST / _DIVISOR),
         "0·∞ in the gradient where a or b is 0",
         phase="written",
         provided=_vary(_a, _b),
-        domain={1 + _LEAST / _LARGEST: NONZERO},
+        domain={1 + _LEAST / _DIVISOR: NONZERO},
         text="1 / (1 / a + 1 / b) → u / (1 + u / v), with u the smaller of a and b, v the other",
+    ),
+    Rule(
+        "one-minus-inverse",
+        1 - 1 / _b,
+        _d / _b,
+        "digits are lost where b is close to 1",
+        phase="computed",
+        given={_d: _b - 1},
+    ),
+    Rule(
+        "one-minus-quotient",
+        1 - _a / _b,
+        _d / _b,
+        "digits are lost where a and b are close",
+        phase="computed",
+        given={_d: _b - _a},
+    ),
+    Rule(
+        "saturation-slope",
+        1 / _b - _a / _b**2,
+        _d / _b**2,
+        "digits are lost where a and b are close, as in the derivative of x / (x + 1)",
+        phase="computed",
+        given={_d: _b - _a},
+        provided=_is_plain,
+        says="which is a number or a variable",
     ),
     Rule(
         "quotient-slope",
         _u / _b - _a / _b**2,
         _d / _b**2,
-        "digits are lost where a and u·b are close, as in the derivative of x / (x + 1)",
+        "digits are lost where a and u·b are close, as in the derivative of x / (2·x + 1)",
         phase="computed",
         given={_d: _u * _b - _a},
+        provided=_is_plain,
+        says="which is a number or a variable",
     ),
     Rule(
         "difference-of-squares",
@@ -866,17 +1116,33 @@ RULES = (
     ),
     Rule(
         "masked-product",
-        where(_c, _u, 0) * _x,
-        where(_c, _u * _x, 0),
+        where(_c, 1, 0) * _x,
+        where(_c, _x, 0),
         "0·∞ where the condition does not hold",
-        provided=_is_mask_or_infinite,
     ),
     Rule(
         "masked-product-no",
+        where(_c, 0, 1) * _x,
+        where(_c, 0, _x),
+        "0·∞ where the condition holds",
+    ),
+    Rule(
+        "masked-factor",
+        where(_c, _u, 0) * _x,
+        where(_c, _u * _x, 0),
+        "0·∞ where the condition does not hold",
+        phase="computed",
+        provided=_meets_a_pole,
+        says="where x may be infinite, and c does not hold but at a point",
+    ),
+    Rule(
+        "masked-factor-no",
         where(_c, 0, _u) * _x,
         where(_c, 0, _u * _x),
         "0·∞ where the condition holds",
-        provided=_is_mask_or_infinite,
+        phase="computed",
+        provided=_meets_a_pole,
+        says="where x may be infinite, and c holds not only at a point",
     ),
     Rule(
         "where-sum",

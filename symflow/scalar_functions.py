@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 
 import sympy as sp
 
-from symflow.layout import Function, docstring, signature
+from symflow.layout import Function, signature
 from symflow.loop import FORMULA_NAMES, Loop, formula_text, reached, started
 from symflow.program import Kernel, Program, Type
 from symflow.scalars import TWINS, ScalarPrinter, Twin, with_shared_parts
 from symflow.schedule import block
 from symflow.shapes import Shape
+from symflow.source import docstring, literal
 from symflow.statements import INDENT, WIDTH, Block, Statement, broken, call, unpacked
 from symflow.text import Text, shape_text
 from symflow.train import LineSearch, Optimizer
@@ -276,13 +277,13 @@ class ScalarFunctions:
                 f"Enough is {rate.slope:g} of what the gradient promises (Armijo's rule).",
             ),
             (
-                f"enough = {rate.slope!r} * _squared_norm(d)",
+                f"enough = {literal(rate.slope)} * _squared_norm(d)",
                 "for _ in range(100):",
                 *(f"    {line}" for line in moved),
                 *(f"    {line}" for line in result),
                 "    if result <= value - rate * enough:",
                 "        break",
-                f"    rate *= {rate.shrink!r}",
+                f"    rate *= {literal(rate.shrink)}",
                 "return rate",
             ),
         )

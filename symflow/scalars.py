@@ -40,8 +40,9 @@ from symflow.program import (
     without_dead_code,
 )
 from symflow.schedule import Printer
+from symflow.source import literal
 from symflow.statements import assignment, chained
-from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text, literal_text
+from symflow.text import ATOM, COMPARISON, PRODUCT, SUM, UNARY, Text
 from symflow.views import Reshape
 
 CHOICE = COMPARISON - 1
@@ -148,7 +149,7 @@ class ScalarPrinter(Printer):
         self, value: Value, type_: Type, types: Sequence[Type], operand: Callable[[int], Text]
     ) -> Text:
         if isinstance(value, Constant):
-            text = literal_text(value.data.item())
+            text = literal(value.data.item())
             return Text(text, UNARY if text.startswith("-") else ATOM)
         if isinstance(value, Reshape):
             return operand(value.source)

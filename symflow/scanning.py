@@ -14,12 +14,13 @@ from symflow.arrays import concat, expand_dims
 from symflow.errors import SymflowError, calling_location
 from symflow.graph import Constant, Graph, StepInput, Tensor, apply, convert
 from symflow.lowering import add_nodes, needed
-from symflow.naming import is_identifier, label_nodes
+from symflow.naming import label_nodes
 from symflow.primitives import Part
 from symflow.program import Builder, Input, Label, Program, Type, Value
 from symflow.program import Constant as Literal
 from symflow.recurrence import Scan
 from symflow.shapes import Sizes, show
+from symflow.source import is_identifier
 
 
 def scan(

@@ -578,7 +578,7 @@ class _Scheduler:
         outer = [next(fresh) if index is not None else "" for index in value.output]
         text = self._indexed_body(value, dict(zip(value.output, outer, strict=True)), fresh)
         left = at(
-            self.texts[tensor].source,
+            plain(self.texts[tensor].source),
             ["0" if i is None else n for i, n in zip(value.output, outer, strict=True)],
         )
         return f"{left} = {text}"
@@ -607,8 +607,7 @@ class _Scheduler:
                 name = self._text(access.tensor).source
                 if access.tensor in self.lists and access.tensor not in self.texts:
                     name, _ = self.lists[access.tensor]
-                name = name.removeprefix("p.")
-                return at(name, at_indices)
+                return at(plain(name.removeprefix("p.")), at_indices)
             bound = dict(zip(inner.output, at_indices, strict=True))
             return self._indexed_body(inner, bound, fresh)
 

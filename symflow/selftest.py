@@ -24,6 +24,7 @@ from symflow.arguments import Arguments
 from symflow.embedding import LARGEST_LITERAL
 from symflow.errors import SymflowError
 from symflow.layout import array_lines
+from symflow.source import literal
 from symflow.statements import INDENT, WIDTH, Names, call
 from symflow.vectors import NEAR, Vectors
 
@@ -114,7 +115,9 @@ class Writer:
             tuple(self.expected),
             tuple(point),
             tuple(self.tested),
-            tuple(f'"{one}": {tolerances[one]!r}' for one in precisions if one in tolerances),
+            tuple(
+                f'"{one}": {literal(tolerances[one])}' for one in precisions if one in tolerances
+            ),
             () if fixed else tuple(one for one in TOLERANCES if one not in tolerances),
             self.beside,
             in_blocks and bool(self.right.gradients),
@@ -173,7 +176,7 @@ class Writer:
             self.arrays[f"selftest_{spelled.lower()}"] = array
             self.expected.append(f'{name} = "selftest_{spelled.lower()}"')
         elif array.ndim == 0:
-            self.expected.append(f"{name} = {array.item()!r}")
+            self.expected.append(f"{name} = {literal(array.item())}")
         else:
             self.expected += array_lines(name, array, [], 0)
         return name
@@ -253,7 +256,7 @@ def tolerances(text: str, beside: Mapping[str, bytes], stem: str) -> dict[str, f
                 break
     if ("float64" in module._TOLERANCES and "float64" not in found) or not found:
         told = f"--with-selftest: {worst[1]} is off by {worst[0]:.1e} on this machine"
-        raise SymflowError(told, hint="symflow check --exact says where digits are lost")
+        raise SymflowError(told, hint="symflow check says where digits are lost")
     return None if found == module._TOLERANCES else found
 
 

@@ -6,6 +6,7 @@ each Variable, by name.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,7 +70,7 @@ class Shipping:
         """As they are written on the command line."""
         written = "".join(f" --only {name}" for name in self.only)
         if self.parameters is not None:
-            written += f" --parameters {self.parameters.file}"
+            written += f" --parameters {shlex.quote(self.parameters.file)}"
         return (
             written
             + (" --with-selftest" if self.selftest else "")

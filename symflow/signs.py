@@ -158,6 +158,12 @@ _OF: dict[str, Callable[..., Range]] = {
     "sech": lambda of: UNIT,
     "erfc": lambda of: Range(0.0, 2.0),
     "ndtr": lambda of: UNIT,
+    "log_ndtr": lambda of: NONPOSITIVE,
+    "erfcx": lambda of: POSITIVE,
+    "log_cosh": lambda of: NONNEGATIVE,
+    "exprel": lambda of: POSITIVE,
+    "exprel_slope": lambda of: POSITIVE,
+    "log1prel": lambda of: POSITIVE,
     "cosh": lambda of: Range(low=1.0),
     "sinh": lambda of: _same_sign(of),
     "expm1": lambda of: _same_sign(of) & Range(low=-1.0),
@@ -295,12 +301,13 @@ def _difference(first: int, second: int) -> sp.Expr:
 
 
 def _of_product(part: sp.Mul, facts: Facts) -> Range:
+    number, rest = part.as_coeff_Mul()
+    if number != 1:
+        of = facts.range(rest)
+        return replace(_of_number(number) * of, nonzero=abs(number) >= 1 and of.zero_free)
     found = facts.range(part.args[0])
     for factor in part.args[1:]:
         found = found * facts.range(factor)
-    number, rest = part.as_coeff_Mul()
-    if number != 1 and abs(number) >= 1 and facts.range(rest).zero_free:
-        found = replace(found, nonzero=True)
     return found
 
 

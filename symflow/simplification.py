@@ -33,6 +33,7 @@ import sympy as sp
 from numpy.typing import NDArray
 from sympy.logic.boolalg import Boolean
 
+import symflow.source as source
 from symflow.affine import distributed
 from symflow.arithmetic import undistributed
 from symflow.bodies import Body, Kinds
@@ -228,11 +229,11 @@ def _has_values(body: Any) -> bool:
 
 def _outside(value: Kernel, numbers: Sequence[sp.Expr]) -> NDArray[Any] | None:
     """What NumPy says of a function of numbers that are outside of its domain, if it knows it."""
-    texts = [Text(f"np.float64({float(one)!r})") for one in numbers]
+    texts = [Text(f"np.float64({source.literal(float(one))})") for one in numbers]
     body = Body(value, texts, value.output, Kinds.of_floats(value))
-    source = body.text(value.body).source
+    written = body.text(value.body).source
     with np.errstate(all="ignore"), suppress(NameError, ZeroDivisionError):
-        return np.array(eval(source, {"np": np, "dtype": np.dtype(float)}), float)
+        return np.array(eval(written, {"np": np, "dtype": np.dtype(float)}), float)
     return None
 
 
@@ -309,7 +310,8 @@ def _inline(program: Program) -> Program:
                 if access.tensor in single and _joins(builder, value, position, access.tensor)
             ]
             if positions:
-                value = substituted(builder, value, positions)
+                joined = substituted(builder, value, positions)
+                value = joined if _is_within_range(joined.body) else value
             value = _merged_map(builder, _merged_sum(builder, value, single), single)
         if value is rebound:
             moved[tensor] = builder.copy(program, definition, value, moved)
@@ -336,6 +338,14 @@ def _joins(program: Builder, value: Kernel, position: int, tensor: int) -> bool:
     if parts_sum(value.body, position, source.body):
         return False
     return operations_in(source.body) + operations_in(value.body) <= LARGEST_BODY
+
+
+@lru_cache(maxsize=65536)
+def _is_within_range(body: sp.Expr) -> bool:
+    """Whether all numbers in a body are far from those that a float holds no more, as is the
+    square of the one in (1e-200·x)².
+    """
+    return all(one == 0 or 1e-250 < abs(one) < 1e250 for one in body.atoms(sp.Rational))
 
 
 def _merged_sum(program: Builder, value: Kernel, single: set[int]) -> Kernel:

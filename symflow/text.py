@@ -110,11 +110,6 @@ def _spaced(size: sp.Expr) -> str:
     return re.sub(r"(?<!\*)\*(?!\*)", " * ", _SizePrinter().doprint(size).replace(" * ", "*"))
 
 
-def literal_text(value: object) -> str:
-    """Numbers and nested lists of them as Python writes them; NumPy names what is not finite."""
-    return re.sub(r"\b(inf|nan)\b", r"np.\1", repr(value))
-
-
 def shape_text(shape: Shape) -> str:
     inside = ", ".join(map(size_text, shape))
     return f"({inside},)" if len(shape) == 1 else f"({inside})"

@@ -16,7 +16,8 @@ from symflow.errors import SymflowError
 from symflow.primitives import Along, Primitive
 from symflow.program import Access, Builder, Label, Type, Value, indices_of, kernel, slot
 from symflow.shapes import Sizes, canonical_size, show
-from symflow.text import Text, literal_text
+from symflow.source import literal
+from symflow.text import Text
 from symflow.views import WHOLE, Reshape, Slice, Step, sliced
 
 
@@ -42,7 +43,7 @@ class Pad(Primitive):
         return axis if axis is not None and self.widths[axis] == (0, 0) else None
 
     def numpy(self, operands: Sequence[Text]) -> Text:
-        value = f", constant_values={literal_text(self.value)}" if self.value else ""
+        value = f", constant_values={literal(self.value)}" if self.value else ""
         widths = self.widths[0] if len(self.widths) == 1 else self.widths
         return Text(f"np.pad({operands[0].source}, {widths}{value})")
 

@@ -25,9 +25,9 @@ from symflow.errors import Location, SymflowError, calling_location, together
 from symflow.graph import Tensor, Variable, convert
 from symflow.guidance import unknown
 from symflow.lowering import Adjustment
-from symflow.naming import is_identifier
-from symflow.program import number, slot
-from symflow.rows import ROWS
+from symflow.program import number, slot, slots_of
+from symflow.rows import ROWS, power
+from symflow.source import is_identifier
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,13 @@ class LineSearch:
     shrink: float
     slope: float
 
+    def __post_init__(self) -> None:
+        _positive("initial", self.initial)
+        for name, value in (("shrink", self.shrink), ("slope", self.slope)):
+            _positive(name, value)
+            if not value < 1:
+                raise SymflowError(f"{name} is {value}, not between 0 and 1", calling_location())
+
 
 Rate = float | Schedule | LineSearch
 
@@ -69,9 +76,7 @@ def exponential_decay(
         _positive(name, value)
     periods = slot(0) / number(decay_steps)
     exponent = sp.floor(periods) if staircase else periods
-    # unevaluated, for SymPy would make 0.1·0.5^x into 2^(-x) / 10
-    decay = sp.Pow(number(decay_rate), exponent, evaluate=False)
-    formula = sp.Mul(number(learning_rate), decay, evaluate=False)
+    formula = number(learning_rate) * power(number(decay_rate), exponent)
     return Schedule(formula, f"{learning_rate:g}, times {decay_rate:g} per {decay_steps:g} steps")
 
 
@@ -82,15 +87,17 @@ def backtracking_line_search(
 
     Enough is rate · slope · ‖∇‖², with 0 < shrink < 1 and 0 < slope < 1.
     """
-    _positive("initial", initial)
-    for name, value in (("shrink", shrink), ("slope", slope)):
-        if not 0 < value < 1:
-            raise SymflowError(f"{name} is {value}, not between 0 and 1", calling_location())
-    return LineSearch(float(initial), float(shrink), float(slope))
+    return LineSearch(initial, shrink, slope)
 
 
 def _exact(formula: sp.Expr) -> sp.Expr:
-    """The formula with 0.9 as nine tenths, so that it prints as it was written."""
+    """The formula with 0.9 as nine tenths, so that it prints as it was written; and 0.9^step as a
+    function, lest SymPy make (10/9)^(-step) of it, as some versions do.
+    """
+    formula = formula.replace(
+        lambda one: isinstance(one, sp.Pow) and one.base.is_Number and bool(slots_of(one.exp)),
+        lambda one: power(one.base, one.exp),
+    )
     return formula.xreplace({one: number(float(one)) for one in formula.atoms(sp.Float)})
 
 
@@ -163,7 +170,11 @@ class Optimizer:
         self.l2 = l2
         if isinstance(learning_rate, LineSearch):
             self._check_plain()
-        for name in self.state:
+        self.state = {str.__str__(name): value for name, value in self.state.items()}
+        for name, value in self.state.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                told = f"a state starts from a number, not from {value!r}"
+                raise SymflowError(told, calling_location())
             taken = name in (*_ARGUMENTS, "np", "count", "index") or name.startswith(("new_", "_"))
             if taken or not is_identifier(name):
                 raise SymflowError(f"a state cannot be called {name!r}", calling_location())
@@ -457,7 +468,7 @@ class AdamOptimizer(Optimizer):
 
     def corrected_rate(self, rate: sp.Expr, step: sp.Expr) -> sp.Expr:
         first, second = (
-            1 - sp.Pow(beta, step + 1, evaluate=False) if beta else sp.Integer(1)
+            1 - power(beta, step + 1) if beta else sp.Integer(1)
             for beta in (self.beta1, self.beta2)
         )
         return rate * sp.sqrt(second) / first

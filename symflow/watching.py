@@ -17,10 +17,11 @@ from symflow.alphabets import size_name
 from symflow.arithmetic import undistributed
 from symflow.hygiene import free
 from symflow.invariants import is_free
-from symflow.layout import Function, docstring, signature
+from symflow.layout import Function, signature
 from symflow.program import Program
 from symflow.recurrence import Scan
 from symflow.schedule import Printer, block
+from symflow.source import docstring, literal
 from symflow.statements import INDENT, WIDTH, Block, ForLoop, Statement, call
 
 
@@ -118,8 +119,8 @@ def _line(program: Program, statement: Statement, sizes: frozenset[str]) -> list
     given = [
         statement.name,
         f'"{statement.name}"',
-        f'"{told if len(told) <= room else ""}"',
-        f'"{definition.origin or ""}"',
+        literal(told if len(told) <= room else ""),
+        literal(str(definition.origin or "")),
         *operands,
     ]
     return call("_trace.saw", given, "", statement.indent)

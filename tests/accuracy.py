@@ -22,6 +22,7 @@ import sympy as sp
 from numpy.typing import NDArray
 
 import symflow as sf
+from symflow.arithmetic import undistributed
 from symflow.elementwise import Elementwise, canonical, differentiated
 from symflow.graph import apply
 from symflow.notation import expression_text
@@ -182,6 +183,7 @@ def figure(error: float | None) -> str:
     return f"{error:.1f}" if error < 9.95 else f"{error:.0f}" if error < 999.5 else f"{error:.0e}"
 
 
+@undistributed
 def definition(row: Elementwise) -> list[str]:
     """Name, meaning, and derivatives of a row, as they stand on the page."""
     names = list(inspect.signature(row.maths).parameters)

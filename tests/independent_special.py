@@ -35,6 +35,22 @@ row(
     lambda m, x: m.sqrt(2) * _inverse_erf(m, 2 * x - 1),
     lambda m, x, y: 1 / _bell(m, y),
 )
+row(
+    "log_ndtr",
+    lambda m, x: m.log(m.erfc(-x / m.sqrt(2)) / 2),
+    lambda m, x, y: _bell(m, x) / m.exp(y),
+)
+row(
+    "erfcx",
+    lambda m, x: m.exp(x * x) * m.erfc(x),
+    lambda m, x, y: 2 * x * y - 2 / m.sqrt(m.pi),
+)
+row(
+    "log_cosh",
+    lambda m, x: m.log((m.exp(x) + m.exp(-x)) / 2),
+    lambda m, x, y: m.tanh(x),
+    text="sf.log(sf.cosh({0}))",
+)
 row("lgamma", lambda m, x: m.loggamma(x), lambda m, x, y: m.digamma(x))
 row("digamma", lambda m, x: m.digamma(x), lambda m, x, y: m.polygamma(1, x))
 row(
@@ -62,13 +78,14 @@ row(
     lambda m, x, y, z: -2 * y,
     text="({0} ** 2 - {1} ** 2)",
 )
-for _name in ("erf", "erfc", "erfinv", "ndtr", "ndtri", "lgamma", "digamma"):
+for _name in ("erf", "erfc", "erfcx", "erfinv", "log_ndtr", "ndtr", "ndtri", "lgamma", "digamma"):
     OPERATIONS[_name] = elementwise(_name)
 for _name in (
     "xlogx",
     "log1mexp",
     "exp_over_expm1",
     "difference_of_squares",
+    "log_cosh",
 ):  # which models do not name
     OPERATIONS[_name] = elementwise(_name)
 

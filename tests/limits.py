@@ -148,7 +148,7 @@ def value(model: Model, at: Sequence[float]) -> Any:
 
 def slopes(model: Model, at: Sequence[float], by: int, order: int = 1) -> list[Any]:
     """What a derivative tends to on the sides of a point on which it exists: none, one or two."""
-    with mp.workdps(DIGITS):
+    with mp.workdps(2 * order * DIGITS - DIGITS):
         point = [mpf(one) for one in at]
         found = []
         for side in (1, -1):

@@ -14,7 +14,7 @@ PACKAGE = Path(symflow.__file__).parent
 
 ORDER = (
     ("arithmetic",),
-    ("archives", "ending", "errors", "showing", "continuation"),
+    ("archives", "ending", "errors", "showing", "source", "continuation"),
     ("elimination", "functional", "machine", "reading", "writing"),
     ("alphabets", "tokens"),
     ("flat",),
@@ -77,7 +77,8 @@ ORDER = (
     ("diagnosis",),
     ("validation", "validation.findings", "validation.floats", "validation.points"),
     ("validation.written", "validation.borders"),
-    ("validation.calling", "validation.comparison", "validation.limits"),
+    ("validation.calling", "validation.comparison", "validation.derivatives"),
+    ("validation.limits",),
     ("validation.values", "validation.naive"),
     ("validation.cases", "validation.trajectories"),
     ("validation.calls",),

@@ -117,7 +117,20 @@ def gradients_at(function: Callable[..., Any], *values: Any) -> tuple[Array, lis
 
 # --- the table -------------------------------------------------------------------------------
 
-INTERNAL = ("root_of_squares", "difference_of_squares", "xlogx", "log1mexp", "exp_over_expm1")
+INTERNAL = (
+    *("root_of_squares", "difference_of_squares", "xlogx", "log1mexp", "exp_over_expm1"),
+    *(
+        "xlog1py",
+        "inverse_mills",
+        "log_erfc",
+        "erfc_hazard",
+        "log_cosh",
+        "exprel",
+        "exprel_slope",
+        "exprel_curvature",
+    ),
+    *("log1prel", "log1prel_slope", "log1prel_curvature", "sinc", "sinc_slope", "sinc_curvature"),
+)
 
 
 @pytest.mark.parametrize("row", ROW_LIST, ids=named)

@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from limits import Model, is_right, slopes, value
+from reference import evaluate
 from styles import module
+
+import symflow as sf
 
 INF = np.inf
 
@@ -127,6 +130,10 @@ BRANCHES: dict[str, tuple[Model, list[tuple[float, ...]]]] = {
     # everyday functions at their edges
     "x·log(x) of a square": (lambda m, x: m.xlogy(m.square(x), m.square(x)), [(0,), (2,)]),
     "power of 0": (lambda m, x, y: m.pow(x, y), [(0, 2), (0, 0.5), (2, 3)]),
+    "binary entropy": (
+        lambda m, p: -m.xlogy(p, p) - (1 - p) * m.log(1 - p),
+        [(0.25,), (0.5,), (0.75,)],
+    ),
     "hypot at the origin": (lambda m, x, y: m.hypot(x, y), [(0, 0), (3, 4)]),
     "asin at 1 of a sine": (lambda m, x: m.asin(m.sin(x)), [(0,), (1,)]),
     "atanh of a clip": (
@@ -140,7 +147,26 @@ BRANCHES: dict[str, tuple[Model, list[tuple[float, ...]]]] = {
 }
 """A model, and points; every parameter is scalar."""
 
-MODELS = BRANCHES
+REMOVABLE: dict[str, tuple[Model, list[tuple[float, ...]]]] = {
+    "(exp(x) - 1) / x": (lambda m, x: (m.exp(x) - 1) / x, [(0,), (1e-9,), (-0.5,), (3,)]),
+    "(1 - exp(-x)) / x": (lambda m, x: (1 - m.exp(-x)) / x, [(0,), (1e-9,), (-0.5,), (3,)]),
+    "elimination": (lambda m, t, k: (1 - m.exp(-k * t)) / k, [(2, 0), (2, 1e-9), (2, 0.5)]),
+    "x / (exp(x) - 1)": (lambda m, x: x / (m.exp(x) - 1), [(0,), (1e-9,), (-0.5,), (3,)]),
+    "x / (1 - exp(-x))": (lambda m, x: x / (1 - m.exp(-x)), [(0,), (1e-9,), (-0.5,), (3,)]),
+    "log(1 + x) / x": (lambda m, x: m.log(1 + x) / x, [(0,), (1e-9,), (-0.25,), (3,)]),
+    "x / log(1 + x)": (lambda m, x: x / m.log(1 + x), [(0,), (1e-9,), (-0.25,), (3,)]),
+    "sin(x) / x": (lambda m, x: m.sin(x) / x, [(0,), (1e-9,), (-0.5,), (3,)]),
+    "sin(3·x) / x": (lambda m, x: m.sin(3 * x) / x, [(0,), (1e-9,), (-0.5,), (3,)]),
+    "x / sin(x)": (lambda m, x: x / m.sin(x), [(0,), (1e-9,), (-0.5,), (2,)]),
+    "(1 - cos(x)) / x²": (lambda m, x: (1 - m.cos(x)) / m.square(x), [(0,), (1e-9,), (2,)]),
+    "(1 - cos(x)) / x": (lambda m, x: (1 - m.cos(x)) / x, [(0,), (1e-9,), (2,)]),
+    "sinc squared": (lambda m, x: m.square(m.sin(x) / x), [(0,), (1e-9,), (2,)]),
+    "log of (exp(x) - 1) / x": (lambda m, x: m.log((m.exp(x) - 1) / x), [(0,), (1e-9,), (2,)]),
+    "a factor beside it": (lambda m, w, x: w * (m.exp(x) - 1) / x, [(0, 0), (2, 0), (2, 1)]),
+}
+"""Quotients that are a number where they are 0 / 0, as are both of their derivatives."""
+
+MODELS = BRANCHES | REMOVABLE
 
 
 def _text() -> str:
@@ -194,3 +220,65 @@ def test_limit(name: str, modules: Any) -> None:
                     slope = float(getattr(gradients, f"a{number}_{by}")[at])
                     shown = [float(one) for one in sides]
                     assert is_right(slope, sides, close), (*what, f"by {by}", slope, shown)
+
+
+@pytest.mark.parametrize("name", REMOVABLE)
+def test_second_derivative(name: str) -> None:
+    """By the last parameter, in float64, from a Session."""
+    model, points = REMOVABLE[name]
+    by = len(points[0]) - 1
+    columns = [sf.placeholder(sf.float64, ("n",)) for _ in points[0]]
+    (slope,) = sf.gradients(sf.reduce_sum(model(sf, *columns)), [columns[by]])
+    (curvature,) = sf.gradients(sf.reduce_sum(slope), [columns[by]])
+    feed = {x: [point[at] for point in points] for at, x in enumerate(columns)}
+    found = evaluate(curvature, feed)
+    for at, point in enumerate(points):
+        sides = slopes(model, point, by, order=2)
+        assert sides
+        assert is_right(float(found[at]), sides, 1e-12), (point, found[at], sides)
+
+
+def test_certain_probabilities() -> None:
+    """Entropy and cross entropy at p = 0 and p = 1, written naively."""
+    p, y = (sf.placeholder(sf.float64, (3,)) for _ in range(2))
+    entropy = -p * sf.log(p) - (1 - p) * sf.log(1 - p)
+    loss = -y * sf.log(p) - (1 - y) * sf.log(1 - p)
+    fetches = [entropy, *sf.gradients(entropy, [p]), loss, *sf.gradients(loss, [p])]
+    feed = {p: [0.0, 1.0, 0.5], y: [0.0, 1.0, 1.0]}
+    found = evaluate(fetches, feed)
+    log_2 = np.log(2.0)
+    np.testing.assert_allclose(found[0], [0.0, 0.0, log_2], atol=1e-16)
+    np.testing.assert_array_equal(found[1], [INF, -INF, 0.0])
+    np.testing.assert_allclose(found[2], [0.0, 0.0, log_2], atol=1e-16)
+    np.testing.assert_array_equal(found[3], [1.0, -1.0, -2.0])
+
+
+def test_the_slope_of_a_product_is_no_proof() -> None:
+    """cbrt(x³) has the slope 1 at 0; where 0·∞ is not proved to be 0 it stays NaN."""
+    x = sf.placeholder(sf.float64, ())
+    y = sf.cbrt(x * x * x)
+    assert np.isnan(evaluate(sf.gradients(y, [x])[0], {x: 0.0}))
+
+
+def test_both_minus_infinity() -> None:
+    """No weight to share out: 0, as of reduce_logsumexp."""
+    x, y = (sf.placeholder(sf.float64, ()) for _ in range(2))
+    z = sf.logaddexp(x, y)
+    with np.errstate(all="raise"):
+        found = evaluate([z, *sf.gradients(z, [x, y])], {x: -INF, y: -INF})
+        some = evaluate(sf.gradients(z, [x, y]), {x: -INF, y: 2.0})
+    assert found == [-INF, 0.0, 0.0]
+    assert some == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("text", ["sf.sqrt(1e-5 + sf.square(h))", "sf.softplus(h)", "sf.exp(h)"])
+def test_no_branch_where_no_pole_can_be(text: str, tmp_path: Any) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(
+        "import symflow as sf\nx = sf.placeholder(sf.float64, ('n', 3))\n"
+        "w = sf.Variable(sf.ones((3, 4)))\nh = sf.relu(x @ w)\n"
+        f"loss = sf.reduce_mean({text})\n"
+    )
+    made = module(path, "plain", "float64")
+    body = made.SOURCE.partition("def _loss_and_gradients")[2].partition("\n\n\n")[0]
+    assert "np.where" not in body

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import io
+import keyword
+import re
+import tokenize
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT, imported
 from numpy.testing import assert_allclose
 
+import symflow.tokens as tokens
+from symflow.compilation import OWN as COMPILER_OWN
+from symflow.compilation import PUBLIC
+from symflow.files import compile_files, write
+from symflow.shipping import Shipping
 from symflow.statements import distinct
+from symflow.tokens import renamed, words
 
 Array = Any
 Compile = Callable[..., ModuleType]
+GENERATED = ROOT / "generated"
 
 START = "import symflow as sf\n"
 X = START + 'x = sf.placeholder(shape=("n",), name="x")\n'
@@ -194,3 +208,94 @@ def test_arrays_of_ones_of_shapes_that_are_spelled_alike(
     v = 0.1 * rng.normal(size=(5, 4 if shape[0] == "m" else 3))
     right = 1.5 * (np.mean(z[:, 1:].sum(1) ** 2) + 2 * np.exp(v.sum(1)).sum())
     assert_allclose(module.loss(module.initial_parameters(), z, v), right, rtol=1e-13)
+
+
+# --- outputs and files ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("style", ["fast", "plain"])
+def test_an_exported_tensor_called_like_a_gradient(compiled: Compile, style: str) -> None:
+    module = compiled(
+        X + "w = sf.Variable(1.5, name='w')\nd_w = 7.0*sf.reduce_sum(x)*w\n"
+        "loss = w*sf.reduce_sum(sf.sin(x))\n",
+        style,
+    )
+    p, x = module.initial_parameters(), np.array([0.5, 1.0])
+    assert_allclose(module.d_w(p, x), 7 * 1.5 * 1.5, rtol=1e-15)
+    assert_allclose(module.gradients(p, x).w, np.sin(x).sum(), rtol=1e-15)
+
+
+TWINS = ("wW", "Ww", "pP", "dD", "nN")
+OWN = ("p", "given", "d", "value", "block", "found", "dtype", "pattern")
+
+
+@pytest.mark.parametrize("names", [*TWINS, *(f"{one},{one.upper()}" for one in OWN)])
+def test_self_tests_of_twins_and_of_its_own_names(tmp_path: Path, names: str) -> None:
+    first, second = names.split(",") if "," in names else names
+    model = tmp_path / "model.py"
+    model.write_text(
+        START + f'{first} = sf.placeholder(shape=("n", 3), name="{first}")\n'
+        f"{second} = sf.Variable([1.0, 2.0, 3.0])\nv = sf.Variable(sf.zeros((3,)))\n"
+        f"z = sf.tanh({first} @ {second} + {first} @ v)\n"
+        "total = sf.reduce_mean(sf.square(z))\n"
+        "sf.train.GradientDescentOptimizer(0.1).minimize(total)\n"
+    )
+    write(compile_files(model, tmp_path / "out", {}, None, ships=Shipping(selftest=True)))
+    assert imported(tmp_path / "out" / "model.py").selftest()
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "count", "index", "args", "kwds"])
+def test_parameters_are_saved_whatever_they_are_called(compiled: Compile, name: str) -> None:
+    module = compiled(
+        X + f"{name} = sf.Variable([1.0, 2.0])\nv = sf.Variable(3.0)\n"
+        f"loss = sf.reduce_sum(sf.square(x))*sf.reduce_sum({name})*v\n"
+    )
+    p = module.initial_parameters()
+    path = Path(str(module.__file__)).with_name("saved.npz")
+    module.save_parameters(path, p)
+    for got, right in zip(module.load_parameters(path), p, strict=True):
+        np.testing.assert_array_equal(got, right)
+    with np.load(path, allow_pickle=False) as file:
+        assert sorted(file.files) == sorted([name, "v"])
+
+
+# --- names in text -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(GENERATED.glob("*.py")), ids=lambda path: path.stem)
+def test_words_are_those_of_pythons_own_tokenizer(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    own = [one.text for one in words(source) if one.kind in ("variable", "attribute", "argument")]
+    assert "".join(one.text for one in words(source)) == source
+    read = ast.walk(ast.parse(source))
+    variables = {node.id for node in read if isinstance(node, ast.Name)}
+    assert variables <= set(tokens.variables(source))
+    simple = tokenize.generate_tokens(io.StringIO(re.sub(r'f"[^"\n]*"', '""', source)).readline)
+    names = [one.string for one in simple if one.type == tokenize.NAME]
+    expected = [name for name in names if not keyword.iskeyword(name)]
+    assert own == expected
+
+
+def test_names_are_exchanged_where_they_are_variables() -> None:
+    source = 'axis = np.sum(axis, axis=0, out=x.axis)  # axis "axis"\nf"{axis} {{axis}} {a!r:>3}"'
+    assert renamed(source, {"axis": "b", "a": "c"}) == (
+        'b = np.sum(b, axis=0, out=x.axis)  # axis "axis"\nf"{b} {{axis}} {c!r:>3}"'
+    )
+
+
+@pytest.mark.parametrize("path", sorted(GENERATED.rglob("*.py")), ids=lambda path: path.stem)
+def test_what_a_module_defines_is_known(path: Path) -> None:
+    """Names that no function of the user's may have, of which a new template may bring more."""
+    model = GENERATED.parent / "examples" / path.name
+    users = {one.id for one in ast.walk(ast.parse(model.read_text())) if isinstance(one, ast.Name)}
+    defined: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            defined.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            defined |= {one.asname or one.name for one in node.names}
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            defined.add(ast.unparse(target))
+    public = {name for name in defined if not name.startswith("_")}
+    assert public - users - {"loss", "selftest"} <= PUBLIC | COMPILER_OWN

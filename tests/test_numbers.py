@@ -217,3 +217,42 @@ SUMS: dict[str, tuple[Formula, Formula]] = {
 @pytest.mark.parametrize("name", SUMS)
 def test_sums_are_added_as_they_are_written(name: str, dtype: str) -> None:
     agrees(SUMS[name], dtype)
+
+
+@pytest.mark.parametrize(
+    ("formula", "exact"),
+    [
+        (lambda x: (x * 1e-170) ** 2, lambda x: (x * mpmath.mpf("1e-170")) ** 2),
+        (lambda x: (x * 1e-200) * (x * 1e-200), lambda x: (x * mpmath.mpf("1e-200")) ** 2),
+        (lambda x: 1e-200 / (1e200 / x), lambda x: mpmath.mpf("1e-400") * x),
+        (lambda x: (x * 1e-120) ** 3, lambda x: (x * mpmath.mpf("1e-120")) ** 3),
+        (
+            lambda x: sf.sqrt((x * 1e-170) ** 2 + 1.0),
+            lambda x: mpmath.sqrt((x / mpmath.mpf("1e170")) ** 2 + 1),
+        ),
+        (lambda x: 1 / (x * 1e-180) / (x * 1e-180), lambda x: (x / mpmath.mpf("1e180")) ** -2),
+    ],
+)
+def test_numbers_that_no_float_holds_are_not_made(formula: Formula, exact: Formula) -> None:
+    """SymPy would multiply 1e-170² out, which is 0 in a module."""
+    points = np.array([1.7e170, 3e150, -2.5e190])
+    with sf.Graph().as_default(), sf.Session() as session:
+        x = sf.placeholder(shape=("n",))
+        with np.errstate(all="ignore"):
+            found = session.run(formula(x), {x: points})
+    with mpmath.workdps(DIGITS):
+        for point, value in zip(points, found, strict=True):
+            expected = exact(mpmath.mpf(point))
+            if 1e-300 < abs(expected) < 1e300:
+                assert abs(value - expected) <= 1e-14 * abs(expected)
+
+
+@pytest.mark.parametrize("rate", [0.9, 0.999, 0.5, 0.1, 1 / 3, 2.5])
+def test_powers_of_numbers_are_computed_as_they_are_written(rate: float) -> None:
+    """SymPy 1.13 makes (10/9)^(-step - 1) of 0.9^(step + 1) in a product."""
+    schedule = sf.train.exponential_decay(0.1, 10, rate)
+    for step in (0, 1, 7, 100):
+        with mpmath.workdps(DIGITS):
+            expected = mpmath.mpf(0.1) * mpmath.mpf(rate) ** (mpmath.mpf(step) / 10)
+            assert abs(schedule.at(step) - expected) <= 1e-14 * expected
+    assert "pow(" in sp.srepr(schedule.formula)

@@ -24,7 +24,7 @@ import symflow as sf
 from symflow.compilation import Style
 from symflow.flat import flat
 
-GRAPHS, CHUNK = 60, 15
+GRAPHS, CHUNK = 40, 10
 
 
 def spoiled(found: Any) -> None:

@@ -53,6 +53,7 @@ CONSTANTS: dict[str, Any] = {
     "m": np.array([True, False, True]),
     "bytes_": np.array([200, 100, 50]),
     "seven": 7,
+    "TRIGAMMA": np.pi**2 / 6 - np.array([0.0, 1.0, 1.25]),
     "np": np,
 }
 
@@ -85,6 +86,15 @@ EXPRESSIONS = {
     "sf.sqrt(c) * w + sf.exp(m)": "np.sqrt(c) * w + np.exp(m.astype(float))",
     "sf.maximum(c, w)": "np.maximum(c, w)",
     "sf.clip_by_value(w, 0, c)": "np.clip(w, 0, c)",
+    "sf.clip_by_value(0.6, w, 0.8)": "np.minimum(np.maximum(0.6, w), 0.8)",
+    "sf.clip_by_value(2.0, 0.1, w) + x": "np.minimum(2.0, w) + x",
+    "sf.clip_by_value(1, w, c)": "np.minimum(np.maximum(1, w), c)",
+    "sf.xlogy(2, w) + sf.xlogy(c, w)": "(2 + c) * np.log(w)",
+    "sf.atan2(1, w) + sf.logaddexp(0, w)": "np.arctan(1 / w) + np.log(1 + np.exp(w))",
+    "sf.floormod(c, 0.7) * w": "np.mod(c, 0.7) * w",
+    "sf.elu(-w, 2) + sf.polygamma(1, c) * a": "2 * np.expm1(-w) + a * TRIGAMMA",
+    "sf.elu(-2, w) + sf.elu(3, w)": "w * np.expm1(-2.0) + 3.0",
+    "sf.leaky_relu(-2, w) + sf.hypot(3, w)": "-2.0 * w + np.hypot(3.0, w)",
     "sf.cumsum(c) * w": "np.cumsum(c) * w",
     "sf.diag(c) @ w": "c * w",
     "sf.range(3) / 2 * w": "np.arange(3) / 2 * w",

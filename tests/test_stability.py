@@ -24,10 +24,14 @@ DIGITS = 1600
 REFERENCE = SimpleNamespace(
     **{
         name: getattr(mpmath, name)
-        for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "atan", "expm1", "erf")
+        for name in (
+            *("exp", "log", "sqrt", "sin", "cos", "tan", "atan", "expm1", "erf", "erfc"),
+            *("cosh", "sinh"),
+        )
     },
     sigmoid=lambda x: 1 / (1 + mpmath.exp(-x)),
     tanh=mpmath.tanh,
+    ndtr=lambda x: mpmath.erfc(-x / mpmath.sqrt(2)) / 2,
     log1p=mpmath.log1p,
     pow=lambda x, y: x**y,
     logaddexp=lambda x, y: mpmath.log(mpmath.exp(x) + mpmath.exp(y)),
@@ -47,6 +51,7 @@ def both(points: list[float]) -> list[float]:
 
 
 EXPONENTS = both([*_TINY, *_ORDINARY, *_LARGE])
+NORMAL = both([*_TINY, *_ORDINARY, 6.5, 9.0, 25.0])
 POSITIVE = [*_TINY, *_ORDINARY, *_LARGE, *_HUGE]
 ANGLES = both([*_TINY, *_ORDINARY, 50.0, 1e5, 3.1415, 1.5707])
 
@@ -112,8 +117,28 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
         lambda m, x: m.square(x * 3) - m.square(m.sin(x) + 1),
         [*_TINY, *_ORDINARY, 0.4797311, 1e5, 1e150],
     ),
+    "xlogx-of-rest": (lambda m, x: (1 - x) * m.log(1 - x), [*_TINY, 0.3, 0.6, 0.999, -3.0, -1e9]),
+    "xlog1py": (lambda m, x: (2 - x * x) * m.log(1 - x), [*_TINY, 0.3, 0.6, 0.999, -3.0, -1e9]),
+    "sigmoid-of-difference": (lambda m, x: m.exp(x) / (m.exp(x) + m.exp(x / 3)), EXPONENTS),
+    "log-ndtr": (lambda m, x: m.log(m.ndtr(x)), NORMAL),
+    "one-minus-ndtr": (lambda m, x: 1 - m.ndtr(x), NORMAL),
+    "log-erfc": (lambda m, x: m.log(m.erfc(x)), NORMAL),
+    "log-half-erfc": (lambda m, x: m.log(0.5 * m.erfc(-x / 2**0.5)), NORMAL),
+    "log-cosh": (lambda m, x: m.log(m.cosh(x)), EXPONENTS),
+    "log-sinh": (lambda m, x: m.log(m.sinh(x)), [*_TINY, *_ORDINARY, *_LARGE]),
+    "exprel": (lambda m, x: (m.exp(2 * x) - 1) / x, EXPONENTS),
+    "exprel-inverse": (lambda m, x: x / (m.exp(x) - 1), EXPONENTS),
+    "log1prel": (lambda m, x: m.log(1 + x) / x, [-0.9, -0.5, *(-x for x in _TINY), *POSITIVE]),
+    "log1prel-inverse": (lambda m, x: x / m.log(1 + x), [-0.9, -0.5, *POSITIVE]),
+    "sinc": (lambda m, x: m.sin(3 * x) / x, ANGLES),
+    "sinc-inverse": (lambda m, x: x / m.sin(x), ANGLES),
+    "one-minus-cos-quotient": (lambda m, x: (1 - m.cos(2 * x)) / x, ANGLES),
+    "one-minus-cos-square": (lambda m, x: (1 - m.cos(x)) / m.square(x), ANGLES),
+    "one-minus-inverse": (lambda m, x: 1 - 1 / (1 + x), [-0.9, -0.5, *POSITIVE]),
+    "one-minus-quotient": (lambda m, x: 1 - x / (3 + x), [-0.9, *POSITIVE]),
     "saturation": (lambda m, x: 1 / (1 + 2.5 * (3 + x) / x), both(POSITIVE)),
-    "quotient-slope": (lambda m, x: x / (x + 3), [-50.0, -1e9, *POSITIVE]),
+    "saturation-slope": (lambda m, x: x / (x + 3), [-50.0, -1e9, *POSITIVE]),
+    "quotient-slope": (lambda m, x: x / (2 * x + 3), [-50.0, -1e9, *POSITIVE]),
     "parallel": (lambda m, x: 1 / (1 / x + 1 / (3 + x)), POSITIVE),
     "difference-of-computed-squares": (
         lambda m, x: m.square(m.tan(x + 2.0**-20)) - m.square(m.tan(x)),
@@ -123,7 +148,14 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
 }
 """A formula for each rule on bodies, and where it is tried."""
 
-EXACT = {"masked-product", "masked-product-no", "masked-branch", "masked-branch-no"} | {
+EXACT = {
+    "masked-factor",
+    "masked-factor-no",
+    "masked-product",
+    "masked-product-no",
+    "masked-branch",
+    "masked-branch-no",
+} | {
     "where-sum",
     "where-difference",
 }

@@ -25,6 +25,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 import symflow as sf
+from symflow.arithmetic import undistributed
 from symflow.elementwise import Elementwise, canonical, differentiated
 from symflow.files import compile_files
 from symflow.notation import expression_text
@@ -59,6 +60,7 @@ class ArrayOperations(SphinxDirective):
 # --- elementwise -----------------------------------------------------------------------------
 
 
+@undistributed
 def elementwise(row: Elementwise) -> str:
     """The entry of a row; one that has no name in `sf` is the compiler's own."""
     names = list(inspect.signature(row.maths).parameters)

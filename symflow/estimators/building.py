@@ -15,7 +15,7 @@ from symflow.files import compilation
 from symflow.graph import Graph, Tensor
 from symflow.model import Model, declared
 from symflow.modules import Generated, is_model, parsed
-from symflow.naming import is_identifier
+from symflow.source import is_identifier
 
 
 def generated(

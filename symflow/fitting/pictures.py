@@ -62,9 +62,11 @@ def check_drawable(path: Path) -> None:
         raise SymflowError(f"--plot {path}: a picture is {', '.join(KINDS)}")
     try:
         import matplotlib  # noqa: F401
-    except ModuleNotFoundError:
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError)
         raise SymflowError(
-            "--plot: pictures are drawn by matplotlib, which is not installed; "
+            "--plot: pictures are drawn by matplotlib, which "
+            f"{'is not installed' if missing else f'cannot be imported: {error}'}; "
             "hint: pip install 'symflow[plot]'"
         ) from None
 

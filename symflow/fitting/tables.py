@@ -243,9 +243,11 @@ def _column(path: Path, name: str, lines: Sequence[int], cells: Sequence[str]) -
 def _parquet(path: Path) -> Table:
     try:
         import pyarrow.parquet as pq
-    except ModuleNotFoundError:
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError)
         raise SymflowError(
-            f"{path}: .parquet files are read by pyarrow, which is not installed; "
+            f"{path}: .parquet files are read by pyarrow, which "
+            f"{'is not installed' if missing else f'cannot be imported: {error}'}; "
             "hint: pip install 'symflow[parquet]'"
         ) from None
 

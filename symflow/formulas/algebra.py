@@ -32,10 +32,12 @@ from symflow.formulas.tree import (
     parts,
 )
 from symflow.notation import number_text
+from symflow.program import LARGEST_DENOMINATOR
 
 _AS_DEFINED = frozenset(
     {"log1p", "expm1", "hypot", "log1mexp", "logaddexp", "xlogy", "xlogx", "exp_over_expm1"}
-    | {"pow", "root_of_squares", "difference_of_squares"}
+    | {"pow", "root_of_squares", "difference_of_squares", "log_cosh"}
+    | {"exprel", "log1prel", "sinc", "xlog1py"}
 )
 """Operations that are there for their digits alone; what they compute is easier to read."""
 
@@ -83,7 +85,7 @@ class _Reader:
 
     def _rational(self, value: sp.Rational) -> Tree:
         """0.01 as it is, a third as a fraction."""
-        if len(number_text(abs(value))) <= 8:
+        if len(number_text(abs(value))) <= 8 or value.q > LARGEST_DENOMINATOR:
             return number(value)
         above = number(sp.Integer(abs(value.p)))
         return _signed(value.p < 0, over(above, number(sp.Integer(value.q))))

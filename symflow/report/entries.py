@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from symflow.errors import Location
-from symflow.naming import is_identifier
 from symflow.program import Bundle, Constant, Definition, Input, Program
 from symflow.recurrence import Scan
 from symflow.shapes import Shape, show
+from symflow.source import is_identifier
 from symflow.statements import Names
 
 GIVEN = ("input", "parameter")

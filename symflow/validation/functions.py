@@ -278,6 +278,9 @@ _FORMS: Mapping[str, Callable[[Array], Any]] = {
 }
 
 
+_WIDER = ("lists", "arrays in double precision")
+
+
 def _forms(callee: Callee, known: Cases) -> Iterator[Finding]:
     """Arguments by name, as other things that are arrays; only parameters give a precision."""
     case = next((one for one in known.few if any(n > BLOCK for n in one.sizes.values())), None)
@@ -291,9 +294,11 @@ def _forms(callee: Callee, known: Cases) -> Iterator[Finding]:
                 inputs = [one for one in callee.arguments(name) if one in values]
                 given = {one: form(values[one]) for one in inputs}
                 if "parameters" in callee.arguments(name):
-                    strange = "order" in told or "contiguous" in told or "written" in told
+                    strange = told not in (*_WIDER, "arrays of small whole numbers")
                     parts = {one: form(values[one]) for one in callee.trained if strange}
                     given["parameters"] = callee.parameters({**values, **parts})
+                elif told in _WIDER and dtype != np.float64:
+                    continue  # without parameters, the precision is that of the inputs
                 call = Call(name, case, dtype, values)
                 try:
                     with np.errstate(all="ignore"), blocks_of(callee.module, case.rows):
