@@ -280,7 +280,8 @@ def _numbers(of: _Promised, name: str, dtype: np.dtype[Any]) -> Array:
     """Numbers of which no two are alike, with all their digits."""
     shape = of.known.parameters[name].shape
     random = np.random.default_rng(of.trained.index(name))
-    return np.array(random.standard_normal(shape), dtype, order="F")
+    order: Any = "F" if dtype == np.float64 else "C"  # files hold either
+    return np.array(random.standard_normal(shape), dtype, order=order)
 
 
 _TESTS: Mapping[str, Callable[[_Promised], Iterator[Finding]]] = {
