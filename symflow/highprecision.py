@@ -13,6 +13,7 @@ Mindless Assessments of Roundoff, 2006).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import frexp
 from typing import Any, Literal
 
 import sympy as sp
@@ -33,6 +34,18 @@ Formula = Callable[[Sequence[Any]], Any]
 """A body as a function of the numbers in its slots."""
 
 
+TOWER = 1000
+"""Bits of the largest exponent of a number that functions are taken of."""
+
+
+def _bits(value: Any) -> int:
+    """How many bits a number has before the point; negative for small ones."""
+    if not hasattr(value, "_mpf_"):
+        return frexp(value)[1]
+    _, mantissa, exponent, count = value._mpf_
+    return int(exponent + count) if mantissa else 0
+
+
 class Arithmetic:
     """Numbers of a precision and a rounding, and bodies as functions of them."""
 
@@ -47,6 +60,8 @@ class Arithmetic:
 
     def number(self, value: Any) -> Any:
         """A number of Python, NumPy or mpmath in this precision."""
+        if type(value) is self.context.mpf:
+            return value
         if hasattr(value, "_mpf_"):
             return +self.context.make_mpf(value._mpf_)
         return self.context.mpf(value.item() if hasattr(value, "item") else value)
@@ -131,7 +146,14 @@ class Arithmetic:
             root = self._real(lambda operands: self.context.sqrt(base(operands)))
             return root if body.exp > 0 else self._real(lambda operands: 1 / root(operands))
         exponent = self.formula(body.exp)
-        return self._real(lambda operands: base(operands) ** exponent(operands))
+
+        def raised(operands: Sequence[Any]) -> Any:
+            x, y = base(operands), exponent(operands)
+            if x > 0 and _bits(y) + abs(_bits(x)).bit_length() > TOWER:
+                return self.context.inf if (x > 1) == (y > 0) else self.context.zero
+            return x**y
+
+        return self._real(raised)
 
     def _choice(self, body: sp.Piecewise) -> Formula:
         branches = [
@@ -190,7 +212,21 @@ class Arithmetic:
             call = eval(code, {"mpmath": self.context, **own})
         except NameError:
             raise SymflowError(f"mpmath has no {type(body).__name__}") from None
+        if name in ("exp", "sinh", "cosh", "tanh"):
+            (argument,) = arguments
+            return self._real(lambda operands: self._grown(name, call, argument(operands)))
         return self._real(lambda operands: call(*(argument(operands) for argument in arguments)))
+
+    def _grown(self, name: str, call: Callable[[Any], Any], x: Any) -> Any:
+        """A function that grows like eˣ: infinite where the exponent of the result has more than
+        `TOWER` bits, since the next function of that would take for ever."""
+        if _bits(x) <= TOWER:
+            return call(x)
+        if x > 0 or name == "cosh":
+            return self.context.one if name == "tanh" else self.context.inf
+        return {"exp": self.context.zero, "sinh": -self.context.inf, "tanh": -self.context.one}[
+            name
+        ]
 
     def _real(self, formula: Formula) -> Formula:
         """What gives no real number gives NaN, and a pole is infinite."""

@@ -30,7 +30,16 @@ import sympy as sp
 
 from symflow.elementwise import Opaque
 from symflow.program import Builder, Kernel, slots_of
-from symflow.rows import greater_equal, less_equal, logical_and, not_equal, where
+from symflow.rows import (
+    abs_,
+    greater_equal,
+    less,
+    less_equal,
+    logical_and,
+    logical_or,
+    not_equal,
+    where,
+)
 from symflow.signs import Facts, facts_of, implied
 
 
@@ -76,6 +85,7 @@ class Slope:
     flats   conditions that hold where the branch taken is not flat
     factor  the derivative without what is 0 and 1 by these conditions
     zeros   factors that may be 0, and have no pole; all that have none, where no pole is near
+    poles   what may be 0 where it is infinite; None where that is not all
     """
 
     own: Pole
@@ -83,6 +93,16 @@ class Slope:
     flats: tuple[sp.Expr, ...]
     factor: sp.Expr
     zeros: sp.Expr
+    poles: tuple[sp.Expr, ...] | None = None
+
+    def nonzero(self, part: sp.Expr) -> sp.Expr:
+        """Where a factor is not 0, or is beside no pole: there the product is as it is written, and
+        its own derivative by what is 0 is not lost.
+        """
+        if not self.poles:
+            return not_equal(part, 0)
+        finite = reduce(logical_and, (not_equal(one, 0) for one in self.poles))
+        return logical_or(not_equal(part, 0), finite)
 
     @staticmethod
     def of(
@@ -90,6 +110,7 @@ class Slope:
     ) -> Slope:
         known = cache(lambda: facts_of(program, value))
         own, far, flats, factor, zeros = Pole.NONE, False, [], [], []
+        infinite: list[sp.Expr] = []
         for part in sp.Mul.make_args(derivative):
             condition = _condition(part)
             if condition is not None:
@@ -99,15 +120,18 @@ class Slope:
             if condition is not None or not slots_of(part):
                 continue
             singular = list(_singular(part, known())) if _may_be_singular(part) else []
-            poles = [_pole(one) for one in singular if position in slots_of(one.args[0])]
-            own = max([own, *poles])
-            far = far or (upstream.flat and len(poles) < len(singular))
+            infinite += singular
+            near = [_pole(one) for one in singular if position in slots_of(one.args[0])]
+            own = max([own, *near])
+            far = far or (upstream.flat and len(near) < len(singular))
             inverse = isinstance(part, sp.Pow) and part.exp.is_negative
-            if not (inverse or any(poles)):
+            if not (inverse or any(near)):
                 zeros.append(part)
         if zeros and (upstream.pole or own):
             zeros = [part for part in zeros if not known().range(part).zero_free]
-        return Slope(own, far, tuple(flats), sp.Mul(*factor), sp.Mul(*zeros))
+        at_ends = any(type(one).__name__ in _INFINITE_AT_ENDS for one in infinite)
+        poles = None if at_ends else tuple(dict.fromkeys(one.args[0] for one in infinite))
+        return Slope(own, far, tuple(flats), sp.Mul(*factor), sp.Mul(*zeros), poles)
 
 
 def share(
@@ -133,11 +157,12 @@ def share(
     if slots_of(slope.zeros) and not product:
         apart = position not in slots_of(slope.zeros) and not zeros & operand
         if pole == Pole.ROOT or (pole == Pole.CUSP and apart):
-            conditions.append(not_equal(slope.zeros, 0))
+            finite = less(abs_(upstream), sp.oo)
+            conditions.append(logical_or(not_equal(slope.zeros, 0), finite))
     vanishes = nature.flat or (nature.zero and slope.own < Pole.INFINITE)
     vanishes = (slope.own and vanishes) or (slope.far and nature.flat)
     if vanishes and not nature.zeros & operand:
-        conditions.append(not_equal(upstream, 0))
+        conditions.append(slope.nonzero(upstream))
     summed = set(value.accesses[position].indices) < set(range(len(value.sizes)))
     after = Nature(
         pole,

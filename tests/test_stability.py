@@ -148,7 +148,14 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
 }
 """A formula for each rule on bodies, and where it is tried."""
 
-EXACT = {"masked-product", "masked-product-no", "masked-branch", "masked-branch-no"} | {
+EXACT = {
+    "masked-factor",
+    "masked-factor-no",
+    "masked-product",
+    "masked-product-no",
+    "masked-branch",
+    "masked-branch-no",
+} | {
     "where-sum",
     "where-difference",
 }

@@ -36,24 +36,17 @@ class Judged:
 
     verdicts  of every entry
     error     how far off at most
-    allowed   how far off it may be
+    ratio     the same in units of what naive code is off; 0 where nothing is known
     naive     whether the naive code is finite in any run
     """
 
     verdicts: Array
     error: Array
-    allowed: Array
+    ratio: Array
     naive: Array
 
     def has(self, verdict: Verdict) -> bool:
         return bool(np.any(self.verdicts == verdict))
-
-    @property
-    def ratio(self) -> Array:
-        """Errors in units of what is allowed; 0 where nothing is known."""
-        with np.errstate(all="ignore"):
-            ratio = np.where(self.error == 0.0, 0.0, self.error / self.allowed)
-        return np.where(np.isfinite(ratio), ratio, 0.0)
 
 
 @np.errstate(all="ignore")
@@ -66,7 +59,7 @@ def judged(given: Array, true: Truth, runs: Array) -> Judged:
     finite = np.isfinite(given)
     spacing = np.spacing(np.asarray(true.largest, given.dtype)).astype(float)
     naive = np.asarray(np.isfinite(runs).any(axis=0))
-    passes, errors, allowances = [], [], []
+    passes, errors, ratios = [], [], []
     for first, rest in (true.low, true.high):
         error = np.abs((given.astype(float) - first) - rest)
         lost = np.abs((runs.astype(float) - first) - rest)
@@ -74,14 +67,22 @@ def judged(given: Array, true: Truth, runs: Array) -> Judged:
         allowed = FACTOR * noise + ULPS * spacing
         passes.append(error <= allowed)  # False for NaN
         errors.append(error)
-        allowances.append(allowed)
+        ratios.append(np.where(error == 0.0, 0.0, FACTOR * error / allowed))
     right, wrong = passes[0] & passes[1], ~passes[0] & ~passes[1]
     verdicts = np.select(
-        [~true.finite, true.beyond, ~finite, right, wrong],
-        [Verdict.UNKNOWN, _beyond(given), Verdict.LOST, Verdict.RIGHT, Verdict.OFF],
+        [~true.finite, true.beyond, ~finite & true.settled, ~finite, right, wrong],
+        [
+            Verdict.UNKNOWN,
+            _beyond(given),
+            Verdict.LOST,
+            Verdict.UNDECIDED,
+            Verdict.RIGHT,
+            Verdict.OFF,
+        ],
         Verdict.UNDECIDED,
     )
-    return Judged(verdicts, np.maximum(*errors), np.minimum(*allowances), naive)
+    ratio = np.maximum(*ratios)
+    return Judged(verdicts, np.maximum(*errors), np.where(np.isfinite(ratio), ratio, 0.0), naive)
 
 
 def _beyond(given: Array) -> Array:

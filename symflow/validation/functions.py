@@ -251,6 +251,9 @@ _FORMS: Mapping[str, Callable[[Array], Any]] = {
 }
 
 
+_WIDER = ("lists", "arrays in double precision")
+
+
 def _forms(callee: Callee, known: Cases) -> Iterator[Finding]:
     """Inputs by name, as other things that are arrays: the precision is that of the parameters."""
     case = next((one for one in known.few if any(n > BLOCK for n in one.sizes.values())), None)
@@ -265,6 +268,8 @@ def _forms(callee: Callee, known: Cases) -> Iterator[Finding]:
                 given = {one: form(values[one]) for one in inputs}
                 if "parameters" in callee.arguments(name):
                     given["parameters"] = callee.parameters(values)
+                elif told in _WIDER and dtype != np.float64:
+                    continue  # without parameters, the precision is that of the inputs
                 call = Call(name, case, dtype, values)
                 try:
                     with np.errstate(all="ignore"), blocks_of(callee.module, case.rows):
