@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -135,7 +136,7 @@ def _refused(of: _Promised) -> Iterator[Finding]:
                 try:
                     of.callee.result(call)
                 except (ValueError, TypeError) as error:
-                    if not any(one in str(error) for one in (*taken, *of.trained)):
+                    if {*taken, *of.trained}.isdisjoint(re.findall(r"\w+", str(error))):
                         text = f"what is told of {name} names no argument: {error}"
                         yield Finding(function, name, told, text[:200])
                     continue

@@ -25,6 +25,7 @@ from symflow.train import Schedule
 from symflow.validation.calls import arrays_in, frozen, same
 from symflow.validation.cases import BLOCK, Case, Cases
 from symflow.validation.findings import Finding
+from symflow.validation.threads import in_step, led
 from symflow.validation.trajectories import Reached, Trajectories, batches, expected
 
 Array = NDArray[Any]
@@ -413,7 +414,8 @@ def _few_steps(of: _Trained) -> Iterator[Finding]:
                     whole, of.run(whole), whole.steps, "steps", f"{name} = {value}"
                 )
     if of.has("threads"):
-        result = of.run(whole, threads=2)
+        with led(of.module, in_step(2)):
+            result = of.run(whole, threads=2)
         yield from of.faults(whole, result, whole.steps, "steps", "2 threads")
     if not same(of.run(whole), first):
         yield Finding("train", "", whole.told, "gives something else when it is called again")
