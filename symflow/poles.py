@@ -108,11 +108,11 @@ class Slope:
             if condition is not None or not slots_of(part):
                 continue
             singular = list(_singular(part, known())) if _may_be_singular(part) else []
-            poles = [_pole(one) for one in singular if position in slots_of(_vanishing(one))]
-            own = max([own, *poles])
-            far = far or (upstream.flat and len(poles) < len(singular))
+            near = [_pole(one) for one in singular if position in slots_of(_vanishing(one))]
+            own = max([own, *near])
+            far = far or (upstream.flat and len(near) < len(singular))
             inverse = isinstance(part, sp.Pow) and part.exp.is_negative
-            if not (inverse or any(poles)):
+            if not (inverse or any(near)):
                 zeros.append(part)
         if zeros and (upstream.pole or own):
             zeros = [part for part in zeros if not known().range(part).zero_free]

@@ -132,6 +132,11 @@ def _line_between(
     )
 
 
+def _has_no_inverse(y: sp.Expr) -> sp.Expr:
+    """Whether y is no positive number: by it, 0 / y may be anything."""
+    return logical_or(less_equal(y, 0), equal(y, sp.oo))
+
+
 def _cosine(x: sp.Expr, y: sp.Expr, length: sp.Expr) -> sp.Expr:
     """x / √(x² + y²), and 0 at the origin.
 
@@ -448,7 +453,7 @@ _TABLE = (
         "where y ≤ 0.",
         partials=lambda x, y, z: [
             where(logical_and(equal(x, 0), less_equal(y, 0)), 0, log(y)),
-            masked_quotient(x, y),
+            where(logical_and(equal(x, 0), _has_no_inverse(y)), 0, x / y),
         ],
         numpy="_xlogy({0}, {1})",
         helper="xlogy",
@@ -464,7 +469,7 @@ _TABLE = (
         "where y ≤ -1.",
         partials=lambda x, y, z: [
             where(logical_and(equal(x, 0), less_equal(y, -1)), 0, log1p(y)),
-            masked_quotient(x, 1 + y),
+            where(logical_and(equal(x, 0), _has_no_inverse(1 + y)), 0, x / (1 + y)),
         ],
         numpy="_xlog1py({0}, {1})",
         helper="xlog1py",

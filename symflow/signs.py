@@ -301,12 +301,13 @@ def _difference(first: int, second: int) -> sp.Expr:
 
 
 def _of_product(part: sp.Mul, facts: Facts) -> Range:
+    number, rest = part.as_coeff_Mul()
+    if number != 1:
+        of = facts.range(rest)
+        return replace(_of_number(number) * of, nonzero=abs(number) >= 1 and of.zero_free)
     found = facts.range(part.args[0])
     for factor in part.args[1:]:
         found = found * facts.range(factor)
-    number, rest = part.as_coeff_Mul()
-    if number != 1 and abs(number) >= 1 and facts.range(rest).zero_free:
-        found = replace(found, nonzero=True)
     return found
 
 

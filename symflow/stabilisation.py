@@ -138,7 +138,7 @@ class Stabiliser:
         and whether SymPy has merged exponentials in it.
         """
         depth = DEPTH if value.elementwise else 0
-        if not value.elementwise and self._on("masked-product"):
+        if not value.elementwise and self.phase == "computed" and self._on("masked-factor"):
             value = _with_masks(program, value)
         near = self._near(program, value, depth)
         merges = self.phase == "written" and self._on("exp-product") and "exp" in near
@@ -226,23 +226,18 @@ def _with_masks(program: Builder, value: Kernel) -> Kernel:
 
 
 def _is_masked(program: Builder, tensor: int, depth: int) -> bool:
-    """Whether a tensor has a factor that is 0 by choice, or that wins where it is 0."""
+    """Whether a tensor has a factor that a choice makes 0."""
     value = program[tensor].value
     if not isinstance(value, Kernel) or not value.elementwise or program.kept(tensor) or not depth:
         return False
     factors = sp.Mul.make_args(value.body)
-    if any(map(_is_mask, factors)):
+    if any(type(one).__name__ == "where" and 0 in one.args[1:] for one in factors):
         return True
     return any(
         factor.is_Symbol and _is_masked(program, value.accesses[number].tensor, depth - 1)
         for factor in factors
         for number in slots_of(factor)
     )
-
-
-def _is_mask(factor: sp.Expr) -> bool:
-    name = type(factor).__name__
-    return name.startswith("masked_") or (name == "where" and 0 in factor.args[1:])
 
 
 @lru_cache(maxsize=65536)
@@ -319,5 +314,7 @@ def formula_text(program: Builder, value: Kernel, part: sp.Expr | None = None) -
     for number in slots_of(part):
         access = value.accesses[number]
         called = at(program[access.tensor].label.name, subscripts(access.indices, names))
+        while Symbol(called) in replacements.values():  # two parts of one name are no zero apart
+            called += "′"
         replacements[slot(number)] = Symbol(called)
     return plain_text(part.xreplace(replacements))

@@ -149,10 +149,10 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
 """A formula for each rule on bodies, and where it is tried."""
 
 EXACT = {
+    "masked-factor",
+    "masked-factor-no",
     "masked-product",
     "masked-product-no",
-    "zero-weight",
-    "zero-numerator",
     "masked-branch",
     "masked-branch-no",
 } | {
