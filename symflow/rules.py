@@ -351,6 +351,9 @@ def _of_inverse_ratio(function: sp.Expr) -> Callable[[Bindings], sp.Expr]:
     return lambda bound: bound[_x] / bound[_u] * function.xreplace(dict(bound))
 
 
+_MINUS = where(greater(_u, 0), -_u, _u)
+"""-|u|, of which the second derivative is that of a line on either side."""
+
 _SMALLER = less(abs_(_a), abs_(_b))
 _LEAST, _LARGEST = where(_SMALLER, _a, _b), where(_SMALLER, _b, _a)
 _DIVISOR = where(equal(_LARGEST, 0), 1, _LARGEST)
@@ -963,6 +966,15 @@ RULES = (
         provided=_has_inverse_ratio,
         domain={sinc(_u): NONZERO},
         text="c·x / sin(x) → c / sinc(x)",
+    ),
+    Rule(
+        "tanh-ratio",
+        sp.tanh(_u) / _x,
+        _of_ratio(2 * exprel(2 * _MINUS) * sigmoid(-2 * _MINUS)),
+        "0 / 0 at 0, and digits of the derivatives are lost near it",
+        phase="written",
+        provided=_has_ratio,
+        text="tanh(c·x) / x → 2·c·exprel(-2·|c·x|)·sigmoid(2·|c·x|)",
     ),
     Rule(
         "one-minus-cos-quotient",
