@@ -29,6 +29,15 @@ from symflow.program import slot, slots_of
 Rounding = Literal["n", "f", "c"]
 """To nearest, down (floor) and up (ceiling), as mpmath calls them."""
 
+LONGEST = 1 << 16
+"""The bits of the largest numbers that have an exponential: mpmath takes log 2, and π, to as many
+as its argument has before the point. For exp(exp(1e6)) that is a million and a half."""
+
+_COSTLY = (
+    *(sp.exp, sp.sinh, sp.cosh, sp.tanh, sp.coth, sp.sin, sp.cos, sp.tan, sp.cot, sp.sinc),
+    *(sp.erf, sp.erfc, sp.loggamma, sp.gamma, sp.polygamma),
+)
+
 Formula = Callable[[Sequence[Any]], Any]
 """A body as a function of the numbers in its slots."""
 
@@ -131,7 +140,7 @@ class Arithmetic:
             root = self._real(lambda operands: self.context.sqrt(base(operands)))
             return root if body.exp > 0 else self._real(lambda operands: 1 / root(operands))
         exponent = self.formula(body.exp)
-        return self._real(lambda operands: base(operands) ** exponent(operands))
+        return self._real(lambda operands: base(operands) ** self._reduced(exponent(operands)))
 
     def _choice(self, body: sp.Piecewise) -> Formula:
         branches = [
@@ -190,7 +199,17 @@ class Arithmetic:
             call = eval(code, {"mpmath": self.context, **own})
         except NameError:
             raise SymflowError(f"mpmath has no {type(body).__name__}") from None
-        return self._real(lambda operands: call(*(argument(operands) for argument in arguments)))
+        reduced = self._reduced if isinstance(body, _COSTLY) else lambda number: number
+        return self._real(
+            lambda operands: call(*(reduced(argument(operands)) for argument in arguments))
+        )
+
+    def _reduced(self, number: Any) -> Any:
+        """Infinite, if it is longer than what can be reduced by multiples of log 2 or π."""
+        sign, mantissa, exponent, bits = getattr(number, "_mpf_", (0, 0, 0, 0))  # none of a bool
+        if not mantissa or exponent + bits <= LONGEST:
+            return number
+        return -self.context.inf if sign else self.context.inf
 
     def _real(self, formula: Formula) -> Formula:
         """What gives no real number gives NaN, and a pole is infinite."""

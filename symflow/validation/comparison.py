@@ -38,12 +38,14 @@ class Judged:
     error     how far off at most
     allowed   how far off it may be
     naive     whether the naive code is finite in any run
+    safe      whether it is in all of them: no rounding takes it out of a domain
     """
 
     verdicts: Array
     error: Array
     allowed: Array
     naive: Array
+    safe: Array
 
     def has(self, verdict: Verdict) -> bool:
         return bool(np.any(self.verdicts == verdict))
@@ -65,7 +67,7 @@ def judged(given: Array, true: Truth, runs: Array) -> Judged:
     given = np.asarray(given)
     finite = np.isfinite(given)
     spacing = np.spacing(np.asarray(true.largest, given.dtype)).astype(float)
-    naive = np.asarray(np.isfinite(runs).any(axis=0))
+    naive, safe = (np.asarray(some(np.isfinite(runs), axis=0)) for some in (np.any, np.all))
     passes, errors, allowances = [], [], []
     for first, rest in (true.low, true.high):
         error = np.abs((given.astype(float) - first) - rest)
@@ -81,7 +83,7 @@ def judged(given: Array, true: Truth, runs: Array) -> Judged:
         [Verdict.UNKNOWN, _beyond(given), Verdict.LOST, Verdict.RIGHT, Verdict.OFF],
         Verdict.UNDECIDED,
     )
-    return Judged(verdicts, np.maximum(*errors), np.minimum(*allowances), naive)
+    return Judged(verdicts, np.maximum(*errors), np.minimum(*allowances), naive, safe)
 
 
 def _beyond(given: Array) -> Array:
