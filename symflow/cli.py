@@ -83,6 +83,6 @@ def main() -> None:
 
     \b
     symflow compile model.py                writes generated/model.py
-    symflow check model.py                  compares what it compiles to with the model
+    symflow check model.py                  compares it with what is written
     symflow explain model.py                prints both as formulas
     """
