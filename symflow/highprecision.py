@@ -34,7 +34,7 @@ Formula = Callable[[Sequence[Any]], Any]
 """A body as a function of the numbers in its slots."""
 
 
-TOWER = 64
+TOWER = 1000
 """Bits of the largest exponent of a number that functions are taken of."""
 
 

@@ -90,7 +90,21 @@ x, y, u, v, w, t = (slot(number) for number in range(6))
 VARIABLES = {x: "x", y: "y", u: "u", v: "v", w: "w", t: "t"}
 """The first four may stand in a left side; `w` is a factor of them, and `t` one of the whole."""
 
-_FILLS = (x, y, x + 1, x + y, x - y, x + 2, x**2 + y, x**2 + 1, x * y, sp.Integer(2), -x, 1 / y)
+_FILLS = (
+    x,
+    y,
+    x + 1,
+    x + y,
+    x - y,
+    x + 2,
+    x**2 + y,
+    x**2 + 1,
+    x * y,
+    sp.Integer(2),
+    -x,
+    1 / y,
+    -x / sp.sqrt(2),
+)
 _EXPONENTS = {
     "k": (sp.Rational(1, 2), sp.Rational(-2, 3)),
     "p": (sp.Rational(3, 10), sp.Rational(-7, 10)),

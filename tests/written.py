@@ -252,7 +252,11 @@ class Comparison:
             return
         around = np.concatenate([one[at[0]].ravel() for one in self._found.values()])
         terms = np.abs(around[np.isfinite(around)]).max(initial=1.0)
-        if abs(found - sides[-1]) > 1e-6 * abs(sides[-1]) + 1e-12 * terms:
+        if name.startswith("d"):  # what is a sum of large terms near by
+            terms += 1e3 * self._last_place_of_one(name, at[0])
+        if abs(found - sides[-1]) > 1e-6 * abs(sides[-1]) + 1e-12 * terms ** (
+            2 if name.startswith("d2") else 1
+        ):
             self._fault(name, at, found, sides[-1], np.nan, np.inf)
 
     def _fault(
