@@ -1,13 +1,15 @@
 """What a zero is worth beside an infinite slope: the chain rule where 0 meets ∞.
 
     ū += where(u > 0, z̄, 0)                 of  z = relu(u)      read by  √z
-    x̄ += where(c ≠ 0, z̄, 0) · c             of  z = c·x          read by  √z
-    x̄ += where(z̄ ≠ 0, z̄ / x, 0)             of  z = log(x)       read by  max(z, -5)
+    x̄ += masked_product(c, z̄)               of  z = c·x          read by  √z
+    x̄ += masked_quotient(z̄, x)              of  z = log(x)       read by  max(z, -5)
 
 The chain rule multiplies slopes. Where one is 0 and another infinite the product is NaN, although
 the function has a slope there. A zero of a flat branch is a branch, and no factor: what is read
 through it does not change, whatever its slope is. So it is written as a branch wherever the other
-factor may be infinite. A zero that is a factor wins where that is proved:
+factor may be infinite. A zero that is a factor is a product that is 0 there, and is differentiated
+as the product that it is: beside a pole that is elsewhere, its slope counts. It wins where that is
+proved:
 
 - beside the slope of √y, y·log(y) or acos(y): if y is 0 with slope 0, it is of second order, and
   √y has slope 0, or a kink of which 0 lies in the middle;
@@ -31,12 +33,10 @@ import sympy as sp
 from symflow.elementwise import Opaque
 from symflow.program import Builder, Kernel, slots_of
 from symflow.rows import (
-    abs_,
     greater_equal,
-    less,
     less_equal,
     logical_and,
-    logical_or,
+    masked_product,
     not_equal,
     where,
 )
@@ -85,7 +85,6 @@ class Slope:
     flats   conditions that hold where the branch taken is not flat
     factor  the derivative without what is 0 and 1 by these conditions
     zeros   factors that may be 0, and have no pole; all that have none, where no pole is near
-    poles   what may be 0 where it is infinite; None where that is not all
     """
 
     own: Pole
@@ -93,16 +92,6 @@ class Slope:
     flats: tuple[sp.Expr, ...]
     factor: sp.Expr
     zeros: sp.Expr
-    poles: tuple[sp.Expr, ...] | None = None
-
-    def nonzero(self, part: sp.Expr) -> sp.Expr:
-        """Where a factor is not 0, or is beside no pole: there the product is as it is written, and
-        its own derivative by what is 0 is not lost.
-        """
-        if not self.poles:
-            return not_equal(part, 0)
-        finite = reduce(logical_and, (not_equal(one, 0) for one in self.poles))
-        return logical_or(not_equal(part, 0), finite)
 
     @staticmethod
     def of(
@@ -110,7 +99,6 @@ class Slope:
     ) -> Slope:
         known = cache(lambda: facts_of(program, value))
         own, far, flats, factor, zeros = Pole.NONE, False, [], [], []
-        infinite: list[sp.Expr] = []
         for part in sp.Mul.make_args(derivative):
             condition = _condition(part)
             if condition is not None:
@@ -120,8 +108,7 @@ class Slope:
             if condition is not None or not slots_of(part):
                 continue
             singular = list(_singular(part, known())) if _may_be_singular(part) else []
-            infinite += singular
-            near = [_pole(one) for one in singular if position in slots_of(one.args[0])]
+            near = [_pole(one) for one in singular if position in slots_of(_vanishing(one))]
             own = max([own, *near])
             far = far or (upstream.flat and len(near) < len(singular))
             inverse = isinstance(part, sp.Pow) and part.exp.is_negative
@@ -129,9 +116,7 @@ class Slope:
                 zeros.append(part)
         if zeros and (upstream.pole or own):
             zeros = [part for part in zeros if not known().range(part).zero_free]
-        at_ends = any(type(one).__name__ in _INFINITE_AT_ENDS for one in infinite)
-        poles = None if at_ends else tuple(dict.fromkeys(one.args[0] for one in infinite))
-        return Slope(own, far, tuple(flats), sp.Mul(*factor), sp.Mul(*zeros), poles)
+        return Slope(own, far, tuple(flats), sp.Mul(*factor), sp.Mul(*zeros))
 
 
 def share(
@@ -152,17 +137,15 @@ def share(
     read = [depends.get(value.operands[at], 0) for at in slots_of(slope.zeros)]
     zeros = reduce(int.__or__, read, 0)
     pole = max(nature.pole, slope.own)
-    conditions = list(slope.flats) if pole else []
+    conditions, wins = list(slope.flats) if pole else [], False
     product = not value.elementwise and len(value.accesses) > 1
     if slots_of(slope.zeros) and not product:
         apart = position not in slots_of(slope.zeros) and not zeros & operand
         if pole == Pole.ROOT or (pole == Pole.CUSP and apart):
-            finite = less(abs_(upstream), sp.oo)
-            conditions.append(logical_or(not_equal(slope.zeros, 0), finite))
+            wins = True
     vanishes = nature.flat or (nature.zero and slope.own < Pole.INFINITE)
     vanishes = (slope.own and vanishes) or (slope.far and nature.flat)
-    if vanishes and not nature.zeros & operand:
-        conditions.append(slope.nonzero(upstream))
+    vanishes = bool(vanishes and not nature.zeros & operand)
     summed = set(value.accesses[position].indices) < set(range(len(value.sizes)))
     after = Nature(
         pole,
@@ -170,12 +153,21 @@ def share(
         nature.zero or bool(slots_of(slope.zeros)) or summed,
         -1 if summed else nature.zeros | zeros,
     )
+    factor, given = slope.factor, upstream
+    if wins:
+        factor /= slope.zeros
+    if vanishes:
+        given, factor = masked_product(upstream, factor), sp.S.One
+    if wins and slope.own:
+        given, factor = masked_product(slope.zeros, given * factor), sp.S.One
+    elif wins:
+        given = masked_product(slope.zeros, given)
     if not conditions:
-        return upstream * derivative, after
+        return given * (factor if wins or vanishes else derivative), after
     condition = reduce(logical_and, conditions)
     if slope.own or slope.far:
-        return where(condition, upstream * slope.factor, 0), after
-    return where(condition, upstream, 0) * slope.factor, after
+        return where(condition, given * factor, 0), after
+    return where(condition, given, 0) * factor, after
 
 
 # --- zeros -----------------------------------------------------------------------------------
@@ -205,6 +197,7 @@ _INFINITE_AT_ZERO = {
     "log": Pole.ROOT,  # the slope of y·log(y)
     "pow": Pole.CUSP,
     "digamma": Pole.INFINITE,
+    "masked_quotient": Pole.INFINITE,
 }
 _INFINITE_AT_ENDS = frozenset({"erfinv", "ndtri"})
 
@@ -229,10 +222,15 @@ def _singular(part: sp.Expr, facts: Facts) -> Iterator[sp.Expr]:
         yield from _singular(no, facts.assuming(*implied(condition, False)))
         return
     at_ends = type(part).__name__ in _INFINITE_AT_ENDS
-    if _is_singular(part) and (at_ends or not facts.range(part.args[0]).zero_free):
+    if _is_singular(part) and (at_ends or not facts.range(_vanishing(part)).zero_free):
         yield part
     for one in part.args:
         yield from _singular(one, facts)
+
+
+def _vanishing(part: sp.Expr) -> sp.Expr:
+    """What a power or a function has its pole at a zero of."""
+    return part.args[1 if type(part).__name__ == "masked_quotient" else 0]
 
 
 def _pole(part: sp.Expr) -> Pole:

@@ -381,6 +381,14 @@ def demands(body: sp.Expr, facts: Facts = NOTHING) -> Iterator[tuple[sp.Expr, Ra
         yield from demands(yes, facts.assuming(*implied(condition, True)))
         yield from demands(no, facts.assuming(*implied(condition, False)))
         return
+    if type(body).__name__ in ("masked_product", "masked_quotient"):
+        mask, other = body.args
+        yield from demands(mask, facts)
+        facts = facts.assuming((mask, NONZERO))
+        if type(body).__name__ == "masked_quotient":
+            yield other, NONZERO, facts
+        yield from demands(other, facts)
+        return
     if isinstance(body, sp.Pow) and body.exp.is_number and slots_of(body.base):
         if not body.exp.is_Integer:
             yield body.base, NONNEGATIVE, facts
