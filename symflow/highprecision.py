@@ -13,6 +13,7 @@ Mindless Assessments of Roundoff, 2006).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import frexp
 from typing import Any, Literal
 
 import sympy as sp
@@ -29,17 +30,29 @@ from symflow.program import slot, slots_of
 Rounding = Literal["n", "f", "c"]
 """To nearest, down (floor) and up (ceiling), as mpmath calls them."""
 
-LONGEST = 1 << 16
-"""The bits of the largest numbers that have an exponential: mpmath takes log 2, and π, to as many
-as its argument has before the point. For exp(exp(1e6)) that is a million and a half."""
-
-_COSTLY = (
-    *(sp.exp, sp.sinh, sp.cosh, sp.tanh, sp.coth, sp.sin, sp.cos, sp.tan, sp.cot, sp.sinc),
-    *(sp.erf, sp.erfc, sp.loggamma, sp.gamma, sp.polygamma),
-)
-
 Formula = Callable[[Sequence[Any]], Any]
 """A body as a function of the numbers in its slots."""
+
+
+TOWER = 1000
+"""Bits of the largest exponent of a number that functions are taken of."""
+
+
+FAR = 1 << 16
+"""Bits of a number from which on `_FLAT` are as at infinity: mpmath would take π to as many."""
+
+_FLAT = (
+    *(sp.sin, sp.cos, sp.tan, sp.cot, sp.sinc),
+    *(sp.erf, sp.erfc, sp.gamma, sp.loggamma, sp.polygamma),
+)
+
+
+def _bits(value: Any) -> int:
+    """How many bits a number has before the point; negative for small ones."""
+    if not hasattr(value, "_mpf_"):
+        return frexp(value)[1]
+    _, mantissa, exponent, count = value._mpf_
+    return int(exponent + count) if mantissa else 0
 
 
 class Arithmetic:
@@ -56,6 +69,8 @@ class Arithmetic:
 
     def number(self, value: Any) -> Any:
         """A number of Python, NumPy or mpmath in this precision."""
+        if type(value) is self.context.mpf:
+            return value
         if hasattr(value, "_mpf_"):
             return +self.context.make_mpf(value._mpf_)
         return self.context.mpf(value.item() if hasattr(value, "item") else value)
@@ -140,7 +155,14 @@ class Arithmetic:
             root = self._real(lambda operands: self.context.sqrt(base(operands)))
             return root if body.exp > 0 else self._real(lambda operands: 1 / root(operands))
         exponent = self.formula(body.exp)
-        return self._real(lambda operands: base(operands) ** self._reduced(exponent(operands)))
+
+        def raised(operands: Sequence[Any]) -> Any:
+            x, y = base(operands), exponent(operands)
+            if x > 0 and _bits(y) + abs(_bits(x)).bit_length() > TOWER:
+                return self.context.inf if (x > 1) == (y > 0) else self.context.zero
+            return x**y
+
+        return self._real(raised)
 
     def _choice(self, body: sp.Piecewise) -> Formula:
         branches = [
@@ -199,17 +221,29 @@ class Arithmetic:
             call = eval(code, {"mpmath": self.context, **own})
         except NameError:
             raise SymflowError(f"mpmath has no {type(body).__name__}") from None
-        reduced = self._reduced if isinstance(body, _COSTLY) else lambda number: number
-        return self._real(
-            lambda operands: call(*(reduced(argument(operands)) for argument in arguments))
-        )
+        if name in ("exp", "sinh", "cosh", "tanh"):
+            (argument,) = arguments
+            return self._real(lambda operands: self._grown(name, call, argument(operands)))
+        if isinstance(body, _FLAT):
+            return self._real(
+                lambda operands: call(*(self._near(argument(operands)) for argument in arguments))
+            )
+        return self._real(lambda operands: call(*(argument(operands) for argument in arguments)))
 
-    def _reduced(self, number: Any) -> Any:
-        """Infinite, if it is longer than what can be reduced by multiples of log 2 or π."""
-        sign, mantissa, exponent, bits = getattr(number, "_mpf_", (0, 0, 0, 0))  # none of a bool
-        if not mantissa or exponent + bits <= LONGEST:
-            return number
-        return -self.context.inf if sign else self.context.inf
+    def _grown(self, name: str, call: Callable[[Any], Any], x: Any) -> Any:
+        """A function that grows like eˣ: infinite where the exponent of the result has more than
+        `TOWER` bits, since the next function of that would take for ever."""
+        if _bits(x) <= TOWER:
+            return call(x)
+        if x > 0 or name == "cosh":
+            return self.context.one if name == "tanh" else self.context.inf
+        return {"exp": self.context.zero, "sinh": -self.context.inf, "tanh": -self.context.one}[
+            name
+        ]
+
+    def _near(self, x: Any) -> Any:
+        """The number itself, or an infinite one instead of one that is longer than `FAR`."""
+        return x if _bits(x) <= FAR else x * self.context.inf
 
     def _real(self, formula: Formula) -> Formula:
         """What gives no real number gives NaN, and a pole is infinite."""

@@ -64,7 +64,9 @@ def parsed(path: Path) -> ast.Module:
     """A Python file as Python reads it."""
     try:
         return ast.parse(text_of(path))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except SyntaxError as error:
+        raise SymflowError(f"{path}:{error.lineno or 1}: SyntaxError: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError) as error:
         raise SymflowError(f"{path}: {error or 'nested too deeply'}") from None
 
 

@@ -231,9 +231,9 @@ def _outside(value: Kernel, numbers: Sequence[sp.Expr]) -> NDArray[Any] | None:
     """What NumPy says of a function of numbers that are outside of its domain, if it knows it."""
     texts = [Text(f"np.float64({source.literal(float(one))})") for one in numbers]
     body = Body(value, texts, value.output, Kinds.of_floats(value))
-    source = body.text(value.body).source
+    written = body.text(value.body).source
     with np.errstate(all="ignore"), suppress(NameError, ZeroDivisionError):
-        return np.array(eval(source, {"np": np, "dtype": np.dtype(float)}), float)
+        return np.array(eval(written, {"np": np, "dtype": np.dtype(float)}), float)
     return None
 
 

@@ -120,6 +120,7 @@ def gradients_at(function: Callable[..., Any], *values: Any) -> tuple[Array, lis
 INTERNAL = (
     *("root_of_squares", "difference_of_squares", "xlogx", "log1mexp", "exp_over_expm1"),
     *(
+        "xlog1py",
         "inverse_mills",
         "log_erfc",
         "erfc_hazard",
@@ -128,6 +129,7 @@ INTERNAL = (
         "exprel_slope",
         "exprel_curvature",
     ),
+    *("masked_product", "masked_quotient"),
     *("log1prel", "log1prel_slope", "log1prel_curvature", "sinc", "sinc_slope", "sinc_curvature"),
 )
 

@@ -148,7 +148,14 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
 }
 """A formula for each rule on bodies, and where it is tried."""
 
-EXACT = {"masked-product", "masked-product-no", "masked-branch", "masked-branch-no"} | {
+EXACT = {
+    "masked-factor",
+    "masked-factor-no",
+    "masked-product",
+    "masked-product-no",
+    "masked-branch",
+    "masked-branch-no",
+} | {
     "where-sum",
     "where-difference",
 }
@@ -455,8 +462,9 @@ def compilation_text(folder: Path, *without: str) -> str:
 
 
 def test_unknown_rule(tmp_path: Path) -> None:
-    with pytest.raises(sf.SymflowError, match="no rule 'log-sigmoyd'; the rules are: log-sigmoid,"):
+    with pytest.raises(sf.SymflowError, match="no rule 'log-sigmoyd'") as caught:
         sf.Session(without=["log-sigmoyd"])
+    assert caught.value.hint == "did you mean log-sigmoid?"
 
 
 # --- documentation ---------------------------------------------------------------------------

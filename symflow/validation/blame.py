@@ -27,6 +27,9 @@ MOST_IN_PAIRS = 6
 
 DIGITS = 120
 
+LONGEST = 200
+"""Characters of a formula that is shown."""
+
 CLOSE = 1e-12
 """How close a stage's program must come in many digits; it holds numbers of 53 bits."""
 
@@ -75,7 +78,8 @@ def _named(names: Sequence[str], applied: Sequence[Rewrite]) -> str:
     for name in names:
         one = next(one for one in applied if one.rule == name)
         where = f"{one.origin}: " if one.origin else ""
-        told.append(f"{name}: {where}{one.tensor}: {one.before}  →  {one.after}")
+        shown = f": {one.before}  →  {one.after}"
+        told.append(f"{name}: {where}{one.tensor}{shown if len(shown) <= LONGEST else ''}")
     both = "the rules " if len(names) > 1 else "the rule "
     return both + " and ".join(told)
 

@@ -12,6 +12,7 @@ import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
 
+from symflow.arithmetic import undistributed
 from symflow.elementwise import Opaque
 from symflow.program import Builder, Definition, Kernel, Label, Program
 from symflow.validation.floats import Floats
@@ -33,6 +34,7 @@ _COMPARED = frozenset(
 _OF_ZERO = frozenset({"relu", "abs", "sign"})
 
 
+@undistributed
 def borders(base: Inputs, program: Program, given: Sequence[Given]) -> list[Point]:
     """Points at which a condition is on its border, made of a base by moving a single number."""
     conditions = list(_conditions(program))[:MOST]

@@ -36,26 +36,19 @@ class Judged:
 
     verdicts  of every entry
     error     how far off at most
-    allowed   how far off it may be
+    ratio     the same in units of what naive code is off; 0 where nothing is known
     naive     whether the naive code is finite in any run
     safe      whether it is in all of them: no rounding takes it out of a domain
     """
 
     verdicts: Array
     error: Array
-    allowed: Array
+    ratio: Array
     naive: Array
     safe: Array
 
     def has(self, verdict: Verdict) -> bool:
         return bool(np.any(self.verdicts == verdict))
-
-    @property
-    def ratio(self) -> Array:
-        """Errors in units of what is allowed; 0 where nothing is known."""
-        with np.errstate(all="ignore"):
-            ratio = np.where(self.error == 0.0, 0.0, self.error / self.allowed)
-        return np.where(np.isfinite(ratio), ratio, 0.0)
 
 
 @np.errstate(all="ignore")
@@ -68,7 +61,7 @@ def judged(given: Array, true: Truth, runs: Array) -> Judged:
     finite = np.isfinite(given)
     spacing = np.spacing(np.asarray(true.largest, given.dtype)).astype(float)
     naive, safe = (np.asarray(some(np.isfinite(runs), axis=0)) for some in (np.any, np.all))
-    passes, errors, allowances = [], [], []
+    passes, errors, ratios = [], [], []
     for first, rest in (true.low, true.high):
         error = np.abs((given.astype(float) - first) - rest)
         lost = np.abs((runs.astype(float) - first) - rest)
@@ -76,14 +69,23 @@ def judged(given: Array, true: Truth, runs: Array) -> Judged:
         allowed = FACTOR * noise + ULPS * spacing
         passes.append(error <= allowed)  # False for NaN
         errors.append(error)
-        allowances.append(allowed)
+        ratios.append(np.where(error == 0.0, 0.0, FACTOR * error / allowed))
     right, wrong = passes[0] & passes[1], ~passes[0] & ~passes[1]
     verdicts = np.select(
-        [~true.finite, true.beyond, ~finite, right, wrong],
-        [Verdict.UNKNOWN, _beyond(given), Verdict.LOST, Verdict.RIGHT, Verdict.OFF],
+        [~true.finite, true.beyond, ~finite & true.settled, ~finite, right, wrong],
+        [
+            Verdict.UNKNOWN,
+            _beyond(given),
+            Verdict.LOST,
+            Verdict.UNDECIDED,
+            Verdict.RIGHT,
+            Verdict.OFF,
+        ],
         Verdict.UNDECIDED,
     )
-    return Judged(verdicts, np.maximum(*errors), np.minimum(*allowances), naive, safe)
+    ratio = np.maximum(*ratios)
+    ratio = np.where(np.isfinite(ratio), ratio, 0.0)
+    return Judged(verdicts, np.maximum(*errors), ratio, naive, safe)
 
 
 def _beyond(given: Array) -> Array:

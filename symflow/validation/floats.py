@@ -44,7 +44,7 @@ from symflow.recurrence import Scan
 from symflow.running import Shift
 from symflow.text import Text
 from symflow.tiling import Pad, Repeat, Roll, Tile
-from symflow.views import Concat, Gather, Place, Reshape, Slice, StopGradient
+from symflow.views import Concat, Gather, Place, Reshape, ScatterAdd, Slice, StopGradient
 from symflow.windows import Windows
 
 Array = NDArray[Any]
@@ -79,6 +79,7 @@ class Floats:
         up, down = self.dtype.type(1 + unit), self.dtype.type(1 - unit / 2)
         self._ways = np.where(random.integers(0, 2, 1 << 14) == 1, up, down)
         self.sizes: dict[sp.Expr, sp.Expr] = {}
+        self._fixed: frozenset[int] = frozenset()
 
     @property
     def runs(self) -> int:
@@ -100,12 +101,17 @@ class Floats:
                     if isinstance(size, sp.Symbol):
                         self.sizes.setdefault(size, sp.Integer(length))
         values: dict[int, Any] = {}
+        fixed: set[int] = set()
         for tensor, live in enumerate(program.live()):
             if live:
-                definition = program[tensor]
+                definition, read = program[tensor], program[tensor].value.operands
+                self._fixed = frozenset(at for at, one in enumerate(read) if one in fixed)
+                given = isinstance(definition.value, Input)
+                if definition.type.shape == () and fixed.issuperset(read) and not given:
+                    fixed.add(tensor)
                 if isinstance(definition.value, Input):
-                    given = inputs[definition.value.name]
-                    values[tensor] = np.asarray(given, self._kind(definition.type))
+                    array = inputs[definition.value.name]
+                    values[tensor] = np.asarray(array, self._kind(definition.type))
                 else:
                     operands = [values[one] for one in definition.value.operands]
                     values[tensor] = self._value(definition.value, definition.type, operands)
@@ -159,7 +165,7 @@ class Floats:
         for first in range(0, self.runs, at_once):
             some = slice(first, first + at_once)
             within = Floats(self.moved[some], self.random, self.dtype)
-            within.sizes = self.sizes
+            within.sizes, within._fixed = self.sizes, self._fixed
             parts.append(within._of_kernel(value, [one[some] for one in operands], sizes))
         return np.concatenate(parts)
 
@@ -222,6 +228,16 @@ class Floats:
     # --- bodies ---
 
     def _body(self, body: Any, operands: Sequence[Array]) -> Any:
+        """A body of operands with the indices of the kernel as axes.
+
+        What is made of numbers of the model alone is not moved: 2.0 - 1 is whole, and an exponent.
+        """
+        if self.moved.any() and self._fixed and self._fixed.issuperset(slots_of(body)):
+            moved, self.moved = self.moved, np.zeros_like(self.moved)
+            try:
+                return self._body(body, operands)
+            finally:
+                self.moved = moved
         if isinstance(body, sp.Symbol):
             (number,) = slots_of(body)
             return operands[number]
@@ -324,12 +340,26 @@ class Floats:
         shape = [self.size(size) for size in type_.shape]
         found = np.empty((self.runs, *shape), self._kind(type_))
         for run in range(self.runs):
-            local = dict(zip(names, (one[run] for one in given), strict=True))
+            read = [one[run] for one in given]
+            apart = [read]
+            if self.moved[run] and isinstance(value, ScatterAdd) and value.axis == 0:
+                apart = self._in_parts(*read)
             try:
-                found[run] = eval(code, {**namespace, **local})
+                parts = [
+                    eval(code, {**namespace, **dict(zip(names, one, strict=True))}) for one in apart
+                ]
+                found[run] = sum(parts[1:], parts[0])
             except (np.linalg.LinAlgError, ZeroDivisionError):
                 found[run] = np.nan
         return found if moves else np.asarray(self._rounded(found))
+
+    def _in_parts(self, source: Array, rows: Array) -> list[list[Array]]:
+        """What a sum by rows adds, in parts and in random order."""
+        if not rows.ndim or not len(rows):
+            return [[source, rows]]
+        count = int(self.random.choice([1, 4, 32]))
+        parts = np.array_split(self.random.permutation(len(rows)), min(count, len(rows)))
+        return [[source[one], rows[one]] for one in parts]
 
     def _scan(self, value: Scan, operands: Sequence[Array]) -> list[Array]:
         first, last = len(value.initial), len(value.initial) + len(value.sequences)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from symflow.evaluation import Evaluator
 from symflow.program import Program
+from symflow.validation.derivatives import stopped
 from symflow.validation.points import Inputs
 from symflow.validation.written import UNDEFINED, evaluated
-from symflow.views import StopGradient
 
 Array = NDArray[Any]
 
@@ -31,6 +31,11 @@ WAYS = 3
 """Up, down and at random, at each distance."""
 
 AGREE = 1e-6
+"""How close to a limit a number must come."""
+
+CONVERGED = 1e-13
+"""How close numbers near by are that have a limit; a logarithm beside a large number goes on."""
+
 STEP_DIGITS = 200
 STEP = -45
 STEP_FROM = (-30, -37)
@@ -109,7 +114,8 @@ class Limits:
         with np.errstate(all="ignore"):
             low = np.min(np.where(finite, runs, np.inf), axis=0)
             high = np.max(np.where(finite, runs, -np.inf), axis=0)
-            agree = high - low <= AGREE * np.maximum(np.abs(low), np.abs(high)) + 1e-25
+            agree = high - low <= CONVERGED * np.maximum(np.abs(low), np.abs(high)) + 1e-25
+        agree &= ~np.isinf(runs).any(axis=0)
         both = finite[:WAYS].any(axis=0) & finite[WAYS:].any(axis=0)  # at either distance
         return np.where(both & agree, high, np.nan)
 
@@ -137,31 +143,15 @@ class Limits:
         size = abs(start) or 1
         start = start + way * size * context.mpf(10) ** distance
         step = size * context.mpf(10) ** STEP
-        stopped = self._stopped(start, by, entry)
+        held = stopped(loss, {**self.inputs, by: _with(self.inputs[by], entry, start)}, STEP_DIGITS)
         values = []
         for end in (start + step, start - step):
             inputs = {**self.inputs, by: _with(self.inputs[by], entry, end)}
-            values.append(evaluated(loss, inputs, STEP_DIGITS, frozen=stopped)[of].item())
+            values.append(evaluated(loss, inputs, STEP_DIGITS, frozen=held)[of].item())
         try:
             return float((values[0] - values[1]) / (2 * step))
         except (TypeError, ValueError):
             return float("nan")
-
-    def _stopped(self, start: Any, by: str, entry: tuple[int, ...]) -> dict[int, Array]:
-        """What stops the gradient stays as it is."""
-        stops = [
-            tensor
-            for tensor, one in enumerate(self.program.definitions)
-            if isinstance(one.value, StopGradient)
-        ]
-        if not stops:
-            return {}
-        inputs = {**self.inputs, by: _with(self.inputs[by], entry, start)}
-        try:
-            tensors = Evaluator(STEP_DIGITS).tensors(self.program, inputs)
-        except UNDEFINED:
-            return {}
-        return {tensor: tensors[tensor] for tensor in stops if tensor in tensors}
 
 
 def _with(array: Array, entry: tuple[int, ...], value: Any) -> Array:

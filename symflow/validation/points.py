@@ -66,7 +66,10 @@ _CHANGES: Mapping[str, Callable[[Array], Array]] = {
     "1": lambda value: np.ones_like(value),
     "-1": lambda value: -np.ones_like(value),
     "1e-9": lambda value: np.full_like(value, 1e-9),
+    "30": lambda value: np.full_like(value, 30.0),
+    "-30": lambda value: np.full_like(value, -30.0),
     "1e6": lambda value: np.full_like(value, 1e6),
+    "-1e6": lambda value: np.full_like(value, -1e6),
     "negated": lambda value: -value,
     "all equal": lambda value: np.full_like(value, value.flat[0] if value.size else 0.0),
     "0 at every second entry": lambda value: _gaps(value),
@@ -136,6 +139,9 @@ def around(base: Inputs, given: Sequence[Given], random: np.random.Generator) ->
     positive = everywhere(
         "positive values", lambda one: random.uniform(0.1, 0.9, one.shape), floats
     )
+    negative = everywhere(
+        "negative values", lambda one: -random.uniform(0.1, 0.9, one.shape), floats
+    )
     near = everywhere(
         "near the base",
         lambda one: base[one.name] + 0.1 * random.standard_normal(one.shape),
@@ -149,7 +155,7 @@ def around(base: Inputs, given: Sequence[Given], random: np.random.Generator) ->
     )
     zeros = everywhere("0 everywhere", lambda one: np.zeros(one.shape), floats)
     ones = everywhere("1 everywhere", lambda one: np.ones(one.shape), floats)
-    first = [normal, near, offset, zeros, positive, *([far] if data else []), ones]
+    first = [normal, near, offset, zeros, positive, negative, *([far] if data else []), ones]
     largest = max(
         (float(np.max(np.abs(base[one.name]))) for one in parameters if one.shape != (0,)),
         default=0.0,

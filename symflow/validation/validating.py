@@ -29,8 +29,9 @@ from symflow.validation.borders import borders
 from symflow.validation.calling import Functions
 from symflow.validation.cases import Cases
 from symflow.validation.contract import check_contract
+from symflow.validation.derivatives import Disagreement, disagreement
 from symflow.validation.findings import Finding, Report, Row
-from symflow.validation.functions import check_functions
+from symflow.validation.functions import check_functions, precisions
 from symflow.validation.points import Given, Inputs, Point, around, bases, inputs_of
 from symflow.validation.threads import check_threads
 from symflow.validation.training import Paths, check_training
@@ -47,6 +48,9 @@ SMALL = (3, 2)
 
 EFFORT = 4_000_000
 """Operations in many digits that a validation may take, roughly: some microseconds each."""
+
+FEW = 4
+"""Points at which derivatives are compared with difference quotients."""
 
 LEAST = 4
 """Points at which even the largest model is tested."""
@@ -129,6 +133,18 @@ class Expectation:
     def references(self) -> list[Reference]:
         return references(self.program, self.points, self.seed)
 
+    @cached_property
+    def disagreement(self) -> tuple[Point, Disagreement] | None:
+        """Where the derivatives as written are not those of the values, at a few finite points."""
+        names = [self.compilation.name(node) for node in self.compilation.trainable]
+        large = work(self.program, self.sizes) > self.effort / 100
+        finite = [one.point for one in self.references if names and _is_finite(one)]
+        for point in finite[: 1 if large else FEW]:
+            found = disagreement(self.program, point.inputs, names, self.seed)
+            if found is not None:
+                return point, found
+        return None
+
 
 def work(program: Program, sizes: Mapping[sp.Expr, sp.Integer]) -> int:
     """How many operations the kernels of a program are, and those of its loops."""
@@ -174,6 +190,9 @@ Check = Callable[[Validation], Iterator[Finding]]
 
 def values(validation: Validation) -> Iterator[Finding]:
     """All arrays that the module's functions give, at all points."""
+    if precisions(validation.compilation)[0] != np.float64:
+        validation.expected.limits.append("points in 50 digits: the module is one of float32 alone")
+        return
     worst: dict[tuple[str, str], tuple[Deviation, Reference]] = {}
     raised: set[str] = set()
     for reference in validation.expected.references:
@@ -226,6 +245,18 @@ def row(one: Deviation) -> Row:
     )
 
 
+def derivatives(validation: Validation) -> Iterator[Finding]:
+    """Derivatives as the rules of differentiation have them, against those of the values."""
+    if validation.expected.disagreement is not None:
+        point, found = validation.expected.disagreement
+        told = (
+            f"the derivative by {found.parameter} along a random direction is "
+            f"{found.derived:.10g}, but the loss changes by {found.quotient:.10g}"
+        )
+        blame = "a rule of differentiation: no rewriting is part of this"
+        yield Finding("gradients", found.parameter, point.name, told, blame)
+
+
 def finiteness(validation: Validation) -> Iterator[Finding]:
     """A note where the loss as written is finite at none of the user's own points: why."""
     own = [one for one in validation.expected.references if one.point.own]
@@ -262,7 +293,15 @@ def training(validation: Validation) -> Iterator[Finding]:
     return check_training(validation.module, validation.expected.paths)
 
 
-CHECKS: tuple[Check, ...] = (values, finiteness, functions, threads, contract, training)
+CHECKS: tuple[Check, ...] = (
+    values,
+    derivatives,
+    finiteness,
+    functions,
+    threads,
+    contract,
+    training,
+)
 """In the order in which they are made."""
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from symflow.program import Program
 from symflow.validation.calling import NO_NUMBER, Functions, Result
-from symflow.validation.comparison import FACTOR, Judged, Verdict, judged
+from symflow.validation.comparison import Judged, Verdict, judged
 from symflow.validation.findings import Finding
 from symflow.validation.floats import Floats
 from symflow.validation.limits import AGREE, Limits
@@ -89,8 +89,8 @@ def references(
 class Deviation:
     """Where an array of a module is worst at a point.
 
-    ratio     its error, in units of what is allowed
-    error     the error itself
+    error     how far it is off
+    ratio     the same in units of what naive code is off
     expected  what it should be, as a float
     problem   "" where it is right
     note      whether the program as written is no better there
@@ -102,16 +102,9 @@ class Deviation:
     computed: float
     expected: float
     error: float
-    allowed: float
+    ratio: float
     problem: str = ""
     note: bool = False
-
-    @property
-    def ratio(self) -> float:
-        """The error in units of what the naive code is off."""
-        if np.isnan(self.error):
-            return np.inf
-        return FACTOR * self.error / self.allowed if self.error else 0.0
 
 
 def deviations(
@@ -175,9 +168,9 @@ class _Comparison:
     def deviation(self) -> Deviation:
         for verdict, judge in (
             (Verdict.OFF, self._off),
-            (Verdict.UNDECIDED, self._off),
             (Verdict.LOST, self._lost),
             (Verdict.UNKNOWN, self._unknown),
+            (Verdict.UNDECIDED, self._undecided),
         ):
             if self.judged.has(verdict):
                 found = judge(self.judged.verdicts == verdict)
@@ -185,7 +178,7 @@ class _Comparison:
                     return found
         known = (self.judged.verdicts == Verdict.RIGHT) & np.isfinite(self.judged.error)
         if not known.any():
-            return Deviation(self.result, self.reference.point, (), 0.0, 0.0, 0.0, 1.0)
+            return Deviation(self.result, self.reference.point, (), 0.0, 0.0, 0.0, 0.0)
         ratio = np.where(known, self.judged.ratio, -1.0)
         at = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
         return self._at(tuple(map(int, at)))
@@ -198,7 +191,7 @@ class _Comparison:
             float(self.result.value[at]),
             float(self.truth.nearest[at]),
             float(self.judged.error[at]),
-            float(self.judged.allowed[at]),
+            float(self.judged.ratio[at]) if np.isfinite(self.judged.error[at]) else np.inf,
             problem,
             note,
         )
@@ -223,6 +216,10 @@ class _Comparison:
         ratio = np.where(where, self.judged.ratio, -1.0)
         at = np.unravel_index(int(np.argmax(ratio)), ratio.shape)
         return self._at(tuple(map(int, at)), "wrong")
+
+    def _undecided(self, where: Array) -> Deviation | None:
+        """No number of digits settles it: what is not finite may be so."""
+        return self._off(where & np.isfinite(self.result.value.astype(float)))
 
     def _lost(self, where: Array) -> Deviation:
         """The module has no number where the program has one.
@@ -251,7 +248,7 @@ class _Comparison:
             at = _first(wrong)
             return replace(self._at(at, "wrong"), expected=float(limit[at]))
         if lost.any():
-            worse = lost & self.judged.naive
+            worse = lost & self.judged.safe
             at = _first(worse if worse.any() else lost)
             note = not worse.any() and self._is_excused
             return replace(self._at(at, "not finite", note), expected=float(limit[at]))

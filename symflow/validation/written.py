@@ -16,6 +16,7 @@ import numpy as np
 from mpmath.libmp import ComplexResult
 from numpy.typing import NDArray
 
+from symflow.arithmetic import undistributed
 from symflow.compilation import Compilation
 from symflow.differentiation import differentiate
 from symflow.evaluation import Evaluator, with_exact_numbers
@@ -30,15 +31,21 @@ Inputs = Mapping[str, Array]
 DIGITS = (65, 200, 1100)
 """Of which 50 are right where nothing cancels; and more, for what these do not decide."""
 
+SETTLED = 1e-20
+NOTHING = 1e-40
+"""How close bounds are that are one number: beside it, and to each other."""
+
 UNDEFINED = (ZeroDivisionError, ComplexResult, ValueError, OverflowError, ArithmeticError)
 """What mpmath raises where there is no number, as for singular matrices."""
 
 
+@undistributed
 def as_written(compilation: Compilation) -> Program:
     """The outputs of a model, `loss` and `d_w`, ..., by the operations that the user wrote."""
     return derived(check(lower(compilation.model.graph, compilation.request)))
 
 
+@undistributed
 def derived(program: Program) -> Program:
     """The program with all derivatives taken, and exact numbers."""
     program = in_bodies(program, derived)
@@ -70,10 +77,15 @@ class Truth:
         sizes = np.abs(self.nearest[self.finite & ~self.beyond])
         return float(np.max(sizes)) if sizes.size else 0.0
 
-    def error(self, given: Array) -> tuple[Array, Array]:
-        """How far numbers are from the one bound, and from the other."""
-        low, high = (np.abs((given - first) - rest) for first, rest in (self.low, self.high))
-        return low, high
+    @property
+    def settled(self) -> Array:
+        """Where the two bounds are one number, or nothing; the logarithm of the determinant of a
+        singular matrix never is."""
+        (low, below), (high, above) = self.low, self.high
+        with np.errstate(all="ignore"):
+            width = np.abs((high - low) + (above - below))
+            size = np.maximum(np.abs(low), np.abs(high))
+            return np.asarray((width <= SETTLED * size) | (width <= NOTHING))
 
 
 def truths(program: Program, inputs: Inputs, digits: int) -> dict[str, Truth]:
