@@ -82,6 +82,7 @@ def is_model(tree: ast.Module) -> bool:
 
 def imported(path: Path) -> ModuleType:
     """A module from its file, under no name that others could import."""
+    text_of(path)  # which tells of a file that cannot be read
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise SymflowError(f"{path}: no Python module")

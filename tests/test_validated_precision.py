@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from symflow.cli import main
+from symflow.errors import SymflowError
 from symflow.testing import validate
 
 HEAD = "import symflow as sf\n"
@@ -100,3 +101,15 @@ def test_mistakes(arguments: tuple[str, ...], told: str, here: Path) -> None:
     result = run(*arguments)
     assert result.exit_code in (1, 2), result.output
     assert told in result.output
+
+
+def test_a_point_of_text(here: Path) -> None:
+    with pytest.raises(SymflowError, match=r"^v: no array of numbers$"):
+        validate("model.py", at={"v": "much"})
+    with pytest.raises(SymflowError, match=r"^w: no array of numbers$"):
+        validate("model.py", at={"w": [[1.0], [1.0, 2.0]]})
+
+
+def test_a_module_that_is_not_there(here: Path) -> None:
+    with pytest.raises(SymflowError, match=r"^none.py: No such file or directory$"):
+        validate("model.py", "none.py")

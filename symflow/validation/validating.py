@@ -355,7 +355,10 @@ def expectation(
     lengths: dict[sp.Expr, int] = {}
     for name, value in given.items():
         kind = {"float": float, "int": np.int64, "bool": bool}[types[name].dtype]
-        arrays[name] = np.asarray(value, kind)
+        try:
+            arrays[name] = np.asarray(value, kind)
+        except (TypeError, ValueError, OverflowError):
+            raise SymflowError(f"{name}: no array of numbers") from None
         wanted, shape = types[name].shape, arrays[name].shape
         fits = len(wanted) == len(shape) and all(
             lengths.setdefault(size, int(size) if size.is_Integer else length) == length
