@@ -22,6 +22,7 @@ import sympy as sp
 
 from symflow.elementwise import function_of
 from symflow.errors import SymflowError
+from symflow.guidance import nearest
 from symflow.matching import Bindings, occurrences
 from symflow.notation import expression_text
 from symflow.program import slot, slots_of
@@ -1447,7 +1448,9 @@ def known_rules(names: Iterable[str]) -> tuple[str, ...]:
     wanted = set(names)
     unknown = sorted(wanted - set(NAMES))
     if unknown:
-        raise SymflowError(f"there is no rule {unknown[0]!r}; the rules are: {', '.join(NAMES)}")
+        near = nearest(unknown[0], NAMES)
+        hint = f"did you mean {near}?" if near else "`symflow rules` lists them"
+        raise SymflowError(f"there is no rule {unknown[0]!r}", hint=hint)
     return tuple(name for name in NAMES if name in wanted)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.compilation import Compilation
 from symflow.validation.calls import (
     Call,
     Callee,
@@ -56,7 +57,7 @@ def check_functions(module: ModuleType, known: Cases) -> Iterator[Finding]:
     callee = Callee(known.compilation, module)
     made: list[_Made] = []
     for case in (*known.few, *known.many(module)):
-        for dtype in _dtypes(case):
+        for dtype in _dtypes(case, known.compilation):
             if not known.expected(case, dtype):
                 continue
             for call in _calls(callee, case, dtype):
@@ -67,10 +68,16 @@ def check_functions(module: ModuleType, known: Cases) -> Iterator[Finding]:
     yield from _not_a_number(callee, known)
 
 
-def _dtypes(case: Case) -> tuple[np.dtype[Any], ...]:
+def _dtypes(case: Case, compilation: Compilation) -> tuple[np.dtype[Any], ...]:
     """Single precision where there is one row, one block and a row, or several blocks."""
     odd = all(count % 2 for count in case.sizes.values())
-    return DTYPES if odd else DTYPES[:1]
+    known = precisions(compilation)
+    return known if odd else known[:1]
+
+
+def precisions(compilation: Compilation) -> tuple[np.dtype[Any], ...]:
+    """What a module computes in: only what its parameters are in where it holds them."""
+    return (np.dtype(compilation.dtype),) if compilation.embedded else DTYPES
 
 
 def _calls(callee: Callee, case: Case, dtype: np.dtype[Any]) -> Iterator[Call]:
@@ -287,7 +294,7 @@ def _forms(callee: Callee, known: Cases) -> Iterator[Finding]:
     case = case or (known.few[-1] if known.few else None)
     if case is None:
         return
-    for dtype in DTYPES:
+    for dtype in precisions(known.compilation):
         expected, values = known.expected(case, dtype), case.cast(dtype)
         for told, form in _FORMS.items():
             for name in callee.names:
