@@ -83,6 +83,6 @@ def main() -> None:
 
     \b
     symflow compile model.py                writes generated/model.py
-    symflow check generated/model.py        tests its gradients
+    symflow check model.py                  compares it with what is written
     symflow explain model.py                prints both as formulas
     """

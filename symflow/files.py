@@ -71,7 +71,10 @@ def compilation(
     ships: Shipping | None = None,
 ) -> Compilation:
     if not is_identifier(model.stem):
-        raise SymflowError(f"{model}: {model.stem!r} is no name for a Python module")
+        if model.is_dir():
+            raise SymflowError(f"{model}: is a folder")
+        told = f"{model}: {model.stem!r} cannot be the name of a generated module"
+        raise SymflowError(told, hint="use letters a to z, digits and _ only, and no digit first")
     return Compilation(load(model), shapes, dtype, without, style, ships)
 
 

@@ -14,7 +14,7 @@ import sympy as sp
 
 from symflow.elementwise import Opaque, function_of
 from symflow.program import slots_of
-from symflow.rows import where
+from symflow.rows import masked_product, not_equal, where
 
 _HARMLESS: dict[str, tuple[int, int]] = {
     "log": (0, 1),
@@ -45,7 +45,7 @@ LARGEST_CONDITION = 10
 @lru_cache(maxsize=65536)
 def guarded(body: sp.Expr) -> sp.Expr:
     """The body with the arguments of what may fail in a branch replaced where it is not taken."""
-    if not body.has(function_of(where)):
+    if not body.has(function_of(where), function_of(masked_product)):
         return body
     arguments = [guarded(argument) if argument.args else argument for argument in body.args]
     if isinstance(body, Opaque) and body.row.name == "where":
@@ -54,6 +54,10 @@ def guarded(body: sp.Expr) -> sp.Expr:
             yes = _within(yes, condition, taken=True)
             no = _within(no, condition, taken=False)
         arguments = [condition, yes, no]
+    if isinstance(body, Opaque) and body.row.name == "masked_product":
+        mask, other = arguments
+        if slots_of(mask) and mask.count_ops() <= LARGEST_CONDITION:
+            arguments = [mask, _within(other, not_equal(mask, 0), taken=True)]
     return body if tuple(arguments) == body.args else body.func(*arguments)
 
 

@@ -34,8 +34,17 @@ Formula = Callable[[Sequence[Any]], Any]
 """A body as a function of the numbers in its slots."""
 
 
-TOWER = 64
+TOWER = 1000
 """Bits of the largest exponent of a number that functions are taken of."""
+
+
+FAR = 1 << 16
+"""Bits of a number from which on `_FLAT` are as at infinity: mpmath would take π to as many."""
+
+_FLAT = (
+    *(sp.sin, sp.cos, sp.tan, sp.cot, sp.sinc),
+    *(sp.erf, sp.erfc, sp.gamma, sp.loggamma, sp.polygamma),
+)
 
 
 def _bits(value: Any) -> int:
@@ -215,6 +224,10 @@ class Arithmetic:
         if name in ("exp", "sinh", "cosh", "tanh"):
             (argument,) = arguments
             return self._real(lambda operands: self._grown(name, call, argument(operands)))
+        if isinstance(body, _FLAT):
+            return self._real(
+                lambda operands: call(*(self._near(argument(operands)) for argument in arguments))
+            )
         return self._real(lambda operands: call(*(argument(operands) for argument in arguments)))
 
     def _grown(self, name: str, call: Callable[[Any], Any], x: Any) -> Any:
@@ -227,6 +240,10 @@ class Arithmetic:
         return {"exp": self.context.zero, "sinh": -self.context.inf, "tanh": -self.context.one}[
             name
         ]
+
+    def _near(self, x: Any) -> Any:
+        """The number itself, or an infinite one instead of one that is longer than `FAR`."""
+        return x if _bits(x) <= FAR else x * self.context.inf
 
     def _real(self, formula: Formula) -> Formula:
         """What gives no real number gives NaN, and a pole is infinite."""

@@ -34,6 +34,8 @@ class Helpers:
     sigmoid: bool = False
     softplus: bool = False
     elu: bool = False
+    masked_product: bool = False
+    masked_quotient: bool = False
     xlogy: bool = False
     polygamma: bool = False
     log_rising: bool = False

@@ -144,12 +144,12 @@ def _misnamed(graph: Graph) -> list[SymflowError]:
         if node.name is None:
             continue
         if not (isinstance(node.name, str) and is_identifier(node.name)):
+            kind = "not in plain letters" if is_name(node.name) else "no Python identifier"
             mistakes.append(
                 SymflowError(
-                    f"the name {node.name!r} is no Python identifier, and cannot stand in the "
-                    "module",
+                    f"the name {node.name!r} is {kind}, and cannot stand in the module",
                     node.location,
-                    hint="use letters, digits and _ only, and no word of Python's own",
+                    hint="use letters a to z, digits and _ only, and no word of Python's own",
                 )
             )
         elif node.name in given:

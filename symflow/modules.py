@@ -64,7 +64,9 @@ def parsed(path: Path) -> ast.Module:
     """A Python file as Python reads it."""
     try:
         return ast.parse(text_of(path))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except SyntaxError as error:
+        raise SymflowError(f"{path}:{error.lineno or 1}: SyntaxError: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError) as error:
         raise SymflowError(f"{path}: {error or 'nested too deeply'}") from None
 
 
@@ -80,6 +82,7 @@ def is_model(tree: ast.Module) -> bool:
 
 def imported(path: Path) -> ModuleType:
     """A module from its file, under no name that others could import."""
+    text_of(path)  # which tells of a file that cannot be read
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise SymflowError(f"{path}: no Python module")

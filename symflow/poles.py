@@ -1,13 +1,15 @@
 """What a zero is worth beside an infinite slope: the chain rule where 0 meets ∞.
 
     ū += where(u > 0, z̄, 0)                 of  z = relu(u)      read by  √z
-    x̄ += where(c ≠ 0, z̄, 0) · c             of  z = c·x          read by  √z
-    x̄ += where(z̄ ≠ 0, z̄ / x, 0)             of  z = log(x)       read by  max(z, -5)
+    x̄ += masked_product(c, z̄)               of  z = c·x          read by  √z
+    x̄ += masked_quotient(z̄, x)              of  z = log(x)       read by  max(z, -5)
 
 The chain rule multiplies slopes. Where one is 0 and another infinite the product is NaN, although
 the function has a slope there. A zero of a flat branch is a branch, and no factor: what is read
 through it does not change, whatever its slope is. So it is written as a branch wherever the other
-factor may be infinite. A zero that is a factor wins where that is proved:
+factor may be infinite. A zero that is a factor is a product that is 0 there, and is differentiated
+as the product that it is: beside a pole that is elsewhere, its slope counts. It wins where that is
+proved:
 
 - beside the slope of √y, y·log(y) or acos(y): if y is 0 with slope 0, it is of second order, and
   √y has slope 0, or a kink of which 0 lies in the middle;
@@ -30,7 +32,14 @@ import sympy as sp
 
 from symflow.elementwise import Opaque
 from symflow.program import Builder, Kernel, slots_of
-from symflow.rows import greater_equal, less_equal, logical_and, not_equal, where
+from symflow.rows import (
+    greater_equal,
+    less_equal,
+    logical_and,
+    masked_product,
+    not_equal,
+    where,
+)
 from symflow.signs import Facts, facts_of, implied
 
 
@@ -99,11 +108,11 @@ class Slope:
             if condition is not None or not slots_of(part):
                 continue
             singular = list(_singular(part, known())) if _may_be_singular(part) else []
-            poles = [_pole(one) for one in singular if position in slots_of(one.args[0])]
-            own = max([own, *poles])
-            far = far or (upstream.flat and len(poles) < len(singular))
+            near = [_pole(one) for one in singular if position in slots_of(_vanishing(one))]
+            own = max([own, *near])
+            far = far or (upstream.flat and len(near) < len(singular))
             inverse = isinstance(part, sp.Pow) and part.exp.is_negative
-            if not (inverse or any(poles)):
+            if not (inverse or any(near)):
                 zeros.append(part)
         if zeros and (upstream.pole or own):
             zeros = [part for part in zeros if not known().range(part).zero_free]
@@ -128,16 +137,15 @@ def share(
     read = [depends.get(value.operands[at], 0) for at in slots_of(slope.zeros)]
     zeros = reduce(int.__or__, read, 0)
     pole = max(nature.pole, slope.own)
-    conditions = list(slope.flats) if pole else []
+    conditions, wins = list(slope.flats) if pole else [], False
     product = not value.elementwise and len(value.accesses) > 1
     if slots_of(slope.zeros) and not product:
         apart = position not in slots_of(slope.zeros) and not zeros & operand
         if pole == Pole.ROOT or (pole == Pole.CUSP and apart):
-            conditions.append(not_equal(slope.zeros, 0))
+            wins = True
     vanishes = nature.flat or (nature.zero and slope.own < Pole.INFINITE)
     vanishes = (slope.own and vanishes) or (slope.far and nature.flat)
-    if vanishes and not nature.zeros & operand:
-        conditions.append(not_equal(upstream, 0))
+    vanishes = bool(vanishes and not nature.zeros & operand)
     summed = set(value.accesses[position].indices) < set(range(len(value.sizes)))
     after = Nature(
         pole,
@@ -145,12 +153,21 @@ def share(
         nature.zero or bool(slots_of(slope.zeros)) or summed,
         -1 if summed else nature.zeros | zeros,
     )
+    factor, given = slope.factor, upstream
+    if wins:
+        factor /= slope.zeros
+    if vanishes:
+        given, factor = masked_product(upstream, factor), sp.S.One
+    if wins and slope.own:
+        given, factor = masked_product(slope.zeros, given * factor), sp.S.One
+    elif wins:
+        given = masked_product(slope.zeros, given)
     if not conditions:
-        return upstream * derivative, after
+        return given * (factor if wins or vanishes else derivative), after
     condition = reduce(logical_and, conditions)
     if slope.own or slope.far:
-        return where(condition, upstream * slope.factor, 0), after
-    return where(condition, upstream, 0) * slope.factor, after
+        return where(condition, given * factor, 0), after
+    return where(condition, given, 0) * factor, after
 
 
 # --- zeros -----------------------------------------------------------------------------------
@@ -180,6 +197,7 @@ _INFINITE_AT_ZERO = {
     "log": Pole.ROOT,  # the slope of y·log(y)
     "pow": Pole.CUSP,
     "digamma": Pole.INFINITE,
+    "masked_quotient": Pole.INFINITE,
 }
 _INFINITE_AT_ENDS = frozenset({"erfinv", "ndtri"})
 
@@ -204,10 +222,15 @@ def _singular(part: sp.Expr, facts: Facts) -> Iterator[sp.Expr]:
         yield from _singular(no, facts.assuming(*implied(condition, False)))
         return
     at_ends = type(part).__name__ in _INFINITE_AT_ENDS
-    if _is_singular(part) and (at_ends or not facts.range(part.args[0]).zero_free):
+    if _is_singular(part) and (at_ends or not facts.range(_vanishing(part)).zero_free):
         yield part
     for one in part.args:
         yield from _singular(one, facts)
+
+
+def _vanishing(part: sp.Expr) -> sp.Expr:
+    """What a power or a function has its pole at a zero of."""
+    return part.args[1 if type(part).__name__ == "masked_quotient" else 0]
 
 
 def _pole(part: sp.Expr) -> Pole:

@@ -557,6 +557,7 @@ class Builder:
         self._tensors: dict[Value, int] = {}
         self._merge = merge
         self._alone: set[int] = set()
+        self._extremal: set[int] = set()
 
     def add(
         self, value: Value, label: Label, origin: Location | None = None, alone: bool = False
@@ -572,6 +573,7 @@ class Builder:
         else:
             self._tensors[value] = len(self.definitions)
         self.definitions.append(Definition(type_, value, label, origin))
+        self._note_extremum(value)
         return len(self.definitions) - 1
 
     def copy(
@@ -593,7 +595,18 @@ class Builder:
             self.definitions.append(definition)
         else:
             self.definitions.append(Definition(definition.type, value, label, origin))
+        self._note_extremum(value)
         return tensor
+
+    def _note_extremum(self, value: Value) -> None:
+        if isinstance(value, Kernel) and value.reduction in ("max", "min"):
+            self._extremal.update(value.operands)
+
+    def has_extremum(self, tensor: int) -> bool:
+        """Whether the largest or smallest of a tensor's entries is taken: what is subtracted from
+        it must be one of its entries as they are stored, and not as they are computed again in
+        another order."""
+        return tensor in self._extremal
 
     def kept(self, tensor: int) -> bool:
         """Whether a tensor must stay itself, because derivatives by it are still to be taken."""

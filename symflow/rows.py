@@ -31,6 +31,15 @@ def _power(base: sp.Expr, exponent: sp.Expr) -> sp.Expr | None:
     return base**exponent if exponent.is_Number else None
 
 
+def _masked_product(x: sp.Expr, y: sp.Expr) -> sp.Expr | None:
+    if x == 0 or x.is_Number or y.is_Number:
+        return x if x == 0 else x * y
+    number, rest = y.as_coeff_Mul()
+    if isinstance(rest, sp.Pow) and rest.exp.is_negative:
+        return number * masked_quotient(x, 1 / rest)
+    return None
+
+
 def _x_log_number(x: sp.Expr, y: sp.Expr) -> sp.Expr | None:
     if x.is_Number:
         return x if x == 0 else x * log(y)
@@ -121,6 +130,11 @@ def _line_between(
         evaluate=lambda x: clip_by_value(line(x), low, 1),
         result="float",
     )
+
+
+def _has_no_inverse(y: sp.Expr) -> sp.Expr:
+    """Whether y is no positive number: by it, 0 / y may be anything."""
+    return logical_or(less_equal(y, 0), equal(y, sp.oo))
 
 
 def _cosine(x: sp.Expr, y: sp.Expr, length: sp.Expr) -> sp.Expr:
@@ -236,6 +250,30 @@ _TABLE = (
         result="float",
         domain=((-3.0, 3.0), (0.5, 3.0)),
     ),
+    Elementwise(
+        "masked_product",
+        lambda x, y: x * y,
+        "x · y, and 0 where x is 0, whatever y is.",
+        partials=lambda x, y, z: [y, x],
+        numpy="_masked_product({0}, {1})",
+        helper="masked_product",
+        opaque=True,
+        evaluate=_masked_product,
+        result="float",
+        domain=_BOTH,
+    ),
+    Elementwise(
+        "masked_quotient",
+        lambda x, y: x / y,
+        "x / y, and 0 where x is 0, whatever y is.",
+        partials=lambda x, y, z: [1 / y, -masked_quotient(z, y)],
+        numpy="_masked_quotient({0}, {1})",
+        helper="masked_quotient",
+        opaque=True,
+        evaluate=lambda x, y: (x if x == 0 else x / y) if x.is_Number else None,
+        result="float",
+        domain=((-3.0, 3.0), (0.5, 3.0)),
+    ),
     Elementwise("negative", lambda x: -x, "-x."),
     Elementwise("square", lambda x: x**2, "x²."),
     Elementwise(
@@ -264,7 +302,7 @@ _TABLE = (
         lambda x, y: x**y,
         "x to the power y. By y the derivative is 0 where x ≤ 0.",
         partials=lambda x, y, z: [
-            where(equal(y, 0), 0, y * power(x, y - 1)),
+            masked_product(y, power(x, y - 1)),
             z * sp.log(where(greater(x, 0), x, 1)),
         ],
         numpy="np.power({0}, {1})",
@@ -415,7 +453,7 @@ _TABLE = (
         "where y ≤ 0.",
         partials=lambda x, y, z: [
             where(logical_and(equal(x, 0), less_equal(y, 0)), 0, log(y)),
-            where(equal(x, 0), 0, x / y),
+            where(logical_and(equal(x, 0), _has_no_inverse(y)), 0, x / y),
         ],
         numpy="_xlogy({0}, {1})",
         helper="xlogy",
@@ -431,7 +469,7 @@ _TABLE = (
         "where y ≤ -1.",
         partials=lambda x, y, z: [
             where(logical_and(equal(x, 0), less_equal(y, -1)), 0, log1p(y)),
-            where(equal(x, 0), 0, x / (1 + y)),
+            where(logical_and(equal(x, 0), _has_no_inverse(1 + y)), 0, x / (1 + y)),
         ],
         numpy="_xlog1py({0}, {1})",
         helper="xlog1py",
@@ -879,6 +917,8 @@ logaddexp: Elementwise = ROWS["logaddexp"]
 lgamma: Elementwise = ROWS["lgamma"]
 log_rising: Elementwise = ROWS["log_rising"]
 logical_and: Elementwise = ROWS["logical_and"]
+masked_product: Elementwise = ROWS["masked_product"]
+masked_quotient: Elementwise = ROWS["masked_quotient"]
 not_equal: Elementwise = ROWS["not_equal"]
 logical_or: Elementwise = ROWS["logical_or"]
 maximum: Elementwise = ROWS["maximum"]

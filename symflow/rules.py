@@ -22,6 +22,7 @@ import sympy as sp
 
 from symflow.elementwise import function_of
 from symflow.errors import SymflowError
+from symflow.guidance import nearest
 from symflow.matching import Bindings, occurrences
 from symflow.notation import expression_text
 from symflow.program import slot, slots_of
@@ -55,6 +56,7 @@ from symflow.rows import (
     power,
     root_of_squares,
     sigmoid,
+    sign,
     sinc,
     softplus,
     where,
@@ -214,6 +216,11 @@ def _is_grown(bound: Bindings, body: sp.Expr) -> bool:
     return bool(slots_of(bound[_b])) and (b < a or (a == b and bool(bound[_d].is_positive)))
 
 
+def _is_plain(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether d is a number or a variable, and so finite, whatever a and b overflow to."""
+    return bool(bound[_d].as_coeff_Mul()[1].is_Atom)
+
+
 def _simplest(name: sp.Wild, other: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
     return lambda bound, body: cost(bound[name]) <= cost(bound[other])
 
@@ -225,9 +232,12 @@ def _may_vanish(bound: Bindings, body: sp.Expr) -> bool:
     return bool(slots_of(factor)) and not inverse and not factor.is_positive
 
 
-def _is_mask_or_infinite(bound: Bindings, body: sp.Expr) -> bool:
-    """Whether a factor is 1 where it is not 0, or meets one that may be infinite."""
-    return bound[_u] == 1 or any(True for _ in demands(bound[_x]))
+def _meets_a_pole(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a factor that a choice makes 0 is beside one that may be infinite; and not at a
+    single point only, where 0·∞ may tend to anything.
+    """
+    alone = type(bound[_c]).__name__ in ("equal", "not_equal")
+    return not alone and any(True for _ in demands(bound[_x]))
 
 
 def _vanish_together(bound: Bindings, body: sp.Expr) -> bool:
@@ -334,6 +344,15 @@ def _root_difference(bound: Bindings) -> sp.Expr:
     return difference if exponent > 0 else -difference * a**exponent * b**exponent
 
 
+def _number_power_difference(bound: Bindings) -> sp.Expr:
+    """The larger of two powers times a number between -1 and 0, which never overflows."""
+    a, b, exponent = bound[_a], bound[_b], bound[_p]
+    ratio = log1p(bound[_d] / where(greater(b, 0), b, 1))
+    larger, sign_ = (a, -1) if exponent > 0 else (b, 1)
+    stable = sign_ * larger**exponent * expm1(-abs(exponent) * ratio)
+    return where(greater(b, 0), stable, a**exponent - b**exponent)
+
+
 def _of_ratio(function: sp.Expr, power: int = 1) -> Callable[[Bindings], sp.Expr]:
     """(u / x)^power · function of u, where u / x has no pole."""
     return lambda bound: (bound[_u] / bound[_x]) ** power * function.xreplace(dict(bound))
@@ -343,8 +362,12 @@ def _of_inverse_ratio(function: sp.Expr) -> Callable[[Bindings], sp.Expr]:
     return lambda bound: bound[_x] / bound[_u] * function.xreplace(dict(bound))
 
 
+_MINUS = where(greater(_u, 0), -_u, _u)
+"""-|u|, of which the second derivative is that of a line on either side."""
+
 _SMALLER = less(abs_(_a), abs_(_b))
 _LEAST, _LARGEST = where(_SMALLER, _a, _b), where(_SMALLER, _b, _a)
+_DIVISOR = where(equal(_LARGEST, 0), 1, _LARGEST)
 
 
 RULES = (
@@ -804,7 +827,10 @@ RULES = (
         atan2(_d, 1 + _a * _b),
         "digits are lost where a and b are close",
         "Hamming (1987), example 3.5",
+        phase="computed",
         given={_d: _a - _b},
+        provided=_is_plain,
+        says="where d is a number or a variable, and not infinite beside an infinite a",
     ),
     # differences of powers
     Rule(
@@ -822,7 +848,9 @@ RULES = (
         power(_a, _y) - power(_b, _y),
         where(
             greater(_b, 0),
-            -power(_a, _y) * expm1(-_y * log1p(_d / where(greater(_b, 0), _b, 1))),
+            -sign(_y)
+            * power(where(greater(_y, 0), _a, _b), _y)
+            * expm1(-abs_(_y) * log1p(_d / where(greater(_b, 0), _b, 1))),
             power(_a, _y) - power(_b, _y),
         ),
         "digits are lost where a and b are close",
@@ -835,17 +863,15 @@ RULES = (
     Rule(
         "number-power-difference",
         _a**_p - _b**_p,
-        where(
-            greater(_b, 0),
-            -(_a**_p) * expm1(-_p * log1p(_d / where(greater(_b, 0), _b, 1))),
-            _a**_p - _b**_p,
-        ),
+        _number_power_difference,
         "digits are lost where a and b are close",
         "Hamming (1987), problem 3.3.4",
         phase="computed",
         given={_d: _a - _b},
         provided=_positive_apart,
         says="where d > 0 and p is no whole number",
+        text="a^p - b^p → -a^p·expm1(-p·log1p(d / b)), with d = a - b, where b > 0, d > 0 and p is"
+        " no whole number; of a negative p, b^p·expm1(p·log1p(d / b))",
     ),
     Rule(
         "conjugate-positive",
@@ -884,6 +910,7 @@ RULES = (
         2 * _d**2 / (_a * _b * _c),
         "digits are lost where a, b and c are close",
         "Hamming (1987), problem 3.3.3",
+        phase="computed",
         given={_d: _a - _b},
         provided=lambda bound, body: sp.expand(bound[_b] - bound[_c] - bound[_d]) == 0,
         says="where b - c = d",
@@ -972,6 +999,15 @@ RULES = (
         text="c·x / sin(x) → c / sinc(x)",
     ),
     Rule(
+        "tanh-ratio",
+        sp.tanh(_u) / _x,
+        _of_ratio(2 * exprel(2 * _MINUS) * sigmoid(-2 * _MINUS)),
+        "0 / 0 at 0, and digits of the derivatives are lost near it",
+        phase="written",
+        provided=_has_ratio,
+        text="tanh(c·x) / x → 2·c·exprel(-2·|c·x|)·sigmoid(2·|c·x|)",
+    ),
+    Rule(
         "one-minus-cos-quotient",
         (1 - sp.cos(_u)) / _x,
         _of_ratio(sp.sin(_u / 2) * sinc(_u / 2)),
@@ -1001,11 +1037,11 @@ RULES = (
     Rule(
         "parallel",
         1 / (1 / _a + 1 / _b),
-        _LEAST / (1 + _LEAST / _LARGEST),
+        _LEAST / (1 + _LEAST / _DIVISOR),
         "0·∞ in the gradient where a or b is 0",
         phase="written",
         provided=_vary(_a, _b),
-        domain={1 + _LEAST / _LARGEST: NONZERO},
+        domain={1 + _LEAST / _DIVISOR: NONZERO},
         text="1 / (1 / a + 1 / b) → u / (1 + u / v), with u the smaller of a and b, v the other",
     ),
     Rule(
@@ -1013,7 +1049,7 @@ RULES = (
         1 - 1 / _b,
         _d / _b,
         "digits are lost where b is close to 1",
-        phase="written",
+        phase="computed",
         given={_d: _b - 1},
     ),
     Rule(
@@ -1021,7 +1057,7 @@ RULES = (
         1 - _a / _b,
         _d / _b,
         "digits are lost where a and b are close",
-        phase="written",
+        phase="computed",
         given={_d: _b - _a},
     ),
     Rule(
@@ -1031,6 +1067,8 @@ RULES = (
         "digits are lost where a and b are close, as in the derivative of x / (x + 1)",
         phase="computed",
         given={_d: _b - _a},
+        provided=_is_plain,
+        says="which is a number or a variable",
     ),
     Rule(
         "quotient-slope",
@@ -1039,6 +1077,8 @@ RULES = (
         "digits are lost where a and u·b are close, as in the derivative of x / (2·x + 1)",
         phase="computed",
         given={_d: _u * _b - _a},
+        provided=_is_plain,
+        says="which is a number or a variable",
     ),
     Rule(
         "difference-of-squares",
@@ -1119,17 +1159,33 @@ RULES = (
     ),
     Rule(
         "masked-product",
-        where(_c, _u, 0) * _x,
-        where(_c, _u * _x, 0),
+        where(_c, 1, 0) * _x,
+        where(_c, _x, 0),
         "0·∞ where the condition does not hold",
-        provided=_is_mask_or_infinite,
     ),
     Rule(
         "masked-product-no",
+        where(_c, 0, 1) * _x,
+        where(_c, 0, _x),
+        "0·∞ where the condition holds",
+    ),
+    Rule(
+        "masked-factor",
+        where(_c, _u, 0) * _x,
+        where(_c, _u * _x, 0),
+        "0·∞ where the condition does not hold",
+        phase="computed",
+        provided=_meets_a_pole,
+        says="where x may be infinite, and c does not hold but at a point",
+    ),
+    Rule(
+        "masked-factor-no",
         where(_c, 0, _u) * _x,
         where(_c, 0, _u * _x),
         "0·∞ where the condition holds",
-        provided=_is_mask_or_infinite,
+        phase="computed",
+        provided=_meets_a_pole,
+        says="where x may be infinite, and c holds not only at a point",
     ),
     Rule(
         "where-sum",
@@ -1422,7 +1478,9 @@ def known_rules(names: Iterable[str]) -> tuple[str, ...]:
     wanted = set(names)
     unknown = sorted(wanted - set(NAMES))
     if unknown:
-        raise SymflowError(f"there is no rule {unknown[0]!r}; the rules are: {', '.join(NAMES)}")
+        near = nearest(unknown[0], NAMES)
+        hint = f"did you mean {near}?" if near else "`symflow rules` lists them"
+        raise SymflowError(f"there is no rule {unknown[0]!r}", hint=hint)
     return tuple(name for name in NAMES if name in wanted)
 
 

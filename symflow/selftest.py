@@ -256,7 +256,7 @@ def tolerances(text: str, beside: Mapping[str, bytes], stem: str) -> dict[str, f
                 break
     if ("float64" in module._TOLERANCES and "float64" not in found) or not found:
         told = f"--with-selftest: {worst[1]} is off by {worst[0]:.1e} on this machine"
-        raise SymflowError(told, hint="symflow check --exact says where digits are lost")
+        raise SymflowError(told, hint="symflow check says where digits are lost")
     return None if found == module._TOLERANCES else found
 
 

@@ -191,6 +191,12 @@ class Session(Shown):
 
     def _fed(self, feed_dict: Mapping[Any, Any]) -> dict[int, NDArray[Any]]:
         fed: dict[int, NDArray[Any]] = {}
+        if not isinstance(feed_dict, Mapping):
+            raise SymflowError(
+                f"feed_dict is a {type(feed_dict).__name__}, not a dict",
+                calling_location(),
+                hint="feed_dict={x: data}",
+            )
         for node, value in feed_dict.items():
             if not isinstance(node, Placeholder):
                 raise SymflowError(

@@ -301,12 +301,13 @@ def _difference(first: int, second: int) -> sp.Expr:
 
 
 def _of_product(part: sp.Mul, facts: Facts) -> Range:
+    number, rest = part.as_coeff_Mul()
+    if number != 1:
+        of = facts.range(rest)
+        return replace(_of_number(number) * of, nonzero=abs(number) >= 1 and of.zero_free)
     found = facts.range(part.args[0])
     for factor in part.args[1:]:
         found = found * facts.range(factor)
-    number, rest = part.as_coeff_Mul()
-    if number != 1 and abs(number) >= 1 and facts.range(rest).zero_free:
-        found = replace(found, nonzero=True)
     return found
 
 
@@ -379,6 +380,14 @@ def demands(body: sp.Expr, facts: Facts = NOTHING) -> Iterator[tuple[sp.Expr, Ra
         yield from demands(condition, facts)
         yield from demands(yes, facts.assuming(*implied(condition, True)))
         yield from demands(no, facts.assuming(*implied(condition, False)))
+        return
+    if type(body).__name__ in ("masked_product", "masked_quotient"):
+        mask, other = body.args
+        yield from demands(mask, facts)
+        facts = facts.assuming((mask, NONZERO))
+        if type(body).__name__ == "masked_quotient":
+            yield other, NONZERO, facts
+        yield from demands(other, facts)
         return
     if isinstance(body, sp.Pow) and body.exp.is_number and slots_of(body.base):
         if not body.exp.is_Integer:

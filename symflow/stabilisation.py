@@ -143,7 +143,7 @@ class Stabiliser:
         and whether SymPy has merged exponentials in it.
         """
         depth = DEPTH if value.elementwise else 0
-        if not value.elementwise and self._on("masked-product"):
+        if not value.elementwise and self.phase == "computed" and self._on("masked-factor"):
             value = _with_masks(program, value)
         near = self._near(program, value, depth)
         merges = self.phase == "written" and self._on("exp-product") and "exp" in near
@@ -319,5 +319,7 @@ def formula_text(program: Builder, value: Kernel, part: sp.Expr | None = None) -
     for number in slots_of(part):
         access = value.accesses[number]
         called = at(program[access.tensor].label.name, subscripts(access.indices, names))
+        while Symbol(called) in replacements.values():  # two parts of one name are no zero apart
+            called += "′"
         replacements[slot(number)] = Symbol(called)
     return plain_text(part.xreplace(replacements))

@@ -102,6 +102,7 @@ def read_through(program: Builder, value: Kernel, depth: int = 3, parted: bool =
             and source.elementwise
             and source.accesses
             and not program.kept(access.tensor)
+            and not program.has_extremum(access.tensor)
             and cost(source.body) + cost(value.body) < 20
             and not takes_root_apart(value.body, position, source.body)
             and (parted or not parts_sum(value.body, position, source.body))

@@ -9,7 +9,7 @@ have an example each.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
-from written import Comparison, Model
+from written import FAR, Comparison, Model
 
 import symflow as sf
+from symflow.arithmetic import undistributed
 from symflow.elementwise import Opaque
 from symflow.program import slot, slots_of
 from symflow.rows import ROWS
@@ -89,11 +90,29 @@ x, y, u, v, w, t = (slot(number) for number in range(6))
 VARIABLES = {x: "x", y: "y", u: "u", v: "v", w: "w", t: "t"}
 """The first four may stand in a left side; `w` is a factor of them, and `t` one of the whole."""
 
-_FILLS = (x, y, x + 1, x + y, x - y, x**2 + y, x**2 + 1, x * y, sp.Integer(2), -x)
-_EXPONENTS = {"k": (sp.Rational(1, 2), sp.Rational(-2, 3)), "p": (sp.Rational(3, 10),)}
-TRIES = 400
+_FILLS = (
+    x,
+    y,
+    x + 1,
+    x + y,
+    x - y,
+    x + 2,
+    x**2 + y,
+    x**2 + 1,
+    x * y,
+    sp.Integer(2),
+    -x,
+    1 / y,
+    -x / sp.sqrt(2),
+)
+_EXPONENTS = {
+    "k": (sp.Rational(1, 2), sp.Rational(-2, 3)),
+    "p": (sp.Rational(3, 10), sp.Rational(-7, 10)),
+}
+TRIES = 2500
 
 
+@undistributed
 def instances(rule: Rule, most: int = 3) -> list[sp.Expr]:
     """The left side with expressions for its Wild symbols, such that the rule applies."""
     wilds = sorted(rule.left.atoms(sp.Wild), key=str)
@@ -158,6 +177,14 @@ CONTEXTS: dict[str, Context] = {
     "not taken": lambda z, of: sf.where(of["t"] > 0.0, of["x"] * of["t"], z),
 }
 
+_TRIED: Mapping[str, Iterable[str]] = {
+    "variables": CONTEXTS,
+    "products": ("alone", "times t", "times x", "logarithm", "root"),
+    "quotients": ("alone", "times t", "times x"),
+    "differences": ("alone", "times t"),
+}
+"""The contexts of the first filling of a rule, in each form; others are tried in two."""
+
 # --- rules on several kernels --------------------------------------------------------------------
 
 ROWS_OF = 3
@@ -188,7 +215,7 @@ STRUCTURES: dict[str, tuple[Structure, ...]] = {
     ),
     "variance": (
         lambda x, y, t: _mean(sf.square(x)) - sf.square(_mean(x)),
-        lambda x, y, t: t * sf.log(_mean(x * x) - _mean(x) * _mean(x)) + y[:, 0],
+        lambda x, y, t: t * sf.exp(_mean(x) * _mean(x) - _mean(x * x)) + y[:, 0],
     ),
     "norm": (
         lambda x, y, t: sf.sqrt(sf.reduce_sum(sf.square(x), 1)),
@@ -209,6 +236,11 @@ STRUCTURES: dict[str, tuple[Structure, ...]] = {
         lambda x, y, t: sf.reduce_sum(_MIXED * (x[:, None, :] - _CENTRES), (1, 2)) * t,
         lambda x, y, t: sf.reduce_sum(y[:, :, None] * (x[:, None, :] - _CENTRES), (1, 2)) + t,
     ),
+    "reciprocal": (
+        lambda x, y, t: 1.0 / (1.0 / t) + x[:, 0],
+        lambda x, y, t: x[:, 0] / (1.0 / t),
+        lambda x, y, t: 1.0 / (1.0 / (t * x[:, 0])) - y[:, 0],
+    ),
     "safe-where": (
         lambda x, y, t: sf.where(t > 0.0, sf.sqrt(t), x[:, 0]),
         lambda x, y, t: y[:, 0] * sf.where(t > 0.0, x[:, 0] / t, 1.0),
@@ -224,7 +256,8 @@ TRAINING = {"quadratic-loss", "loop-invariant"}
 
 
 def _matrix(x: Tensor, y: Tensor) -> Tensor:
-    return sf.stack([x[:, :2], y[:, :2]], 1)
+    """A matrix that is far from singular for all x and y."""
+    return sf.stack([sf.tanh(x[:, :2]), sf.tanh(y[:, :2])], 1) + 2.5 * np.eye(2)
 
 
 # --- models --------------------------------------------------------------------------------------
@@ -243,7 +276,7 @@ class Case:
     def id(self) -> str:
         return f"{self.rule}: {self.name}"
 
-    def model(self, rules: Rules | None = None, order: int = 2) -> Model:
+    def model(self, rules: Rules | None = None) -> Model:
         """The value, its gradient and the gradient of the sum of that, by all variables."""
         with sf.Graph().as_default():
             of = {
@@ -253,7 +286,7 @@ class Case:
             value = self.build(of)
             fetches = {"value": value}
             total = sf.reduce_sum(value)
-            for degree in range(1, order + 1):
+            for degree in (1, 2):
                 slopes = {name: _slope(total, one) for name, one in of.items()}
                 known = {name: one for name, one in slopes.items() if one is not None}
                 if not known:
@@ -271,6 +304,10 @@ def _slope(total: Tensor, by: Tensor) -> Tensor | None:
         return None
 
 
+SETTLING = ("tanh", "sigmoid", "softplus", "logaddexp")
+"""What rules are called of which the right side has a slope that re-uses values that settle."""
+
+
 def cases(most: int = 3) -> Iterator[Case]:
     """All rules in all contexts."""
     for rule in RULES:
@@ -283,11 +320,17 @@ def cases(most: int = 3) -> Iterator[Case]:
 def _on_bodies(rule: Rule, most: int) -> Iterator[Case]:
     for number, left in enumerate(instances(rule, most)):
         for form, way in FORMS.items():
-            filled = left.xreplace({one: way(one) for one in (x, y, v)})
-            for context, around in CONTEXTS.items():
-                if number and (form != "variables") and context not in ("alone", "times t"):
-                    continue
+            filled = _filled(left, way)
+            if number and form != "variables":
+                continue
+            for context in ("alone", "times t") if number else _TRIED[form]:
+                around = CONTEXTS[context]
                 yield _case(rule.name, f"{number}, {form}, {context}", filled, around)
+
+
+@undistributed
+def _filled(left: sp.Expr, way: Callable[[sp.Symbol], sp.Expr]) -> sp.Expr:
+    return left.xreplace({one: way(one) for one in (x, y, v)})
 
 
 def _case(rule: str, name: str, filled: sp.Expr, around: Context) -> Case:
@@ -319,10 +362,13 @@ def _structural(rule: Rule) -> Iterator[Case]:
 # --- points --------------------------------------------------------------------------------------
 
 SPECIAL = (0.0, 1.0, -1.0, 1e-9, -1e-9, 1e-300, 1e6, 1e150, -1e150, 30.0, -800.0, 800.0, 2.0)
+_NEAR = tuple(one for one in SPECIAL if one == 0 or 1 / FAR < abs(one) < FAR)
 _PAIRS = (0.0, 1.0, -1e-9, 1e6)
 
 
-def points(widths: Mapping[str, int | None], seed: int = 0) -> dict[str, Array]:
+def points(
+    widths: Mapping[str, int | None], seed: int = 0, largest: float = np.inf
+) -> dict[str, Array]:
     """Values of variables, a row per point: random, special one by one and in pairs, equal and
     almost equal ones."""
     random = np.random.default_rng(seed)
@@ -337,13 +383,15 @@ def points(widths: Mapping[str, int | None], seed: int = 0) -> dict[str, Array]:
     for name in names:
         found += [{**draw(way), name: value} for value in SPECIAL for way in (True, False)]
     for first, second in itertools.combinations(names, 2):
-        for a, b in itertools.product(_PAIRS, _PAIRS):
-            found.append({**draw(True), first: a, second: b})
+        found += [
+            {**draw(True), first: one, second: other}
+            for one, other in itertools.product(_PAIRS, _PAIRS)
+        ]
         for a in (0.7, 1e-9, 12.5, 1e6):
             found.append({**draw(True), first: a, second: a})
             found.append({**draw(True), first: a, second: a * (1 + 1e-9)})
-    for value in SPECIAL:
-        found.append(dict.fromkeys(names, value))
+    found += [dict.fromkeys(names, value) for value in SPECIAL if value in _NEAR]
+    found = [one for one in found if max(map(abs, one.values())) <= largest]
     columns = {name: np.array([one[name] for one in found]) for name in names}
     return {
         name: column if widths[name] is None else _beside(column, widths[name] or 0, random)
@@ -359,5 +407,8 @@ def _beside(column: Array, width: int, random: np.random.Generator) -> Array:
     return rows
 
 
-def compared(case: Case, rules: Rules | None = None, order: int = 2) -> Comparison:
-    return Comparison(case.model(rules, order), points(case.widths))
+def compared(case: Case, rules: Rules | None = None) -> Comparison:
+    settles = any(one in case.rule for one in SETTLING)
+    turns = any(one in case.rule for one in ("sin", "cos", "tan-", "angle"))
+    feed = points(case.widths, largest=1e10 if turns else np.inf)  # beyond, angles have no digits
+    return Comparison(case.model(rules), feed, settles=settles, zero="t")

@@ -37,6 +37,29 @@ def assert_fifty_digits(found: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (sp.exp(-sp.exp(x)), 0.0),
+        (sp.exp(sp.exp(x)), np.inf),
+        (sp.Rational(1, 2) ** sp.exp(x), 0.0),
+        (sp.tanh(-sp.exp(x)), -1.0),
+        (sp.erfc(sp.exp(x)), 0.0),
+        (sp.cos(sp.exp(x)), np.nan),
+        (sp.loggamma(sp.exp(x)), np.inf),
+        (sp.polygamma(1, sp.exp(x)), 0.0),
+        (sp.log(sp.exp(x) + 1), 1e13),
+        (sp.atan(sp.exp(x)), np.pi / 2),
+    ],
+    ids=str,
+)
+def test_numbers_whose_exponents_fill_the_memory(body: sp.Expr, expected: float) -> None:
+    """Of exp(1e13), which has 1e13 bits, what is reduced by log 2 or π would want all."""
+    arithmetic = Arithmetic(50)
+    found = float(arithmetic.formula(body)([arithmetic.number(1e13)]))
+    np.testing.assert_equal(found, expected)
+
+
+@pytest.mark.parametrize(
     ("body", "at", "expected"),
     [
         (lambda x: sf.log(1 + sf.exp(x)), -800.0, lambda x: mpmath.log1p(mpmath.exp(x))),

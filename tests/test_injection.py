@@ -108,7 +108,7 @@ def test_a_literal_is_what_it_stands_for(value: Any, expected: str) -> None:
         ...,
         slice(1),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_has_no_literal_is_refused(value: Any) -> None:
     with pytest.raises(AssertionError, match="has no literal"):

@@ -661,7 +661,7 @@ loss = sf.reduce_mean(x @ w) * b
         """\
 model.py:7: the name 'lambda' is no Python identifier, and cannot stand in the module
     b = sf.Variable(1.0, name='lambda')
-    hint: use letters, digits and _ only, and no word of Python's own""",
+    hint: use letters a to z, digits and _ only, and no word of Python's own""",
     ),
     "name that is no identifier": (
         HEAD
@@ -672,7 +672,7 @@ loss = sf.reduce_mean(x @ w) * b
         """\
 model.py:7: the name 'my bias' is no Python identifier, and cannot stand in the module
     b = sf.Variable(1.0, name='my bias')
-    hint: use letters, digits and _ only, and no word of Python's own""",
+    hint: use letters a to z, digits and _ only, and no word of Python's own""",
     ),
     "name that the module uses itself": (
         HEAD
@@ -900,7 +900,7 @@ train_op = sf.train.GradientDescentOptimizer(0.1).minimize(loss)
         """\
 model.py:8: the name 'my unused' is no Python identifier, and cannot stand in the module
     unused = sf.Variable(0.0, name='my unused')
-    hint: use letters, digits and _ only, and no word of Python's own
+    hint: use letters a to z, digits and _ only, and no word of Python's own
 model.py:8: the loss does not depend on unused: nothing reads it
     unused = sf.Variable(0.0, name='my unused')
     hint: use unused in the loss, remove it, or declare it with trainable=False

@@ -114,7 +114,7 @@ def test_faults_are_what_they_say(model: str, style: Style, folder: Path) -> Non
 
 def test_the_table() -> None:
     kinds = Counter(one.kind for one in FAULTS)
-    assert len(kinds) == 11
+    assert len(kinds) == 12
     assert min(kinds.values()) >= 10
     assert len({str(one) for one in FAULTS}) == len(FAULTS)
     caught = [one for one in FAULTS if not one.survives]

@@ -504,3 +504,9 @@ def test_an_update_gives_one_formula_for_each_state() -> None:
     train = Forgetful(0.1).minimize(w * w)
     with sf.Session() as session, pytest.raises(sf.SymflowError, match="Forgetful"):
         session.run(train)
+
+
+def test_a_feed_that_is_no_dict() -> None:
+    x = sf.placeholder(shape=("n",), name="x")
+    with pytest.raises(sf.SymflowError, match="feed_dict is a list, not a dict"):
+        sf.Session().run(x + 1, [1.0])  # type: ignore[arg-type]

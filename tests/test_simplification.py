@@ -80,8 +80,8 @@ def instance(rule: Rule) -> tuple[sp.Expr, dict[sp.Wild, sp.Expr]]:
         stands[wilds["y"]] = sp.Integer(2)
     elif rule.name in ("xlogy-in-sum", "xlogy-from-sum"):
         stands[wilds["y"]] = stands[wilds["x"]] * slot(4)
-    elif rule.name.startswith("masked-product"):
-        stands[wilds["u"]] = sp.Integer(1)
+    elif rule.name.startswith("masked-factor"):
+        stands[wilds["x"]] = 1 / stands[wilds["x"]]
     elif rule.name in ("exprel-inverse", "log1prel-inverse", "sinc-inverse"):
         stands[wilds["x"]] = 2 * stands[wilds["u"]] * slot(4)
     elif set(wilds) == {"u", "x"} and rule.phase == "written":

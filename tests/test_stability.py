@@ -131,6 +131,7 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
     "log1prel": (lambda m, x: m.log(1 + x) / x, [-0.9, -0.5, *(-x for x in _TINY), *POSITIVE]),
     "log1prel-inverse": (lambda m, x: x / m.log(1 + x), [-0.9, -0.5, *POSITIVE]),
     "sinc": (lambda m, x: m.sin(3 * x) / x, ANGLES),
+    "tanh-ratio": (lambda m, x: m.tanh(3 * x) / x, EXPONENTS),
     "sinc-inverse": (lambda m, x: x / m.sin(x), ANGLES),
     "one-minus-cos-quotient": (lambda m, x: (1 - m.cos(2 * x)) / x, ANGLES),
     "one-minus-cos-square": (lambda m, x: (1 - m.cos(x)) / m.square(x), ANGLES),
@@ -148,7 +149,14 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
 }
 """A formula for each rule on bodies, and where it is tried."""
 
-EXACT = {"masked-product", "masked-product-no", "masked-branch", "masked-branch-no"} | {
+EXACT = {
+    "masked-factor",
+    "masked-factor-no",
+    "masked-product",
+    "masked-product-no",
+    "masked-branch",
+    "masked-branch-no",
+} | {
     "where-sum",
     "where-difference",
 }
@@ -457,8 +465,9 @@ def compilation_text(folder: Path, *without: str) -> str:
 
 
 def test_unknown_rule(tmp_path: Path) -> None:
-    with pytest.raises(sf.SymflowError, match="no rule 'log-sigmoyd'; the rules are: log-sigmoid,"):
+    with pytest.raises(sf.SymflowError, match="no rule 'log-sigmoyd'") as caught:
         sf.Session(without=["log-sigmoyd"])
+    assert caught.value.hint == "did you mean log-sigmoid?"
 
 
 # --- documentation ---------------------------------------------------------------------------

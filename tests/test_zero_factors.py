@@ -232,3 +232,26 @@ def test_a_logarithm_of_a_product_that_overflows(x: float) -> None:
     z = sf.log(sf.exp(a) * b)
     found = sf.Session().run([z, *sf.gradients(z, [a, b])], {a: x, b: 3.0})
     np.testing.assert_allclose(found, [x + np.log(3.0), 1.0, 1 / 3], rtol=1e-15)
+
+
+MIXED: dict[str, tuple[Formula, float]] = {
+    "times a root": (lambda t, x: t * sf.sqrt(x), 0.5 / np.sqrt(2.0)),
+    "times a logarithm": (lambda t, x: t * sf.log(x), 0.5),
+    "times x·log(x)": (lambda t, x: t * (x * sf.log(x)), np.log(2.0) + 1),
+    "times a reciprocal": (lambda t, x: t / x, -0.25),
+    "times a cube root": (lambda t, x: t * sf.cbrt(x), 2.0 ** (-2 / 3) / 3),
+    "times an arc": (lambda t, x: t * sf.acos(x / 4), -0.25 / np.sqrt(0.75)),
+    "inside a root": (lambda t, x: sf.sqrt(t * x + 4), 0.25),
+    "inside a root, twice": (lambda t, x: sf.sqrt(t * x * x + 4), 1.0),
+    "a sum of both": (lambda t, x: t * (sf.sqrt(x) + sf.sqrt(x + t)), 1 / np.sqrt(2.0)),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_a_slope_by_a_factor_that_is_zero_has_a_slope(name: str) -> None:
+    """∂²/∂t∂x at t = 0: a branch that keeps 0 from meeting a pole must not hide it elsewhere."""
+    formula, right = MIXED[name]
+    t, x = (sf.placeholder(sf.float64, ()) for _ in range(2))
+    (slope,) = sf.gradients(formula(t, x), [x])
+    found = sf.Session().run(sf.gradients(slope, [t]), {t: 0.0, x: 2.0})
+    np.testing.assert_allclose(found[0], right, rtol=1e-15)

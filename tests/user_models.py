@@ -37,10 +37,7 @@ import symflow as sf
 from symflow.errors import SymflowError
 from symflow.rules import NAMES
 
-NAMES_REFUSED = (
-    "has a meaning of its own in a generated module",
-    "is both a size and a placeholder",
-)
+NAME_REFUSED = "has a meaning of its own in a generated module"
 """What a user is told of a name that cannot be."""
 
 BOOLEAN_CARRY = "the carry h is of dtype"
@@ -437,7 +434,7 @@ def complaint(user: UserModel, folder: Path) -> str | None:
     try:
         made = {style: module(path, style, None, user.without) for style in ("fast", "plain")}
     except SymflowError as error:
-        if any(one in str(error) for one in NAMES_REFUSED) and user.called[0] != "node0":
+        if NAME_REFUSED in str(error) and user.called[0] != "node0":
             called = tuple(f"node{at}" for at in range(len(user.called)))
             return complaint(replace(user, called=called, size="n_rows"), folder)
         return None if BOOLEAN_CARRY in str(error) else f"refused: {error}"

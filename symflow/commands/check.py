@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from symflow.commands.options import given_shapes, shapes_option
+from symflow.commands.options import finite, given_shapes, shapes_option
 
 
 @click.command("check")
@@ -19,11 +19,18 @@ from symflow.commands.options import given_shapes, shapes_option
     metavar="POINT.npz",
     help="Values of parameters and inputs, by name; the rest is drawn.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the points that are tested.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the points that are tested.",
+)
 @click.option("--every-point", is_flag=True, help="Leave no point out, however large the model is.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0.0),
+    callback=finite,
     help="Of a module alone: largest relative error that passes.  [default: 1e-6]",
 )
 @click.option(
@@ -58,9 +65,11 @@ def command(
     Gradients of a module alone are compared with numeric derivatives.
     """
     from symflow.checking import TOLERANCE, check
-    from symflow.modules import imported
+    from symflow.errors import SymflowError
+    from symflow.modules import imported, is_model, parsed
     from symflow.results import table
     from symflow.subject import compilation_of
+    from symflow.validation.calling import Functions
     from symflow.validation.validating import EFFORT, validate, validate_compiled
 
     run = compilation_of(path, given_shapes(shapes))
@@ -77,6 +86,15 @@ def command(
     if module is None:
         report = validate_compiled(run, at=at, seed=seed, effort=effort)
     else:
-        report = validate(run, imported(module), at=at, seed=seed, effort=effort)
+        if is_model(parsed(module)):
+            raise click.UsageError(f"{module} is a model too; what is compared with it is a module")
+        loaded = imported(module)
+        missing = [name for name in Functions(run, loaded).names if not hasattr(loaded, name)]
+        if missing:
+            raise SymflowError(
+                f"{module}: has no {', '.join(missing)}, which {path} compiles to",
+                hint="symflow compile --only NAME --validate compares a module of some tensors",
+            )
+        report = validate(run, loaded, at=at, seed=seed, effort=effort)
     click.echo(str(report), nl=False)
     sys.exit(0 if report.ok else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,13 @@ without_option = click.option(
     metavar="RULE",
     help="Leave a rule out; `symflow rules` lists them. Repeat for several.",
 )
+
+
+def finite(context: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    """A number of an option, as a callback; click takes nan and inf for numbers too."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not finite")
+    return value
 
 
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from symflow.commands.options import data_options, given_shapes, shapes_option
+from symflow.commands.options import data_options, finite, given_shapes, shapes_option
 
 if TYPE_CHECKING:
     from symflow.fitting.checkpoints import Checkpoint
@@ -27,12 +27,16 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @data_options
 @click.option("--steps", type=click.IntRange(min=0), help="Updates in all.  [default: 1000]")
 @click.option(
-    "--learning-rate", type=click.FloatRange(min=0.0), help="A fixed one, in place of the model's."
+    "--learning-rate",
+    type=click.FloatRange(min=0.0),
+    callback=finite,
+    help="A fixed one, in place of the model's.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Rows per update; all if not given.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0.0),
+    callback=finite,
     help="Stop when the norm of the gradient is so small.  [default: 0]",
 )
 @click.option(
@@ -58,7 +62,9 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     type=FILE,
     help="Go on with a run that was saved; it is saved there again if not --save says where.",
 )
-@click.option("--plot", type=FILE, help="Draw the losses, and what else can be seen: .png, .svg")
+@click.option(
+    "--plot", type=FILE, help="Draw the losses, and what else can be seen: .png, .svg, .pdf"
+)
 @shapes_option
 @click.pass_context
 def command(context: click.Context, /, path: Path, shapes: tuple[str, ...], **given: Any) -> None:

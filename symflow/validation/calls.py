@@ -50,6 +50,7 @@ class Callee:
 
     def __init__(self, compilation: Compilation, module: ModuleType) -> None:
         self.module = module
+        self.disturbed = False  # whether the last call changed how NumPy treats errors
         self.trained = [compilation.name(node) for node in compilation.trainable]
         self.forward = [*compilation.model.exports]
         has_loss = compilation.model.loss is not None
@@ -84,8 +85,10 @@ class Callee:
         """What the call gives; it may raise anything."""
         options = {"threads": call.threads} if call.threads > 1 else {}
         with np.errstate(all="ignore"):
-            given = self.given(call.function, call.values)
-            return getattr(self.module, call.function)(*given, **options)
+            given, before = self.given(call.function, call.values), np.geterr()
+            result = getattr(self.module, call.function)(*given, **options)
+            self.disturbed = np.geterr() != before
+            return result
 
     def arrays(self, function: str, result: Any) -> list[tuple[str, str, Any]]:
         """The parts of a result: what they are called in it, and which output each is."""

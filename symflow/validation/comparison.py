@@ -38,12 +38,14 @@ class Judged:
     error     how far off at most
     ratio     the same in units of what naive code is off; 0 where nothing is known
     naive     whether the naive code is finite in any run
+    safe      whether it is in all of them: no rounding takes it out of a domain
     """
 
     verdicts: Array
     error: Array
     ratio: Array
     naive: Array
+    safe: Array
 
     def has(self, verdict: Verdict) -> bool:
         return bool(np.any(self.verdicts == verdict))
@@ -58,7 +60,7 @@ def judged(given: Array, true: Truth, runs: Array) -> Judged:
     given = np.asarray(given)
     finite = np.isfinite(given)
     spacing = np.spacing(np.asarray(true.largest, given.dtype)).astype(float)
-    naive = np.asarray(np.isfinite(runs).any(axis=0))
+    naive, safe = (np.asarray(some(np.isfinite(runs), axis=0)) for some in (np.any, np.all))
     passes, errors, ratios = [], [], []
     for first, rest in (true.low, true.high):
         error = np.abs((given.astype(float) - first) - rest)
@@ -82,7 +84,8 @@ def judged(given: Array, true: Truth, runs: Array) -> Judged:
         Verdict.UNDECIDED,
     )
     ratio = np.maximum(*ratios)
-    return Judged(verdicts, np.maximum(*errors), np.where(np.isfinite(ratio), ratio, 0.0), naive)
+    ratio = np.where(np.isfinite(ratio), ratio, 0.0)
+    return Judged(verdicts, np.maximum(*errors), ratio, naive, safe)
 
 
 def _beyond(given: Array) -> Array:

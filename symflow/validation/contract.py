@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -134,7 +135,10 @@ def _refused(of: _Promised) -> Iterator[Finding]:
                 call = Call(function, case, dtype, {**values, name: wrong})
                 try:
                     of.callee.result(call)
-                except (ValueError, TypeError):
+                except (ValueError, TypeError) as error:
+                    if {*taken, *of.trained}.isdisjoint(re.findall(r"\w+", str(error))):
+                        text = f"what is told of {name} names no argument: {error}"
+                        yield Finding(function, name, told, text[:200])
                     continue
                 yield Finding(function, name, told, f"{name} is not refused")
 
@@ -219,11 +223,14 @@ def _files(of: _Promised) -> Iterator[Finding]:
     if not of.trained or not of.callee.has("save_parameters"):
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "parameters.npz"
         for dtype in DTYPES:
+            path = Path(folder) / "parameters.of"
             values = of.module.Parameters(*(_numbers(of, name, dtype) for name in of.trained))
             before = frozen(values)
             of.module.save_parameters(path, values)
+            if [one.name for one in Path(folder).iterdir()] != [path.name]:
+                yield Finding("save_parameters", "", dtype.name, "writes to other files")
+                return
             if frozen(values) != before:
                 yield Finding("save_parameters", "", dtype.name, "writes to the parameters")
                 return
@@ -245,12 +252,19 @@ def _files(of: _Promised) -> Iterator[Finding]:
             if frozen(read) != before:
                 yield Finding("load_parameters", "", dtype.name, "gives other numbers")
                 return
+        with open(path, "wb") as file:
+            swapped: dict[str, Any] = {name: _swapped(one) for name, one in written.items()}
+            np.savez(file, **swapped)
+        if frozen(of.module.load_parameters(path)) != before:
+            yield Finding("load_parameters", "", "the other byte order", "gives other numbers")
+            return
         for name in of.trained:
             for told, wrong in (
                 ("is not there", {one: value for one, value in written.items() if one != name}),
                 ("of another shape", {**written, name: written[name][None]}),
             ):
-                np.savez(path, **wrong)
+                with open(path, "wb") as file:
+                    np.savez(file, **wrong)
                 try:
                     of.module.load_parameters(path)
                 except ValueError:
@@ -259,11 +273,16 @@ def _files(of: _Promised) -> Iterator[Finding]:
                 return
 
 
+def _swapped(value: Array) -> Array:
+    return value.astype(value.dtype.newbyteorder("S"))
+
+
 def _numbers(of: _Promised, name: str, dtype: np.dtype[Any]) -> Array:
     """Numbers of which no two are alike, with all their digits."""
     shape = of.known.parameters[name].shape
     random = np.random.default_rng(of.trained.index(name))
-    return np.asarray(random.standard_normal(shape), dtype)
+    order: Any = "F" if dtype == np.float64 else "C"  # files hold either
+    return np.array(random.standard_normal(shape), dtype, order=order)
 
 
 _TESTS: Mapping[str, Callable[[_Promised], Iterator[Finding]]] = {

@@ -123,7 +123,7 @@ def _cells(one: Row) -> tuple[str, ...]:
         called(one.function, one.array),
         show(one.shape) if one.shape else "scalar",
         f"{one.error:.1e}",
-        f"{one.ratio:.1f}",
+        f"{one.ratio:.1f}" if one.ratio < 1e4 else f"{one.ratio:.0e}",
         str(list(one.entry)) if one.entry else "-",
         one.point,
         "ok" if one.ok else "WRONG",

@@ -150,7 +150,8 @@ class Floats:
         if array.dtype != self.dtype or not self.moved.any():
             return array
         begin = int(self.random.integers(len(self._ways)))
-        ways = np.resize(np.roll(self._ways, -begin), array.shape)
+        shape = (self.runs, *array.shape[1:])  # of a number alone, there is one for all runs
+        ways = np.resize(np.roll(self._ways, -begin), shape)
         ways[~self.moved] = 1
         return array * ways
 

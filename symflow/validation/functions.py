@@ -8,6 +8,7 @@ kept from a call but what does not matter.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from symflow.compilation import Compilation
 from symflow.validation.calls import (
     Call,
     Callee,
@@ -28,7 +30,7 @@ from symflow.validation.calls import (
 )
 from symflow.validation.cases import BLOCK, Case, Cases, blocks_of
 from symflow.validation.findings import Finding
-from symflow.validation.naive import MORE_JIGS
+from symflow.validation.naive import JIGS, MORE_JIGS
 
 Array = NDArray[Any]
 
@@ -55,26 +57,27 @@ def check_functions(module: ModuleType, known: Cases) -> Iterator[Finding]:
     callee = Callee(known.compilation, module)
     made: list[_Made] = []
     for case in (*known.few, *known.many(module)):
-        for dtype in _dtypes(case):
-            expected = known.expected(case, dtype)
-            if not expected:
+        for dtype in _dtypes(case, known.compilation):
+            if not known.expected(case, dtype):
                 continue
             for call in _calls(callee, case, dtype):
                 with blocks_of(module, case.rows):
-                    findings = list(_made(callee, call, expected, made))
-                if findings and call.threads == 1:  # which may be rounding
-                    expected = known.expected(case, dtype, MORE_JIGS)
-                    with blocks_of(module, case.rows):
-                        findings = list(_made(callee, call, expected, made))
-                yield from findings
+                    yield from _made(callee, call, known, made)
     yield from _again(callee, made)
     yield from _forms(callee, known)
+    yield from _not_a_number(callee, known)
 
 
-def _dtypes(case: Case) -> tuple[np.dtype[Any], ...]:
+def _dtypes(case: Case, compilation: Compilation) -> tuple[np.dtype[Any], ...]:
     """Single precision where there is one row, one block and a row, or several blocks."""
     odd = all(count % 2 for count in case.sizes.values())
-    return DTYPES if odd else DTYPES[:1]
+    known = precisions(compilation)
+    return known if odd else known[:1]
+
+
+def precisions(compilation: Compilation) -> tuple[np.dtype[Any], ...]:
+    """What a module computes in: only what its parameters are in where it holds them."""
+    return (np.dtype(compilation.dtype),) if compilation.embedded else DTYPES
 
 
 def _calls(callee: Callee, case: Case, dtype: np.dtype[Any]) -> Iterator[Call]:
@@ -82,15 +85,16 @@ def _calls(callee: Callee, case: Case, dtype: np.dtype[Any]) -> Iterator[Call]:
     values = case.cast(dtype)
     large = any(count > BLOCK for count in case.sizes.values())
     for name in callee.names:
-        threads = THREADS if large and callee.takes_threads(name) else THREADS[:1]
+        threads: tuple[int, ...] = THREADS[:1]
+        if callee.takes_threads(name):
+            threads = THREADS if large else THREADS[::2]
         for count in threads if case.rows is not None else threads[:2]:
             yield Call(name, case, dtype, values, count)
 
 
-def _made(
-    callee: Callee, call: Call, expected: Mapping[str, Any], made: list[_Made]
-) -> Iterator[Finding]:
+def _made(callee: Callee, call: Call, known: Cases, made: list[_Made]) -> Iterator[Finding]:
     before = {name: value.tobytes() for name, value in call.values.items()}
+    settings = _settings()
     try:
         result = callee.result(call)
     except Exception as error:  # a module may be any
@@ -100,12 +104,23 @@ def _made(
         if call.values[name].tobytes() != bits:
             yield call.finding(f"{name} is written to")
             return
-    wrong = False
-    for finding in faults(callee, call, result, expected):
-        wrong = True
-        yield finding
+    if _settings() != settings or callee.disturbed:
+        yield call.finding("changes settings of NumPy, or its random numbers")
+        return
+    wrong: list[Finding] = []
+    for jigs in (JIGS, MORE_JIGS):  # more, where it may be rounding
+        wrong = list(faults(callee, call, result, known.expected(call.case, call.dtype, jigs)))
+        if not wrong:
+            break
+    yield from wrong
     if not wrong:
         made.append(_Made(call, result, frozen(result)))
+
+
+def _settings() -> Any:
+    """What is not a function's to change: how errors are treated, and the common random numbers."""
+    name, keys, *rest = np.random.get_state()
+    return np.getbufsize(), name, np.asarray(keys).tobytes(), rest
 
 
 # --- again ---------------------------------------------------------------------------------------
@@ -129,6 +144,7 @@ def _again(callee: Callee, made: list[_Made]) -> Iterator[Finding]:
     for one in reversed(made):
         yield from _repeated(callee, one, "after other calls it gives something else")
     yield from _with_other_values(callee, made)
+    yield from _while_errors_warn(callee, made)
     yield from _in_dirty_memory(callee, made)
 
 
@@ -192,6 +208,23 @@ def _moved(value: Array) -> Array:
     return np.array(value if value.dtype.kind != "f" else value * value.dtype.type(0.875))
 
 
+def _while_errors_warn(callee: Callee, made: list[_Made]) -> Iterator[Finding]:
+    """With other settings of how NumPy treats errors, which stay what they are."""
+    seen: set[str] = set()
+    for one in made:
+        call = one.call
+        if call.function not in seen:
+            seen.add(call.function)
+            with warnings.catch_warnings(), np.errstate(all="warn"):
+                warnings.simplefilter("ignore")
+                before = np.geterr()
+                with blocks_of(callee.module, call.case.rows), contextlib.suppress(Exception):
+                    given = callee.given(call.function, call.values)
+                    getattr(callee.module, call.function)(*given)
+                if np.geterr() != before:
+                    yield call.finding("changes how NumPy treats errors")
+
+
 def _in_dirty_memory(callee: Callee, made: list[_Made]) -> Iterator[Finding]:
     """In memory that holds NaN before it is written to."""
     with _dirty(callee.module):
@@ -248,6 +281,7 @@ _FORMS: Mapping[str, Callable[[Array], Any]] = {
     "arrays in Fortran's order": lambda value: np.array(value, order="F"),
     "arrays that are not contiguous": lambda value: _strided(value),
     "arrays that are not to be written": lambda value: _readonly(value),
+    "arrays of small whole numbers": lambda value: _small(value),
 }
 
 
@@ -255,19 +289,21 @@ _WIDER = ("lists", "arrays in double precision")
 
 
 def _forms(callee: Callee, known: Cases) -> Iterator[Finding]:
-    """Inputs by name, as other things that are arrays: the precision is that of the parameters."""
+    """Arguments by name, as other things that are arrays; only parameters give a precision."""
     case = next((one for one in known.few if any(n > BLOCK for n in one.sizes.values())), None)
     case = case or (known.few[-1] if known.few else None)
     if case is None:
         return
-    for dtype in DTYPES:
+    for dtype in precisions(known.compilation):
         expected, values = known.expected(case, dtype), case.cast(dtype)
         for told, form in _FORMS.items():
             for name in callee.names:
                 inputs = [one for one in callee.arguments(name) if one in values]
                 given = {one: form(values[one]) for one in inputs}
                 if "parameters" in callee.arguments(name):
-                    given["parameters"] = callee.parameters(values)
+                    strange = told not in (*_WIDER, "arrays of small whole numbers")
+                    parts = {one: form(values[one]) for one in callee.trained if strange}
+                    given["parameters"] = callee.parameters({**values, **parts})
                 elif told in _WIDER and dtype != np.float64:
                     continue  # without parameters, the precision is that of the inputs
                 call = Call(name, case, dtype, values)
@@ -275,10 +311,38 @@ def _forms(callee: Callee, known: Cases) -> Iterator[Finding]:
                     with np.errstate(all="ignore"), blocks_of(callee.module, case.rows):
                         result = getattr(callee.module, name)(**given)
                 except Exception as error:
-                    yield replace(raised(call, error), point=f"{call.told}, inputs as {told}")
+                    yield replace(raised(call, error), point=f"{call.told}, given as {told}")
                     continue
                 for finding in faults(callee, call, result, expected):
-                    yield replace(finding, point=f"{finding.point}, inputs as {told}")
+                    yield replace(finding, point=f"{finding.point}, given as {told}")
+    yield from _mixed(callee, case)
+
+
+def _mixed(callee: Callee, case: Case) -> Iterator[Finding]:
+    """Parameters of two precisions count as those of the higher, and whole numbers as numbers."""
+    if len(callee.trained) < 2:
+        return
+    low = case.cast(np.float32)
+    high = {name: _doubled(value) for name, value in low.items()}
+    for first in (True, False):
+        some = callee.trained[:1] if first else callee.trained[1:]
+        mixed = {**high, **{name: low[name] for name in some}}
+        for name in callee.names:
+            if "parameters" in callee.arguments(name):
+                one, other = (Call(name, case, DTYPES[0], values) for values in (mixed, high))
+                try:
+                    with blocks_of(callee.module, case.rows):
+                        alike = same(callee.result(one), callee.result(other))
+                except Exception as error:
+                    yield raised(one, error)
+                    continue
+                if not alike:
+                    yield one.finding("parameters of two precisions are not those of the higher")
+
+
+def _small(value: Array) -> Array:
+    """Whole numbers in 16 bits; what is not whole stays as it is."""
+    return value.astype(np.int16) if value.dtype.kind in "iu" else value
 
 
 def _doubled(value: Array) -> Array:
@@ -293,3 +357,43 @@ def _readonly(value: Array) -> Array:
     copied = value.copy()
     copied.flags.writeable = False
     return copied
+
+
+# --- what is no number ---------------------------------------------------------------------------
+
+
+def _not_a_number(callee: Callee, known: Cases) -> Iterator[Finding]:
+    """NaN in the data is NaN in values that depend on it; slopes may be known to be 0."""
+    case = next((one for one in known.few if any(n > BLOCK for n in one.sizes.values())), None)
+    if case is None:
+        return
+    for name in case.inputs:
+        value = case.inputs[name]
+        if name in callee.trained or value.dtype.kind != "f" or not value.ndim:
+            continue
+        spoilt = value.copy()
+        spoilt.flat[-1] = np.nan
+        inputs = {**case.inputs, name: spoilt}
+        written = known.reference.runs({one: array[None] for one, array in inputs.items()}, [False])
+        told = replace(case, name=f"{case.name}, NaN at the end of {name}", inputs=inputs)
+        for function in (*callee.forward, *callee.backward[:1]):
+            if not callee.has(function):
+                continue
+            call = Call(function, told, DTYPES[0], inputs)
+            try:
+                with blocks_of(callee.module, case.rows):
+                    result = callee.result(call)
+            except Exception:  # as for singular matrices
+                continue
+            if misshaped(callee, call, result) is None:
+                for array, output, found in callee.arrays(function, result):
+                    if output in written and _hides(np.asarray(found), written[output][0]):
+                        yield call.finding(f"{output} is a number where NaN is given", array)
+
+
+def _hides(found: Array, written: Array) -> bool:
+    """Whether there is a number for NaN in everything that is written."""
+    if found.shape != written.shape or found.dtype.kind != "f":
+        return False
+    lost = np.isnan(written)
+    return bool(lost.any() and np.isfinite(found[lost]).all())

@@ -76,7 +76,7 @@ class Naive:
     def expected(
         self, inputs: Inputs, dtype: Any = np.float64, key: Any = None, jigs: int = JIGS
     ) -> dict[str, Expected]:
-        """The outputs by name, those of them that are finite.
+        """The outputs by name, those of them that are finite, in the precision asked for too.
 
         dtype  what the module computes in; the inputs are numbers of that precision
         key    under which it is known from now on
@@ -101,7 +101,7 @@ class Naive:
         return {
             name: Expected(value, allowance(value, runs, dtype))
             for name, (value, runs) in pairs.items()
-            if np.all(np.isfinite(value))
+            if np.all(np.isfinite(value)) and (dtype == np.float64 or np.all(np.isfinite(runs)))
         }
 
     def terms(self, sizes: Mapping[sp.Symbol, int]) -> int:

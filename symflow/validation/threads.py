@@ -48,10 +48,10 @@ def _of_one_call(callee: Callee, known: Cases, case: Case) -> Iterator[Finding]:
     for function in callee.backward[::2]:  # the third computes what the second does
         call = Call(function, case, dtype, values, 3)
         seen: set[tuple[bytes, ...]] = set()
-        for lead in (_in_step(2), _in_step(3), _one_behind_the_other(0), _one_behind_the_other(2)):
+        for lead in (in_step(2), in_step(3), _one_behind_the_other(0), _one_behind_the_other(2)):
             call = Call(function, case, dtype, values, lead.count)
             try:
-                with _led(callee.module, lead):
+                with led(callee.module, lead):
                     result = callee.result(call)
             except Exception as error:
                 yield raised(call, error)
@@ -107,7 +107,7 @@ def _of_many_calls(callee: Callee, known: Cases, case: Case) -> Iterator[Finding
     except Exception as error:
         yield raised(calls[0], error)
         return
-    with _led(callee.module, _in_step(2)):
+    with led(callee.module, in_step(2)):
         threads = [threading.Thread(target=make, args=(at,), daemon=True) for at in range(2)]
         for one in threads:
             one.start()
@@ -198,7 +198,7 @@ class _OneBehindTheOther(_Lead):
                 self._until(lambda: len(self._ended - {number}) >= self.count - 1)
 
 
-def _in_step(count: int) -> _Lead:
+def in_step(count: int) -> _Lead:
     return _InStep(count)
 
 
@@ -207,7 +207,7 @@ def _one_behind_the_other(last: int) -> _Lead:
 
 
 @contextlib.contextmanager
-def _led(module: ModuleType, lead: _Lead) -> Iterator[None]:
+def led(module: ModuleType, lead: _Lead) -> Iterator[None]:
     """Threads that begin now wait before lines of the module as they are told."""
     file = module.__file__
     depth: dict[int, int] = {}

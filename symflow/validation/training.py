@@ -11,7 +11,7 @@ import contextlib
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -25,6 +25,7 @@ from symflow.train import Schedule
 from symflow.validation.calls import arrays_in, frozen, same
 from symflow.validation.cases import BLOCK, Case, Cases
 from symflow.validation.findings import Finding
+from symflow.validation.threads import in_step, led
 from symflow.validation.trajectories import Reached, Trajectories, batches, expected
 
 Array = NDArray[Any]
@@ -41,6 +42,9 @@ LATE = 40
 
 SMALL_RATE = 1e-6
 """Times the model's: what the loss does not show stands in the digits of the parameters."""
+
+OFFSET = 1e5
+"""Where data are that are far from zero."""
 
 SEED = 7
 
@@ -102,12 +106,14 @@ class Paths:
         steps: int = STEPS,
         dtype: Any = np.float64,
         options: Mapping[str, Any] | None = None,
+        case: Case | None = None,
         **how: Any,
     ) -> Path | None:
         """None where not even the first loss is a number."""
-        if self.case is None:
+        case = case or self.case
+        if case is None:
             return None
-        values = self.case.cast(dtype)
+        values = case.cast(dtype)
         start = {name: values[name] for name in self.names}
         data = {name: value for name, value in values.items() if name not in start}
         reached = self.model.followed(start, data, steps, dtype=dtype, **how)
@@ -117,7 +123,7 @@ class Paths:
             reached = reached[: len(still)]
         if not reached:
             return None
-        return Path(told, self.case, np.dtype(dtype), reached, still, options or {})
+        return Path(told, case, np.dtype(dtype), reached, still, options or {})
 
     @cached_property
     def whole(self) -> Path | None:
@@ -170,11 +176,13 @@ class Paths:
     @cached_property
     def batched(self) -> Path | None:
         """By mini-batches, for more than a pass."""
+        return self._by_batches("by mini-batches", BATCH, SEED, ROWS // BATCH + 2)
+
+    def _by_batches(self, told: str, size: int, seed: int, steps: int) -> Path | None:
         axes = self.axes
         if not axes or self.case is None:
             return None
-        steps = ROWS // BATCH + 2
-        rows = batches(ROWS, BATCH, SEED, steps + 1)
+        rows = batches(ROWS, size, seed, steps + 1)
         data = [
             {
                 name: np.take(value, some, axes[name]) if name in axes else value
@@ -183,8 +191,30 @@ class Paths:
             }
             for some in rows
         ]
-        options = {"batch_size": BATCH, "seed": SEED}
-        return self._path("by mini-batches", steps, rows=data, options=options)
+        options = {"batch_size": size, **({"seed": seed} if seed else {})}
+        return self._path(told, steps, rows=data, options=options)
+
+    @cached_property
+    def one_by_one(self) -> Path | None:
+        """By mini-batches of a row."""
+        return self._by_batches("row by row", 1, 0, 3)
+
+    @cached_property
+    def offset(self) -> Path | None:
+        """With data far from zero, where moments lose digits, at a rate that suits them."""
+        if self.case is None or not self.model.optimizer.is_plain:
+            return None
+        inputs = {
+            name: value + OFFSET if name not in self.names and value.dtype.kind == "f" else value
+            for name, value in self.case.inputs.items()
+        }
+        case = replace(self.case, name=f"{self.case.name}, data far from zero", inputs=inputs)
+        start = self._path("", 0, case=case)
+        if start is None or not start.reached[0].norm[0] > 0.0:
+            return None
+        rate = float(0.1 * abs(start.reached[0].loss[0]) / start.reached[0].norm[0] ** 2)
+        told, options = f"at the rate {rate:g}", {"learning_rate": rate}
+        return self._path(told, 4, case=case, rates=lambda _: rate, options=options)
 
     @cached_property
     def axes(self) -> dict[str, int]:
@@ -384,7 +414,8 @@ def _few_steps(of: _Trained) -> Iterator[Finding]:
                     whole, of.run(whole), whole.steps, "steps", f"{name} = {value}"
                 )
     if of.has("threads"):
-        result = of.run(whole, threads=2)
+        with led(of.module, in_step(2)):
+            result = of.run(whole, threads=2)
         yield from of.faults(whole, result, whole.steps, "steps", "2 threads")
     if not same(of.run(whole), first):
         yield Finding("train", "", whole.told, "gives something else when it is called again")
@@ -399,7 +430,7 @@ def _precision(of: _Trained) -> Iterator[Finding]:
 
 def _rates(of: _Trained) -> Iterator[Finding]:
     """Rates that are given."""
-    for path in (of.paths.small, of.paths.late, of.paths.own):
+    for path in (of.paths.small, of.paths.late, of.paths.own, of.paths.offset):
         if path is not None:
             yield from of.faults(path, of.run(path, 0), 0, "steps")
             yield from of.faults(path, of.run(path), path.steps, "steps")
@@ -472,7 +503,12 @@ def _tolerance(of: _Trained) -> Iterator[Finding]:
 
 def _on_step(of: _Trained) -> Iterator[Finding]:
     """What on_step is told, and that it can stop."""
-    path = of.whole
+    for path in (of.whole, of.paths.late, of.paths.batched):
+        if path is not None:
+            yield from _watched(of, path)
+
+
+def _watched(of: _Trained, path: Path) -> Iterator[Finding]:
     seen: list[tuple[Any, ...]] = []
     kept: list[tuple[bytes, ...]] = []
 
@@ -506,12 +542,12 @@ def _on_step(of: _Trained) -> Iterator[Finding]:
     if not same(of.run(path, on_step=spoil), result):
         yield Finding("train", "on_step", path.told, "the parameters that it is given are live")
         return
-    stop = path.steps // 2
+    stop = first + path.steps // 2
     for answer in (True, np.True_):
         ended = of.run(
             path, on_step=lambda step, *_, answer=answer: answer if step == stop else None
         )
-        yield from of.faults(path, ended, stop, "stopped")
+        yield from of.faults(path, ended, stop - first, "stopped")
 
 
 def _mini_batches(of: _Trained) -> Iterator[Finding]:
@@ -532,6 +568,9 @@ def _mini_batches(of: _Trained) -> Iterator[Finding]:
     yield from of.faults(path, of.run(path), path.steps, "steps")
     if of.has("threads"):
         yield from of.faults(path, of.run(path, threads=2), path.steps, "steps", "2 threads")
+    alone = of.paths.one_by_one
+    if alone is not None:
+        yield from of.faults(alone, of.run(alone), alone.steps, "steps")
 
 
 def _refusals(of: _Trained) -> Iterator[Finding]:

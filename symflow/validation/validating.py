@@ -31,7 +31,7 @@ from symflow.validation.cases import Cases
 from symflow.validation.contract import check_contract
 from symflow.validation.derivatives import Disagreement, disagreement
 from symflow.validation.findings import Finding, Report, Row
-from symflow.validation.functions import check_functions
+from symflow.validation.functions import check_functions, precisions
 from symflow.validation.points import Given, Inputs, Point, around, bases, inputs_of
 from symflow.validation.threads import check_threads
 from symflow.validation.training import Paths, check_training
@@ -190,6 +190,9 @@ Check = Callable[[Validation], Iterator[Finding]]
 
 def values(validation: Validation) -> Iterator[Finding]:
     """All arrays that the module's functions give, at all points."""
+    if precisions(validation.compilation)[0] != np.float64:
+        validation.expected.limits.append("points in 50 digits: the module is one of float32 alone")
+        return
     worst: dict[tuple[str, str], tuple[Deviation, Reference]] = {}
     raised: set[str] = set()
     for reference in validation.expected.references:
@@ -352,7 +355,10 @@ def expectation(
     lengths: dict[sp.Expr, int] = {}
     for name, value in given.items():
         kind = {"float": float, "int": np.int64, "bool": bool}[types[name].dtype]
-        arrays[name] = np.asarray(value, kind)
+        try:
+            arrays[name] = np.asarray(value, kind)
+        except (TypeError, ValueError, OverflowError):
+            raise SymflowError(f"{name}: no array of numbers") from None
         wanted, shape = types[name].shape, arrays[name].shape
         fits = len(wanted) == len(shape) and all(
             lengths.setdefault(size, int(size) if size.is_Integer else length) == length
