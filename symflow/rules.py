@@ -32,7 +32,6 @@ from symflow.rows import (
     atanh,
     clip_by_value,
     difference_of_squares,
-    digamma,
     equal,
     erfc,
     exp,
@@ -41,7 +40,6 @@ from symflow.rows import (
     exprel,
     greater,
     less,
-    lgamma,
     log,
     log1mexp,
     log1p,
@@ -49,10 +47,8 @@ from symflow.rows import (
     log_cosh,
     log_erfc,
     log_ndtr,
-    log_rising,
     logaddexp,
     ndtr,
-    polygamma_change,
     power,
     root_of_squares,
     sigmoid,
@@ -208,12 +204,6 @@ def _positive(name: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
 
 def _positive_apart(bound: Bindings, body: sp.Expr) -> bool:
     return bool(bound[_d].is_positive) and not body.has(greater(bound[_b], 0))
-
-
-def _is_grown(bound: Bindings, body: sp.Expr) -> bool:
-    """Whether a is b and something more, so that a is as exact as b + d."""
-    a, b = cost(bound[_a]), cost(bound[_b])
-    return bool(slots_of(bound[_b])) and (b < a or (a == b and bool(bound[_d].is_positive)))
 
 
 def _is_plain(bound: Bindings, body: sp.Expr) -> bool:
@@ -749,25 +739,6 @@ RULES = (
         domain={_x: NONNEGATIVE},
     ),
     # trigonometry
-    # factorials
-    Rule(
-        "lgamma-difference",
-        lgamma(_a) - lgamma(_b),
-        log_rising(_b, _d),
-        "digits are lost where a and b are large",
-        given={_d: _a - _b},
-        provided=_is_grown,
-        says="where a is written as b + d",
-    ),
-    Rule(
-        "digamma-difference",
-        digamma(_a) - digamma(_b),
-        polygamma_change(0, _b, _d),
-        "digits are lost where a and b are close",
-        given={_d: _a - _b},
-        provided=_is_grown,
-        says="where a is written as b + d",
-    ),
     Rule(
         "half-angle",
         (1 - sp.cos(_x)) / sp.sin(_x),
@@ -999,15 +970,6 @@ RULES = (
         text="c·x / sin(x) → c / sinc(x)",
     ),
     Rule(
-        "tanh-ratio",
-        sp.tanh(_u) / _x,
-        _of_ratio(2 * exprel(2 * _MINUS) * sigmoid(-2 * _MINUS)),
-        "0 / 0 at 0, and digits of the derivatives are lost near it",
-        phase="written",
-        provided=_has_ratio,
-        text="tanh(c·x) / x → 2·c·exprel(-2·|c·x|)·sigmoid(2·|c·x|)",
-    ),
-    Rule(
         "one-minus-cos-quotient",
         (1 - sp.cos(_u)) / _x,
         _of_ratio(sp.sin(_u / 2) * sinc(_u / 2)),
@@ -1220,6 +1182,15 @@ RULES = (
         why="every step of `train` computes anew what no parameter changes",
         phase="scheduled",
         stable=False,
+    ),
+    Rule(
+        "tanh-ratio",
+        sp.tanh(_u) / _x,
+        _of_ratio(2 * exprel(2 * _MINUS) * sigmoid(-2 * _MINUS)),
+        "0 / 0 at 0, and digits of the derivatives are lost near it",
+        phase="written",
+        provided=_has_ratio,
+        text="tanh(c·x) / x → 2·c·exprel(-2·|c·x|)·sigmoid(2·|c·x|)",
     ),
 )
 
