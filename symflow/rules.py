@@ -969,15 +969,6 @@ RULES = (
         text="c·x / sin(x) → c / sinc(x)",
     ),
     Rule(
-        "tanh-ratio",
-        sp.tanh(_u) / _x,
-        _of_ratio(2 * exprel(2 * _MINUS) * sigmoid(-2 * _MINUS)),
-        "0 / 0 at 0, and digits of the derivatives are lost near it",
-        phase="written",
-        provided=_has_ratio,
-        text="tanh(c·x) / x → 2·c·exprel(-2·|c·x|)·sigmoid(2·|c·x|)",
-    ),
-    Rule(
         "one-minus-cos-quotient",
         (1 - sp.cos(_u)) / _x,
         _of_ratio(sp.sin(_u / 2) * sinc(_u / 2)),
@@ -1190,6 +1181,15 @@ RULES = (
         why="every step of `train` computes anew what no parameter changes",
         phase="scheduled",
         stable=False,
+    ),
+    Rule(
+        "tanh-ratio",
+        sp.tanh(_u) / _x,
+        _of_ratio(2 * exprel(2 * _MINUS) * sigmoid(-2 * _MINUS)),
+        "0 / 0 at 0, and digits of the derivatives are lost near it",
+        phase="written",
+        provided=_has_ratio,
+        text="tanh(c·x) / x → 2·c·exprel(-2·|c·x|)·sigmoid(2·|c·x|)",
     ),
 )
 
