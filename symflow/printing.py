@@ -193,11 +193,20 @@ def _operands(value: Kernel, operand: Operand) -> list[Text]:
 def _elementwise(value: Kernel, operand: Operand, kinds: Kinds) -> Text:
     target = value.output
     if value.is_literal:
-        return _full(Body(value, [], target, kinds).text(value.body), value)
+        return _full(_number(value, target, kinds), value)
     if value.is_index_map:
         return _fitted(_operands(value, operand)[0], value, kinds)
     text = Body(value, _operands(value, operand), target, kinds).text(value.body)
     return _broadcast(text, value, target, kinds)
+
+
+def _number(value: Kernel, target: Indices, kinds: Kinds) -> Text:
+    """The number that fills an array; Python raises at 1 / 0, which may fill an empty one."""
+    body = Body(value, [], target, kinds)
+    top, bottom = sp.fraction(value.body)
+    if not value.output or bottom.is_number or bottom.is_positive:
+        return body.text(value.body)
+    return Text(f"np.divide({body.text(top).source}, {body.text(bottom).source})", ATOM)
 
 
 def _full(number: Text, value: Kernel) -> Text:

@@ -7,7 +7,6 @@ is a name. Templates and formulas are symflow's own.
 
 from __future__ import annotations
 
-import builtins
 import keyword
 import re
 import symtable
@@ -133,6 +132,3 @@ def _scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
     yield table
     for inner in table.get_children():
         yield from _scopes(inner)
-
-
-assert vars(builtins).keys() >= BUILTINS

@@ -16,6 +16,7 @@ from independent_operations import OPERATIONS
 from random_graphs import available, random_model
 
 from symflow import rules
+from symflow.arithmetic import undistributed
 from symflow.elementwise import Opaque
 from symflow.program import slot
 
@@ -54,10 +55,13 @@ SCALES = (1.0, 0.3, -1.0, -0.3)
 
 
 def model_of_rule(rule: rules.Rule) -> Model | None:
-    """A model in which the rule applies; None where the rule has no pattern."""
+    """A model in which the rule applies; None where the rule has no pattern, or asks for more than
+    its pattern says: such rules have their models in `rule_contexts.py`."""
     if rule.structural or rule.name == "exp-product":
         return None
     pattern = instance_of(rule)
+    if pattern is None:
+        return None
     for scale in SCALES:
         model = model_of(pattern, scale)
         with np.errstate(all="ignore"):
@@ -67,14 +71,15 @@ def model_of_rule(rule: rules.Rule) -> Model | None:
     raise AssertionError(f"{rule.name}: no values at which {pattern} is finite")
 
 
-def instance_of(rule: rules.Rule) -> sp.Expr:
+@undistributed
+def instance_of(rule: rules.Rule) -> sp.Expr | None:
     """The left side with something for the Wild symbols of which the rule asks something."""
     for pattern in _instances(rule):
         wilds = sorted(pattern.atoms(sp.Wild), key=str)
         body = pattern.xreplace({one: slot(at) for at, one in enumerate(wilds)})
         if rule.applied(body, body) is not None:
             return pattern
-    raise AssertionError(f"{rule.name}: nothing found to which it applies")
+    return None
 
 
 def _instances(rule: rules.Rule) -> Iterator[sp.Expr]:
@@ -85,11 +90,16 @@ def _instances(rule: rules.Rule) -> Iterator[sp.Expr]:
         left = left.xreplace({y: sp.Integer(1)})
     if not rule.given:
         yield left
+        for one in sorted(left.atoms(sp.Wild), key=str):  # as -p, and as z / √2
+            yield left.xreplace({one: -one})
+            yield left.xreplace({one: one / sp.sqrt(2)})
     for difference in rule.given.values():
         for name, value, less in itertools.product(
             (a, b), (sp.Rational(1, 4), d, d**2), (b, sp.exp(b))
         ):
-            (found,) = sp.solve(difference - value, name)[:1]
+            found = next(iter(sp.solve(difference - value, name)), None)
+            if found is None:
+                continue
             yield left.subs({name: found, c: b - value}, simultaneous=True).subs(b, less)
 
 

@@ -171,8 +171,8 @@ def _record(monkeypatch: pytest.MonkeyPatch, note: Callable[[Key], None]) -> Non
     watch(solving, "_solution", lambda found, *_: ("rule", "solve") if found else None)
     rewritten = stabilisation.Stabiliser._rewritten
 
-    def recorded(self: Any, body: sp.Expr) -> Any:
-        found = rewritten(self, body)
+    def recorded(self: Any, program: Builder, value: Any) -> Any:
+        found = rewritten(self, program, value)
         for step in found[1]:
             note(("rule", step.rule))
         return found

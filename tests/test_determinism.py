@@ -86,7 +86,7 @@ def test_order_of_compilation(example: str) -> None:
     ],
 )
 def test_renaming_changes_only_the_name(tmp_path: Path, name: str, old: str, new: str) -> None:
-    whole_word = rf"(?<![a-zA-Z0-9]){old}(?![a-zA-Z0-9])"
+    whole_word = rf"(?<![a-zA-Z0-9])(?<!, \"){old}(?![a-zA-Z0-9])"  # "w" is a mode of files too
     original = ROOT / "examples" / f"{name}.py"
     renamed = tmp_path / f"{name}.py"
     renamed.write_text(re.sub(whole_word, new, original.read_text(encoding="utf-8")), "utf-8")
