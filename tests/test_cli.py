@@ -376,7 +376,7 @@ def test_bad_file(tmp_path: Path, out: Path, name: str) -> None:
     assert isinstance(result.exception, SystemExit)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"symflow: {tmp_path / name}: ")
-    assert result.stderr.count("\n") == 1
+    assert result.stderr.count("\n") == 1 + result.stderr.count("\n    hint: ")
     assert not out.exists()
 
 

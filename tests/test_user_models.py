@@ -36,7 +36,7 @@ def test_user_models(first: int) -> None:
 def test_they_look_like_what_users_write() -> None:
     """Every kind of model that the generator promises is there in numbers."""
     found: Counter[str] = Counter()
-    models = [user_model(seed) for seed in range(ALL)]
+    models = [user_model(seed) for seed in range(ALL // 2)]
     for user in models:
         nodes = user.model.nodes
         leaves = [node for node in nodes if isinstance(node, Leaf)]
@@ -55,7 +55,7 @@ def test_they_look_like_what_users_write() -> None:
         for one in nodes:
             if isinstance(one, Step) and one.operation == "loop":
                 found[one.how["head"]] += 1
-    rare = {name: count for name, count in found.items() if count < 5}
+    rare = {name: count for name, count in found.items() if count < 3}
     assert not rare, rare
     assert {"bool", "int8", "int64", "float32", "row", "softmax", "masked"} <= set(found)
     assert set().union(*(user.without for user in models)) == set(NAMES)
