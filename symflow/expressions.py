@@ -128,6 +128,8 @@ def _slice_size(size: sp.Expr, part: ast.Slice) -> sp.Expr:
     start = size_of(part.lower) if part.lower else sp.Integer(0)
     stop = size_of(part.upper) if part.upper else size
     start, stop = (size + end if end.is_negative else end for end in (start, stop))
+    if size.is_Integer:  # an end beyond the axis is at its end: x[-4:] of three entries has three
+        start, stop = (min(max(end, sp.Integer(0)), size) for end in (start, stop))
     return stop - start
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -292,3 +293,19 @@ def _place(call: ast.Call) -> ast.expr | None:
     if isinstance(ufunc, np.ufunc) and len(call.args) > ufunc.nin:
         return call.args[-1]
     return None
+
+
+@pytest.mark.parametrize("key", ["-4:", ":7", "-9:9", "-4:2", "1:8"])
+def test_ends_beyond_an_axis_are_at_its_end(key: str, compiled: Callable[..., ModuleType]) -> None:
+    """A buffer of four entries was made for x[-4:] of three."""
+    text = (
+        "import numpy as np\nimport symflow as sf\nw = sf.Variable(np.array([0.5, 1.5, 2.5]))\n"
+        f"z = sf.tanh(sf.sin(w)[{key}])\nloss = sf.reduce_sum(sf.square(z))\n"
+        "train_op = sf.train.GradientDescentOptimizer(0.1).minimize(loss)\n"
+    )
+    module = compiled(text)
+    p = module.initial_parameters()
+    w = np.array([0.5, 1.5, 2.5])
+    part = eval(f"np.tanh(np.sin(w)[{key}])", {"np": np, "w": w})
+    np.testing.assert_allclose(module.loss(p), np.sum(part**2), rtol=1e-15)
+    np.testing.assert_allclose(module.z(p), part, rtol=1e-15)

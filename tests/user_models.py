@@ -108,7 +108,7 @@ class UserModel:
 # --- names -----------------------------------------------------------------------------------
 
 NASTY = (
-    *("a", "b", "c", "d", "e", "g", "h", "i", "k", "m", "n", "p", "q", "r", "s", "t", "u", "v"),
+    *("a", "b", "c", "d", "g", "i", "k", "m", "n", "p", "q", "r", "s", "t", "u", "v"),
     *("A", "B", "D", "N", "W", "X", "w", "x", "y", "z", "xs", "x_x", "x_y", "w_x", "x_t", "x_2"),
     *("axis", "axi", "ax", "keepdims", "keepdim", "out", "initial", "casting", "order", "where"),
     *("stride", "dtyp", "shape", "size", "ones", "zeros", "sum", "mean", "total", "count", "part"),
@@ -138,7 +138,7 @@ def _names(rng: np.random.Generator, count: int) -> list[str]:
             name = "".join(rng.choice(letters, int(rng.integers(1, 41))))
         name = name.lstrip("_")
         usable = name.isidentifier() and not keyword.iskeyword(name) and len(name) <= 40
-        if usable and name not in (*found, "loss", "sf", "np", "train_op"):
+        if usable and name not in (*found, "loss", "sf", "np", "train_op", "e", "h"):
             found.append(name)
     return found
 
@@ -441,6 +441,8 @@ def complaint(user: UserModel, folder: Path) -> str | None:
     for n in ROWS if user.model.symbolic else (None,):
         given = with_rows(user.model, n, 0.0 if user.tied else 1e-3)
         what = wanted(user, given)
+        if not np.isfinite(what.outcome.loss[0]):
+            continue  # of rows that are moved, hand-written formulas may have no number beside -∞
         for style, one in made.items():
             problem = _of_module(user, given, one, what)
             if problem is not None:
@@ -500,6 +502,9 @@ def _of_exports(user: UserModel, model: Model, made: Any, what: Wanted) -> str |
         right = what.outcome.fetched[first : first + count].reshape(sizes[number])
         off = what.allowed["fetched"][first : first + count].reshape(sizes[number])
         first += count
+        node = model.nodes[number]
+        if isinstance(node, Step) and node.operation == "slice" and number not in _own(user, made):
+            continue  # all of a tensor is the tensor itself
         function = getattr(made, user.called[number])
         found = function(p, **_inputs(user, model, function))
         dtype = np.asarray(found).dtype
@@ -509,6 +514,11 @@ def _of_exports(user: UserModel, model: Model, made: Any, what: Wanted) -> str |
         if problem is not None:
             return f"{user.called[number]} {problem}"
     return None
+
+
+def _own(user: UserModel, made: Any) -> set[int]:
+    """The nodes that have a function of their own."""
+    return {at for at, name in enumerate(user.called) if hasattr(made, name)}
 
 
 def _of_training(
