@@ -32,6 +32,7 @@ from symflow.rows import (
     atanh,
     clip_by_value,
     difference_of_squares,
+    digamma,
     equal,
     erfc,
     exp,
@@ -40,6 +41,7 @@ from symflow.rows import (
     exprel,
     greater,
     less,
+    lgamma,
     log,
     log1mexp,
     log1p,
@@ -47,8 +49,10 @@ from symflow.rows import (
     log_cosh,
     log_erfc,
     log_ndtr,
+    log_rising,
     logaddexp,
     ndtr,
+    polygamma_change,
     power,
     root_of_squares,
     sigmoid,
@@ -204,6 +208,25 @@ def _positive(name: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
 
 def _positive_apart(bound: Bindings, body: sp.Expr) -> bool:
     return bool(bound[_d].is_positive) and not body.has(greater(bound[_b], 0))
+
+
+def _is_grown(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a is b and something more, so that a is as exact as b + d; and neither b a difference
+    nor d a negative number, with which the one that is left may be close to the pole at 0.
+    """
+    b, d = (sp.Add.make_args(bound[name]) for name in (_b, _d))
+    if not slots_of(bound[_b]) or any(one.could_extract_minus_sign() for one in b):
+        return False
+    if all(one.could_extract_minus_sign() for one in d):
+        return False
+    before, after = cost(bound[_b]), cost(bound[_a])
+    return before < after or (before == after and bool(bound[_d].is_positive))
+
+
+def _is_beta(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether c is a + b, and no other lgamma is there, of which a difference may be exact."""
+    alone = len(body.atoms(function_of(lgamma))) == len({bound[_a], bound[_b], bound[_c]})
+    return alone and bound[_c] == bound[_a] + bound[_b] and _vary(_a, _b)(bound, body)
 
 
 def _is_plain(bound: Bindings, body: sp.Expr) -> bool:
@@ -1191,6 +1214,35 @@ RULES = (
         phase="written",
         provided=_has_ratio,
         text="tanh(c·x) / x → 2·c·exprel(-2·|c·x|)·sigmoid(2·|c·x|)",
+    ),
+    # factorials
+    Rule(
+        "log-beta",
+        lgamma(_a) + lgamma(_b) - lgamma(_c),
+        where(less(_a, _b), lgamma(_a) - log_rising(_b, _a), lgamma(_b) - log_rising(_a, _b)),
+        "digits are lost where one of a and b is large",
+        phase="written",
+        provided=_is_beta,
+        text="lgamma(a) + lgamma(b) - lgamma(a + b) → lgamma(a) - log_rising(b, a), with a the"
+        " smaller of the two",
+    ),
+    Rule(
+        "lgamma-difference",
+        lgamma(_a) - lgamma(_b),
+        log_rising(_b, _d),
+        "digits are lost where a and b are large",
+        given={_d: _a - _b},
+        provided=_is_grown,
+        says="where a is written as b + d, and b as no difference",
+    ),
+    Rule(
+        "digamma-difference",
+        digamma(_a) - digamma(_b),
+        polygamma_change(0, _b, _d),
+        "digits are lost where a and b are close",
+        given={_d: _a - _b},
+        provided=_is_grown,
+        says="where a is written as b + d, and b as no difference",
     ),
 )
 

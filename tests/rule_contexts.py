@@ -22,7 +22,7 @@ from written import FAR, Comparison, Model
 
 import symflow as sf
 from symflow.arithmetic import undistributed
-from symflow.elementwise import Opaque
+from symflow.elementwise import Opaque, function_of
 from symflow.program import slot, slots_of
 from symflow.rows import ROWS
 from symflow.rules import RULES, Rule
@@ -265,12 +265,14 @@ def _matrix(x: Tensor, y: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Case:
-    """A rule in a context: what is computed from which variables, one number per row."""
+    """A rule in a context: what is computed from which variables, one number per row; and what is
+    positive in its region."""
 
     rule: str
     name: str
     build: Callable[[Mapping[str, Tensor]], Tensor] = field(repr=False)
     widths: Mapping[str, int | None]
+    positive: tuple[sp.Expr, ...] = ()
 
     @property
     def id(self) -> str:
@@ -342,7 +344,14 @@ def _case(rule: str, name: str, filled: sp.Expr, around: Context) -> Case:
     read |= {"t"} if " t" in name or "sum" in name or "sub" in name or "taken" in name else set()
     read |= {"w"} if "times w" in name else set()
     read |= {"x"} if "times x" in name or "taken" in name else set()
-    return Case(rule, name, build, {one: None for one in VARIABLES.values() if one in read})
+    widths = {one: None for one in VARIABLES.values() if one in read}
+    return Case(rule, name, build, widths, _arguments_of_gamma(filled))
+
+
+def _arguments_of_gamma(filled: sp.Expr) -> tuple[sp.Expr, ...]:
+    functions = [ROWS[name] for name in ("lgamma", "digamma")]
+    found = filled.atoms(*map(function_of, functions))
+    return tuple(sorted((one.args[0] for one in found), key=str))
 
 
 def _structural(rule: Rule) -> Iterator[Case]:
@@ -409,6 +418,15 @@ def _beside(column: Array, width: int, random: np.random.Generator) -> Array:
 
 def compared(case: Case, rules: Rules | None = None) -> Comparison:
     settles = any(one in case.rule for one in SETTLING)
-    turns = any(one in case.rule for one in ("sin", "cos", "tan-", "angle"))
-    feed = points(case.widths, largest=1e10 if turns else np.inf)  # beyond, angles have no digits
+    largest = np.inf
+    if any(one in case.rule for one in ("sin", "cos", "tan-", "angle")):
+        largest = 1e10  # beyond, angles have no digits
+    if case.positive:
+        largest = 1e6  # beyond, mpmath has no Γ in time, and none left of its poles
+    feed = points(case.widths, largest=largest)
+    symbols = [symbol for symbol, name in VARIABLES.items() if name in feed]
+    for one in case.positive:
+        with np.errstate(all="ignore"):
+            inside = sp.lambdify(symbols, one)(*feed.values())
+        feed = {name: value[inside > 0] for name, value in feed.items()}
     return Comparison(case.model(rules), feed, settles=settles, zero="t")

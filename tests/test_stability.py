@@ -162,6 +162,8 @@ EXACT = {
 }
 """Rules that move terms in and out of branches, and round nothing: tested as equations."""
 
+ELSEWHERE = {"log-beta", "lgamma-difference", "digamma-difference"}
+"""Rules of which mpmath has not so many digits in reasonable time: test_gamma_differences.py."""
 
 SATURATING = {name for name in CASES if "tanh" in name or "sigmoid" in name}
 """Rules to functions whose derivatives re-use the value: y·(1 - y), 1 - y². Where the value has
@@ -210,7 +212,7 @@ def test_a_rule_never_hurts(name: str) -> None:
 
 def test_every_rule_has_a_case() -> None:
     on_bodies = {rule.name for rule in RULES if not rule.structural}
-    assert on_bodies | {"exp-product"} == set(CASES) | EXACT
+    assert on_bodies | {"exp-product"} == set(CASES) | EXACT | ELSEWHERE
 
 
 # --- FPBench ---------------------------------------------------------------------------------
