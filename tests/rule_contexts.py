@@ -304,10 +304,6 @@ def _slope(total: Tensor, by: Tensor) -> Tensor | None:
         return None
 
 
-SETTLING = ("tanh", "sigmoid", "softplus", "logaddexp")
-"""What rules are called of which the right side has a slope that re-uses values that settle."""
-
-
 def cases(most: int = 3) -> Iterator[Case]:
     """All rules in all contexts."""
     for rule in RULES:
@@ -408,7 +404,6 @@ def _beside(column: Array, width: int, random: np.random.Generator) -> Array:
 
 
 def compared(case: Case, rules: Rules | None = None) -> Comparison:
-    settles = any(one in case.rule for one in SETTLING)
     turns = any(one in case.rule for one in ("sin", "cos", "tan-", "angle"))
     feed = points(case.widths, largest=1e10 if turns else np.inf)  # beyond, angles have no digits
-    return Comparison(case.model(rules), feed, settles=settles, zero="t")
+    return Comparison(case.model(rules), feed, zero="t")
