@@ -61,7 +61,9 @@ def exact(formula: Formula, at: tuple[float, float], order: tuple[int, int]) -> 
 def test_slopes(name: str) -> None:
     formula, *at = FIRST[name]
     x, y = (sf.placeholder(sf.float64, ()) for _ in range(2))
-    found = sf.Session().run(sf.gradients(formula(sf, x, y), [x, y]), dict(zip((x, y), at)))
+    found = sf.Session().run(
+        sf.gradients(formula(sf, x, y), [x, y]), dict(zip((x, y), at, strict=True))
+    )
     expected = [exact(formula, (at[0], at[1]), order) for order in ((1, 0), (0, 1))]
     np.testing.assert_allclose(found, expected, rtol=2e-14)
 
@@ -71,7 +73,7 @@ def test_second_slopes(name: str) -> None:
     formula, *at = SECOND[name]
     x, y = (sf.placeholder(sf.float64, ()) for _ in range(2))
     slopes = sf.gradients(formula(sf, x, y), [x, y])
-    found = sf.Session().run(sf.gradients(slopes[0], [x, y]), dict(zip((x, y), at)))
+    found = sf.Session().run(sf.gradients(slopes[0], [x, y]), dict(zip((x, y), at, strict=True)))
     expected = [exact(formula, (at[0], at[1]), order) for order in ((2, 0), (1, 1))]
     np.testing.assert_allclose(found, expected, rtol=2e-14)
 
