@@ -20,7 +20,7 @@ from typing import Literal
 
 import sympy as sp
 
-from symflow.elementwise import function_of
+from symflow.elementwise import function_of, with_twins, without_twins
 from symflow.errors import SymflowError
 from symflow.guidance import nearest
 from symflow.matching import Bindings, occurrences
@@ -39,6 +39,7 @@ from symflow.rows import (
     expm1,
     exprel,
     greater,
+    hyperbolic_tangent,
     less,
     log,
     log1mexp,
@@ -48,6 +49,7 @@ from symflow.rows import (
     log_erfc,
     log_ndtr,
     logaddexp,
+    logistic,
     ndtr,
     power,
     root_of_squares,
@@ -124,7 +126,8 @@ class Rule:
         if self.text:
             return self.text
         assert isinstance(self.right, sp.Expr)
-        equation = f"{expression_text(self.left)} → {expression_text(self.right)}"
+        right = without_twins(self.right)
+        equation = f"{expression_text(self.left)} → {expression_text(right)}"
         for name, difference in self.given.items():
             equation += f", with {expression_text(name)} = {expression_text(difference)}"
         return f"{equation}, {self.says}" if self.says else equation
@@ -417,51 +420,51 @@ RULES = (
     Rule(
         "tanh",
         (exp(_x) - exp(-_x)) / (exp(_x) + exp(-_x)),
-        sp.tanh(_x),
+        hyperbolic_tangent(_x),
         "∞ / ∞ beyond 710, and digits are lost near 0",
     ),
     Rule(
         "tanh-quotient",
         (exp(_x) - 1) / (exp(_x) + 1),
-        sp.tanh(_x / 2),
+        hyperbolic_tangent(_x / 2),
         "∞ / ∞ beyond 710, and digits are lost near 0",
     ),
     Rule(
         "tanh-quotient-negative",
         (1 - exp(_x)) / (1 + exp(_x)),
-        -sp.tanh(_x / 2),
+        -hyperbolic_tangent(_x / 2),
         "∞ / ∞ beyond 710, and digits are lost near 0",
     ),
     Rule(
         "tanh-of-sigmoid",
         2 * sigmoid(_x) - 1,
-        sp.tanh(_x / 2),
+        hyperbolic_tangent(_x / 2),
         "digits are lost near 0",
         phase="written",
     ),
     Rule(
         "sigmoid-quotient",
         exp(_x) / (1 + exp(_x)),
-        sigmoid(_x),
+        logistic(_x),
         "∞ / ∞ beyond 710",
     ),
     Rule(
         "sigmoid",
         1 / (1 + exp(_x)),
-        sigmoid(-_x),
+        logistic(-_x),
         "the exponential overflows at 710",
     ),
     Rule(
         "sigmoid-of-difference",
         exp(_x) / (exp(_x) + exp(_y)),
-        sigmoid(_x - _y),
+        logistic(_x - _y),
         "∞ / ∞ beyond 710, 0 / 0 below -745",
         phase="written",
     ),
     Rule(
         "one-minus-sigmoid",
         1 - sigmoid(_x),
-        sigmoid(-_x),
+        logistic(-_x),
         "the sigmoid is 1 from 37 on, and the difference 0",
         phase="written",
     ),
@@ -1200,7 +1203,7 @@ RULES = (
     Rule(
         "tanh-ratio",
         sp.tanh(_u) / _x,
-        _of_ratio(2 * exprel(2 * _MINUS) * sigmoid(-2 * _MINUS)),
+        _of_ratio(2 * exprel(2 * _MINUS) * logistic(-2 * _MINUS)),
         "0 / 0 at 0, and digits of the derivatives are lost near it",
         phase="written",
         provided=_has_ratio,
@@ -1332,6 +1335,7 @@ def _first_step(
             after = rule.applied(node, body, facts)
             if after is None or after == node or after.has(sp.I):  # log(-exp(x)) is NaN
                 continue
+            after = without_twins(after) if phase == "computed" else after
             if rule.stable or cost(after) < cost(node):
                 return Step(rule.name, node, after)
     return None
@@ -1435,13 +1439,14 @@ def _lefts(rule: Rule) -> tuple[sp.Expr, ...]:
     """The left side, and what it looks like once other rules have been at its parts.
 
     Every operation of a model is rewritten on its own before what reads it: `log(1 - exp(x))`
-    is met as `log(-expm1(x))`.
+    is met as `log(-expm1(x))`, and `log(1 / (1 + exp(x)))` as that of a twin of the sigmoid.
     """
     wilds = sorted(rule.left.atoms(sp.Wild), key=str)
     slots = {wild: slot(at) for at, wild in enumerate(wilds)}
     met = _met(rule.left.xreplace(slots), whole=True)
     met = met.xreplace({symbol: wild for wild, symbol in slots.items()})
-    return (rule.left,) if met == rule.left else (rule.left, met)
+    ways = (rule.left, met, with_twins(rule.left), with_twins(met))
+    return tuple(dict.fromkeys(ways))
 
 
 def _met(node: sp.Expr, whole: bool = False) -> sp.Expr:
