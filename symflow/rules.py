@@ -1192,6 +1192,11 @@ RULES = (
         provided=_has_ratio,
         text="tanh(c·x) / x → 2·c·exprel(-2·|c·x|)·sigmoid(2·|c·x|)",
     ),
+    Rule(
+        "masked-logit",
+        text="w·log(p) → w·log(p), and 0 where w is 0, where p is 0 for what a mask takes out",
+        why="0·∞ where a logit is -∞: the weight of what a mask takes out is 0",
+    ),
 )
 
 NAMES = tuple(rule.name for rule in RULES)
