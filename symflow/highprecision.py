@@ -38,6 +38,10 @@ TOWER = 1000
 """Bits of the largest exponent of a number that functions are taken of."""
 
 
+LONG = 32
+SQUARING = 600
+"""Bits of a whole number, and of a precision, from which on mpmath takes eˣ by squaring."""
+
 FAR = 1 << 16
 """Bits of a number from which on `_FLAT` are as at infinity: mpmath would take π to as many."""
 
@@ -234,12 +238,23 @@ class Arithmetic:
         """A function that grows like eˣ: infinite where the exponent of the result has more than
         `TOWER` bits, since the next function of that would take for ever."""
         if _bits(x) <= TOWER:
-            return call(x)
+            return self._exponential(x) if name == "exp" and _bits(x) > LONG else call(x)
         if x > 0 or name == "cosh":
             return self.context.one if name == "tanh" else self.context.inf
         return {"exp": self.context.zero, "sinh": -self.context.inf, "tanh": -self.context.one}[
             name
         ]
+
+    def _exponential(self, x: Any) -> Any:
+        """eˣ of a large number; where it is whole mpmath squares e again and again, which takes it
+        far longer than any other."""
+        context = self.context
+        if context.prec <= SQUARING or not context.isint(x):
+            return context.exp(x)
+        with context.workprec(context.prec + _bits(x)):
+            third = context.one / 3
+            found = context.exp(x - third) * context.exp(third)
+        return +found
 
     def _near(self, x: Any) -> Any:
         """The number itself, or an infinite one instead of one that is longer than `FAR`."""

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import numpy as np
 import sympy as sp
 
 from symflow.elementwise import Opaque
 from symflow.program import (
     Access,
     Builder,
+    Bundle,
     Constant,
     Full,
     Input,
@@ -146,12 +148,14 @@ _OF: dict[str, Callable[..., Range]] = {
     "exp": _exponential,
     "log": _logarithm,
     "sigmoid": lambda of: UNIT,
+    "logistic": lambda of: UNIT,
     "softplus": lambda of: NONNEGATIVE,
     "relu": lambda of: NONNEGATIVE & Range(high=max(of.high, 0.0)),
     "abs": _distance,
     "Abs": _distance,
     "sign": lambda of: FROM_MINUS_ONE,
     "tanh": lambda of: _monotone(math.tanh)(of) & FROM_MINUS_ONE,
+    "hyperbolic_tangent": lambda of: _OF["tanh"](of),
     "sin": lambda of: FROM_MINUS_ONE,
     "cos": lambda of: FROM_MINUS_ONE,
     "erf": lambda of: FROM_MINUS_ONE,
@@ -195,12 +199,14 @@ class Facts:
     ranges   of each slot; those that are missing may be anything
     below    pairs of slots of which the first is never larger than the second, its own maximum
     given    slots that read inputs as they are, which nothing has rounded
+    data     slots that are no finite numbers where what is given to the model is none
     assumed  ranges of parts of the body, as where it is defined at all
     """
 
     ranges: tuple[Range, ...] = ()
     below: frozenset[tuple[int, int]] = frozenset()
     given: frozenset[int] = frozenset()
+    data: frozenset[int] = frozenset()
     assumed: tuple[tuple[sp.Expr, Range], ...] = ()
 
     def is_rounded(self, part: sp.Expr) -> bool:
@@ -470,7 +476,25 @@ def facts_of(program: Builder, value: Kernel, depth: int = DEPTH) -> Facts:
         for number, access in enumerate(value.accesses)
         if isinstance(program[access.tensor].value, (Input, Constant))
     )
-    return Facts(ranges, below, given)
+    data = frozenset(
+        number
+        for number, access in enumerate(value.accesses)
+        if _reads_data(program, access.tensor, depth)
+    )
+    return Facts(ranges, below, given, data)
+
+
+def _reads_data(program: Builder, tensor: int, depth: int) -> bool:
+    """Whether a tensor of floats may be infinite or NaN because what a model is given is."""
+    definition = program[tensor]
+    value = definition.value
+    if isinstance(definition.type, Bundle) or definition.type.dtype != "float":
+        return False
+    if isinstance(value, Input):
+        return value.kind == "placeholder"
+    if isinstance(value, Constant):
+        return not np.all(np.isfinite(value.data))
+    return depth > 0 and any(_reads_data(program, one, depth - 1) for one in value.operands)
 
 
 def _pairs(program: Builder, value: Kernel) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,7 @@ from functools import lru_cache
 import sympy as sp
 
 from symflow.arithmetic import Symbol
-from symflow.elementwise import function_of
+from symflow.elementwise import function_of, without_twins
 from symflow.errors import Location
 from symflow.guards import guarded
 from symflow.infinities import Infinities
@@ -326,7 +326,7 @@ def _exponentials(body: sp.Expr) -> int:
 def formula_text(program: Builder, value: Kernel, part: sp.Expr | None = None) -> str:
     """A part of a kernel's body as a person writes it."""
     names = letters(len(value.sizes), [str(size) for size in value.sizes])
-    part = value.body if part is None else part
+    part = without_twins(value.body if part is None else part)
     replacements: dict[sp.Symbol, sp.Symbol] = {}
     for number in slots_of(part):
         access = value.accesses[number]

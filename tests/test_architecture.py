@@ -15,7 +15,7 @@ PACKAGE = Path(symflow.__file__).parent
 ORDER = (
     ("arithmetic",),
     ("archives", "ending", "errors", "showing", "source", "continuation"),
-    ("elimination", "functional", "machine", "reading", "writing"),
+    ("elimination", "functional", "machine", "heads", "reading", "writing"),
     ("alphabets", "tokens"),
     ("flat",),
     ("guidance", "shapes", "initializers"),
@@ -62,7 +62,7 @@ ORDER = (
     ("execution", "loop", "session"),
     ("model",),
     ("shipping",),
-    ("scalar_functions",),
+    ("invocation", "scalar_functions"),
     ("compilation", "arguments", "embedding"),
     ("vectors",),
     ("selftest", "forward"),

@@ -59,6 +59,17 @@ def test_numbers_whose_exponents_fill_the_memory(body: sp.Expr, expected: float)
     np.testing.assert_equal(found, expected)
 
 
+@pytest.mark.parametrize("digits", [65, 200, 300, 1100])
+@pytest.mark.parametrize("at", [1e10, -1e10, 1e150, -1e300, 2.0**200, 800.0])
+def test_large_powers_of_e_lie_between_their_bounds(digits: int, at: float) -> None:
+    low, right, high = (
+        arithmetic.formula(sp.exp(x))([arithmetic.number(at)])
+        for arithmetic in (Arithmetic(digits, "f"), Arithmetic(1500), Arithmetic(digits, "c"))
+    )
+    assert low < right < high
+    assert high - low < right * mpmath.mpf(10) ** (1 - digits)
+
+
 @pytest.mark.parametrize(
     ("body", "at", "expected"),
     [
