@@ -778,6 +778,35 @@ RULES = (
         phase="written",
         domain={_x: NONNEGATIVE},
     ),
+    # factorials
+    Rule(
+        "log-beta",
+        lgamma(_a) + lgamma(_b) - lgamma(_c),
+        where(less(_a, _b), lgamma(_a) - log_rising(_b, _a), lgamma(_b) - log_rising(_a, _b)),
+        "digits are lost where one of a and b is large",
+        phase="written",
+        provided=_is_beta,
+        text="lgamma(a) + lgamma(b) - lgamma(a + b) → lgamma(a) - log_rising(b, a), with a the"
+        " smaller of the two",
+    ),
+    Rule(
+        "lgamma-difference",
+        lgamma(_a) - lgamma(_b),
+        log_rising(_b, _d),
+        "digits are lost where a and b are large",
+        given={_d: _a - _b},
+        provided=_is_grown,
+        says="where a is written as b + d, and b as no difference",
+    ),
+    Rule(
+        "digamma-difference",
+        digamma(_a) - digamma(_b),
+        polygamma_change(0, _b, _d),
+        "digits are lost where a and b are close",
+        given={_d: _a - _b},
+        provided=_is_grown,
+        says="where a is written as b + d, and b as no difference",
+    ),
     # trigonometry
     Rule(
         "half-angle",
@@ -1236,34 +1265,10 @@ RULES = (
         provided=_has_ratio,
         text="tanh(c·x) / x → 2·c·exprel(-2·|c·x|)·sigmoid(2·|c·x|)",
     ),
-    # factorials
     Rule(
-        "log-beta",
-        lgamma(_a) + lgamma(_b) - lgamma(_c),
-        where(less(_a, _b), lgamma(_a) - log_rising(_b, _a), lgamma(_b) - log_rising(_a, _b)),
-        "digits are lost where one of a and b is large",
-        phase="written",
-        provided=_is_beta,
-        text="lgamma(a) + lgamma(b) - lgamma(a + b) → lgamma(a) - log_rising(b, a), with a the"
-        " smaller of the two",
-    ),
-    Rule(
-        "lgamma-difference",
-        lgamma(_a) - lgamma(_b),
-        log_rising(_b, _d),
-        "digits are lost where a and b are large",
-        given={_d: _a - _b},
-        provided=_is_grown,
-        says="where a is written as b + d, and b as no difference",
-    ),
-    Rule(
-        "digamma-difference",
-        digamma(_a) - digamma(_b),
-        polygamma_change(0, _b, _d),
-        "digits are lost where a and b are close",
-        given={_d: _a - _b},
-        provided=_is_grown,
-        says="where a is written as b + d, and b as no difference",
+        "masked-logit",
+        text="w·log(p) → w·log(p), and 0 where w is 0, where p is 0 for what a mask takes out",
+        why="0·∞ where a logit is -∞: the weight of what a mask takes out is 0",
     ),
 )
 
