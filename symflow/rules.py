@@ -225,12 +225,15 @@ def _may_vanish(bound: Bindings, body: sp.Expr) -> bool:
     return bool(slots_of(factor)) and not inverse and not factor.is_positive
 
 
-def _meets_a_pole(bound: Bindings, body: sp.Expr) -> bool:
-    """Whether a factor that a choice makes 0 is beside one that may be infinite; and not at a
-    single point only, where 0·∞ may tend to anything.
-    """
-    alone = type(bound[_c]).__name__ in ("equal", "not_equal")
-    return not alone and any(True for _ in demands(bound[_x]))
+def _is_no_point(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a choice is of more than a single point, where 0·∞ may tend to anything."""
+    return type(bound[_c]).__name__ not in ("equal", "not_equal")
+
+
+def _may_be_no_number(bound: Bindings, facts: Facts) -> bool:
+    """Whether a factor may be infinite or NaN: at a pole, or where data are."""
+    reads_data = not facts.data.isdisjoint(slots_of(bound[_x]))
+    return reads_data or any(True for _ in demands(bound[_x]))
 
 
 def _vanish_together(bound: Bindings, body: sp.Expr) -> bool:
@@ -323,6 +326,13 @@ def _vary(*names: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
 
 
 # --- right sides -----------------------------------------------------------------------------
+
+
+def _grows_no_faster(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a - b, times what is as large as √a, overflows no sooner than a: of 1/√a - 1/√b it
+    is no square.
+    """
+    return bool(bound[_k] > 0) or not bound[_d].has(sp.Pow)
 
 
 def _root_difference(bound: Bindings) -> sp.Expr:
@@ -823,7 +833,9 @@ RULES = (
         "Hamming (1987), examples 3.1 and 3.6",
         phase="computed",
         given={_d: _a - _b},
-        text="√a - √b → (a - b) / (√a + √b), and likewise for a^(p/q), where a - b gets simpler",
+        provided=_grows_no_faster,
+        text="√a - √b → (a - b) / (√a + √b), and likewise for a^(p/q), where a - b gets simpler"
+        ", and is no power for k < 0",
     ),
     Rule(
         "power-difference",
@@ -1148,7 +1160,8 @@ RULES = (
         where(_c, _u * _x, 0),
         "0·∞ where the condition does not hold",
         phase="computed",
-        provided=_meets_a_pole,
+        provided=_is_no_point,
+        helps=_may_be_no_number,
         says="where x may be infinite, and c does not hold but at a point",
     ),
     Rule(
@@ -1157,7 +1170,8 @@ RULES = (
         where(_c, 0, _u * _x),
         "0·∞ where the condition holds",
         phase="computed",
-        provided=_meets_a_pole,
+        provided=_is_no_point,
+        helps=_may_be_no_number,
         says="where x may be infinite, and c holds not only at a point",
     ),
     Rule(
@@ -1212,6 +1226,11 @@ RULES = (
         phase="written",
         provided=_has_ratio,
         text="tanh(c·x) / x → 2·c·exprel(-2·|c·x|)·sigmoid(2·|c·x|)",
+    ),
+    Rule(
+        "masked-logit",
+        text="w·log(p) → w·log(p), and 0 where w is 0, where p is 0 for what a mask takes out",
+        why="0·∞ where a logit is -∞: the weight of what a mask takes out is 0",
     ),
 )
 

@@ -251,6 +251,10 @@ STRUCTURES: dict[str, tuple[Structure, ...]] = {
         lambda x, y, t: y[:, 0] * sf.where(t > 0.0, x[:, 0] / t, 1.0),
         lambda x, y, t: sf.where(t <= 0.0, x[:, 0], y[:, 0] * sf.log(t)),
     ),
+    "masked-logit": (
+        lambda x, y, t: sf.reduce_sum(_masked(y, 0.0) * sf.log_softmax(_masked(x)), 1),
+        lambda x, y, t: t + sf.reduce_sum(sf.softmax(_masked(x)) * sf.log_softmax(_masked(y)), 1),
+    ),
 }
 """Examples of rules that are no patterns: of two matrices and a column, a number per row."""
 
@@ -258,6 +262,11 @@ _CENTRES = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75], [0.0, 3.0, 1.0]])
 _MIXED = np.array([[1.0, -2.0, 0.5], [0.75, 1.0, -1.0], [0.25, 0.5, 2.0]])
 TRAINING = {"quadratic-loss", "loop-invariant"}
 """Rules of `train`, which is compared with the plain loop elsewhere."""
+
+
+def _masked(x: Tensor, by: float = -np.inf) -> Tensor:
+    """The last entry of every row is taken out."""
+    return sf.where(sf.constant([*[True] * (ROWS_OF - 1), False]), x, by)
 
 
 def _matrix(x: Tensor, y: Tensor) -> Tensor:
