@@ -289,6 +289,14 @@ def _loses_no_digits(bound: Bindings, facts: Facts) -> bool:
     return below or (x.nonnegative and y.low >= _NEAR_ONE.low) or y.within(_NEAR_ONE)
 
 
+def _has_better_logarithm(argument: sp.Expr) -> bool:
+    """Whether log(x) is what another rule replaces."""
+    whole, choice = log(argument), function_of(where)
+    rules = applicable(kinds_of(whole), "written")
+    others = (rule for rule in rules if isinstance(rule.left, sp.log) and not rule.left.has(choice))
+    return any(rule.applied(whole, whole) is not None for rule in others)
+
+
 def _is_clipped(argument: sp.Expr) -> bool:
     return type(argument).__name__ == "clip_by_value"
 
@@ -1255,6 +1263,16 @@ RULES = (
         why="every step of `train` computes anew what no parameter changes",
         phase="scheduled",
         stable=False,
+    ),
+    Rule(
+        "log-of-choice",
+        log(where(_c, _x, _y)),
+        where(_c, log(_x), log(_y)),
+        "what underflows in a branch has a logarithm that another rule knows",
+        phase="written",
+        provided=lambda bound, body: any(_has_better_logarithm(bound[one]) for one in (_x, _y)),
+        domain={_x: POSITIVE, _y: POSITIVE},
+        says="where another rule knows the logarithm of x or of y",
     ),
     Rule(
         "tanh-ratio",

@@ -92,8 +92,10 @@ def _instances(rule: rules.Rule) -> Iterator[sp.Expr]:
         yield left
         yield left.xreplace({c: a + b})
         for one in sorted(left.atoms(sp.Wild), key=str):  # as -p, and as z / √2
+        for one in sorted(left.atoms(sp.Wild), key=str):  # as -p, as z / √2, and as a probability
             yield left.xreplace({one: -one})
             yield left.xreplace({one: one / sp.sqrt(2)})
+            yield left.xreplace({one: rules.sigmoid(one)})
     for difference in rule.given.values():
         for name, value, less in itertools.product(
             (a, b), (sp.Rational(1, 4), d, d**2), (b, sp.exp(b))

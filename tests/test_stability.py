@@ -152,6 +152,7 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
 EXACT = {
     "masked-factor",
     "masked-factor-no",
+    "log-of-choice",
     "masked-product",
     "masked-product-no",
     "masked-branch",
