@@ -91,7 +91,6 @@ def _instances(rule: rules.Rule) -> Iterator[sp.Expr]:
     if not rule.given:
         yield left
         yield left.xreplace({c: a + b})
-        for one in sorted(left.atoms(sp.Wild), key=str):  # as -p, and as z / √2
         for one in sorted(left.atoms(sp.Wild), key=str):  # as -p, as z / √2, and as a probability
             yield left.xreplace({one: -one})
             yield left.xreplace({one: one / sp.sqrt(2)})
