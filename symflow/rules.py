@@ -32,6 +32,7 @@ from symflow.rows import (
     atanh,
     clip_by_value,
     difference_of_squares,
+    digamma,
     equal,
     erfc,
     exp,
@@ -41,6 +42,7 @@ from symflow.rows import (
     greater,
     hyperbolic_tangent,
     less,
+    lgamma,
     log,
     log1mexp,
     log1p,
@@ -48,9 +50,11 @@ from symflow.rows import (
     log_cosh,
     log_erfc,
     log_ndtr,
+    log_rising,
     logaddexp,
     logistic,
     ndtr,
+    polygamma_change,
     power,
     root_of_squares,
     sigmoid,
@@ -209,6 +213,29 @@ def _positive_apart(bound: Bindings, body: sp.Expr) -> bool:
     return bool(bound[_d].is_positive) and not body.has(greater(bound[_b], 0))
 
 
+def _is_grown(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a is b and something more, so that a is as exact as b + d; and neither b a difference
+    nor d a negative number, with which the one that is left may be close to the pole at 0.
+    """
+    b, d = (sp.Add.make_args(bound[name]) for name in (_b, _d))
+    if not slots_of(bound[_b]) or any(one.could_extract_minus_sign() for one in b):
+        return False
+    if all(one.could_extract_minus_sign() for one in d):
+        return False
+    before, after = cost(bound[_b]), cost(bound[_a])
+    return before < after or (before == after and bool(bound[_d].is_positive))
+
+
+def _is_beta(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether c is a + b, of which no terms cancel; and no other lgamma is there, of which a
+    difference may be exact.
+    """
+    a, b, c = (bound[name] for name in (_a, _b, _c))
+    terms, *parts = (len(sp.Add.make_args(one)) for one in (c, a, b))
+    alone = len(body.atoms(function_of(lgamma))) == len({a, b, c})
+    return alone and c == a + b and terms == sum(parts) and _vary(_a, _b)(bound, body)
+
+
 def _is_plain(bound: Bindings, body: sp.Expr) -> bool:
     """Whether d is a number or a variable, and so finite, whatever a and b overflow to."""
     return bool(bound[_d].as_coeff_Mul()[1].is_Atom)
@@ -266,6 +293,14 @@ def _loses_no_digits(bound: Bindings, facts: Facts) -> bool:
     x, y = facts.range(bound[_x]), facts.range(bound[_y])
     below = x.nonpositive and y.high <= _NEAR_ONE.high
     return below or (x.nonnegative and y.low >= _NEAR_ONE.low) or y.within(_NEAR_ONE)
+
+
+def _has_better_logarithm(argument: sp.Expr) -> bool:
+    """Whether log(x) is what another rule replaces."""
+    whole, choice = log(argument), function_of(where)
+    rules = applicable(kinds_of(whole), "written")
+    others = (rule for rule in rules if isinstance(rule.left, sp.log) and not rule.left.has(choice))
+    return any(rule.applied(whole, whole) is not None for rule in others)
 
 
 def _is_clipped(argument: sp.Expr) -> bool:
@@ -757,6 +792,35 @@ RULES = (
         phase="written",
         domain={_x: NONNEGATIVE},
     ),
+    # factorials
+    Rule(
+        "log-beta",
+        lgamma(_a) + lgamma(_b) - lgamma(_c),
+        where(less(_a, _b), lgamma(_a) - log_rising(_b, _a), lgamma(_b) - log_rising(_a, _b)),
+        "digits are lost where one of a and b is large",
+        phase="written",
+        provided=_is_beta,
+        text="lgamma(a) + lgamma(b) - lgamma(a + b) → lgamma(a) - log_rising(b, a), with a the"
+        " smaller of the two",
+    ),
+    Rule(
+        "lgamma-difference",
+        lgamma(_a) - lgamma(_b),
+        log_rising(_b, _d),
+        "digits are lost where a and b are large",
+        given={_d: _a - _b},
+        provided=_is_grown,
+        says="where a is written as b + d, and b as no difference",
+    ),
+    Rule(
+        "digamma-difference",
+        digamma(_a) - digamma(_b),
+        polygamma_change(0, _b, _d),
+        "digits are lost where a and b are close",
+        given={_d: _a - _b},
+        provided=_is_grown,
+        says="where a is written as b + d, and b as no difference",
+    ),
     # trigonometry
     Rule(
         "half-angle",
@@ -1203,6 +1267,16 @@ RULES = (
         why="every step of `train` computes anew what no parameter changes",
         phase="scheduled",
         stable=False,
+    ),
+    Rule(
+        "log-of-choice",
+        log(where(_c, _x, _y)),
+        where(_c, log(_x), log(_y)),
+        "what underflows in a branch has a logarithm that another rule knows",
+        phase="written",
+        provided=lambda bound, body: any(_has_better_logarithm(bound[one]) for one in (_x, _y)),
+        domain={_x: POSITIVE, _y: POSITIVE},
+        says="where another rule knows the logarithm of x or of y",
     ),
     Rule(
         "tanh-ratio",

@@ -107,6 +107,8 @@ _FILLS = (
     1 / y,
     -x / sp.sqrt(2),
 )
+_FILLS_OF = {"log-of-choice": (ROWS["sigmoid"](x), ROWS["exp"](x - y), y, ROWS["ndtr"](-x))}
+"""Of rules that look at functions for which a Wild symbol stands."""
 _EXPONENTS = {
     "k": (sp.Rational(1, 2), sp.Rational(-2, 3)),
     "p": (sp.Rational(3, 10), sp.Rational(-7, 10)),
@@ -119,8 +121,9 @@ def instances(rule: Rule, most: int = 3) -> list[sp.Expr]:
     """The left side with expressions for its Wild symbols, such that the rule applies."""
     wilds = sorted(rule.left.atoms(sp.Wild), key=str)
     conditions = {part.args[0] for part in rule.left.atoms(sp.Function) if _chooses(part)}
+    fills = _FILLS_OF.get(rule.name, _FILLS)
     choices = [
-        (_condition(u),) if wild in conditions else _EXPONENTS.get(wild.name, _FILLS)
+        (_condition(u),) if wild in conditions else _EXPONENTS.get(wild.name, fills)
         for wild in wilds
     ]
     apart = iter((x, y, v, w))

@@ -128,6 +128,8 @@ INTERNAL = (
         "exprel",
         "exprel_slope",
         "exprel_curvature",
+        "log_rising",
+        "polygamma_change",
     ),
     *("masked_product", "masked_quotient", "logistic", "hyperbolic_tangent"),
     *("log1prel", "log1prel_slope", "log1prel_curvature", "sinc", "sinc_slope", "sinc_curvature"),
