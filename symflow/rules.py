@@ -252,15 +252,21 @@ def _may_vanish(bound: Bindings, body: sp.Expr) -> bool:
     return bool(slots_of(factor)) and not inverse and not factor.is_positive
 
 
-def _is_no_point(bound: Bindings, body: sp.Expr) -> bool:
-    """Whether a choice is of more than a single point, where 0·∞ may tend to anything."""
-    return type(bound[_c]).__name__ not in ("equal", "not_equal")
-
-
-def _may_be_no_number(bound: Bindings, facts: Facts) -> bool:
-    """Whether a factor may be infinite or NaN: at a pole, or where data are."""
+def _meets_no_number(bound: Bindings, facts: Facts) -> bool:
+    """Whether a factor may be infinite or NaN, at a pole or where data are, beside a choice."""
+    if _is_of_a_point(bound[_c], facts):
+        return False
     reads_data = not facts.data.isdisjoint(slots_of(bound[_x]))
     return reads_data or any(True for _ in demands(bound[_x]))
+
+
+def _is_of_a_point(condition: sp.Expr, facts: Facts) -> bool:
+    """Whether a choice is of a single point, where 0·∞ may tend to anything: u > 0 is, of u ≥ 0."""
+    name = type(condition).__name__
+    if name in ("equal", "not_equal"):
+        return True
+    at_zero = name in ("greater", "less_equal") and condition.args[1] == 0
+    return at_zero and facts.range(condition.args[0]).nonnegative
 
 
 def _vanish_together(bound: Bindings, body: sp.Expr) -> bool:
@@ -1224,8 +1230,7 @@ RULES = (
         where(_c, _u * _x, 0),
         "0·∞ where the condition does not hold",
         phase="computed",
-        provided=_is_no_point,
-        helps=_may_be_no_number,
+        helps=_meets_no_number,
         says="where x may be infinite, and c does not hold but at a point",
     ),
     Rule(
@@ -1234,8 +1239,7 @@ RULES = (
         where(_c, 0, _u * _x),
         "0·∞ where the condition holds",
         phase="computed",
-        provided=_is_no_point,
-        helps=_may_be_no_number,
+        helps=_meets_no_number,
         says="where x may be infinite, and c holds not only at a point",
     ),
     Rule(
