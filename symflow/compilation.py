@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from symflow.errors import Location, SymflowError, together
 from symflow.graph import Placeholder, Tensor, Variable
 from symflow.initial import initial_values
 from symflow.invariants import data_only
+from symflow.invocation import Invocation
 from symflow.lowering import Request, needed
 from symflow.model import Model
 from symflow.moments import Quadratic, quadratic
@@ -101,16 +103,14 @@ class Compilation:
         self.inputs = [node for node in self.nodes if isinstance(node, Placeholder)]
         given = dict(shapes or {})
         self._check_names(given)
-        self.command = f"symflow compile {model.source}" + "".join(
-            f" --shape {name}={','.join(map(str, shape))}" for name, shape in given.items()
-        )
-        if dtype is not None:
-            self.command += f" --dtype {dtype}"
-        self.command += "".join(f" --without {name}" for name in self.without)
-        if style == "plain":
-            self.command += " --style plain"
-        self.command += self.ships.options
+        self.invocation = self._invocation(given, dtype)
         self.request = self._request(self._by_identity(given))
+
+    def _invocation(self, shapes: Mapping[str, Shape], dtype: str | None) -> Invocation:
+        ships, source = self.ships, self.model.source
+        file = "" if ships.parameters is None else ships.parameters.file
+        rest = ships.only, file, ships.selftest, ships.trace_nan
+        return Invocation(source, shapes, dtype, self.without, self.style, *rest)
 
     def _roots(self) -> list[Tensor]:
         loss = self.model.loss
@@ -221,6 +221,7 @@ class Compilation:
         """The same run without some rules more."""
         other = copy(self)
         other.without = known_rules([*self.without, *rules])
+        other.invocation = replace(self.invocation, without=other.without)
         vars(other).pop("stages", None)
         return other
 
@@ -228,6 +229,7 @@ class Compilation:
         """The same run, laid out in another way."""
         other = copy(self)
         other.style = style
+        other.invocation = replace(self.invocation, style=style)
         return other
 
     @cached_property

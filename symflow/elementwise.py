@@ -89,6 +89,7 @@ class Elementwise:
     result    "float"; "int"; "bool" for predicates; "widest" for the widest of the operands
     takes     "numbers", booleans among them, which count as 0 and 1; or "booleans" alone
     domain    where the tests draw each operand from
+    twin_of   the row that it is but for its derivative, and becomes when all derivatives are taken
     """
 
     name: str
@@ -103,6 +104,7 @@ class Elementwise:
     result_from: int = 0
     takes: Literal["numbers", "booleans"] = "numbers"
     domain: Domain = ((-3.0, 3.0),)
+    twin_of: str = ""
 
     @property
     def arity(self) -> int:
@@ -199,6 +201,30 @@ def register(row: Elementwise) -> Elementwise:
         raise SymflowError(f"the maths of {row.name} mentions {names}, which is no operand")
     ROWS[row.name] = row
     return row
+
+
+# --- twins -----------------------------------------------------------------------------------
+
+
+@cache
+def _twins() -> dict[type[Opaque], Elementwise]:
+    return {function_of(row): ROWS[row.twin_of] for row in ROWS.values() if row.twin_of}
+
+
+@lru_cache(maxsize=65536)
+def without_twins(body: sp.Expr) -> sp.Expr:
+    """The body with rows for their twins, which differ from them in their derivatives alone."""
+    for twin, row in _twins().items():
+        body = body.replace(twin, row) if body.has(twin) else body
+    return body
+
+
+def with_twins(body: sp.Expr) -> sp.Expr:
+    """The body with twins for the rows that have one."""
+    for twin, row in _twins().items():
+        function = type(row(slot(0)))
+        body = body.replace(function, twin) if body.has(function) else body
+    return body
 
 
 # --- differentiation -------------------------------------------------------------------------

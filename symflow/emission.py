@@ -234,7 +234,7 @@ class _Emitter:
             version=symflow.__version__,
             source=self.model.source,
             digest=digest(self.compilation.program(), self.compilation.initial),
-            command=docstring(self.compilation.command),
+            command=docstring(str(self.compilation.invocation)),
             inputs=tuple(
                 InputField(name, self._shape_tuple(self.types[name].shape))
                 for name in self.given.names

@@ -411,6 +411,16 @@ def shape_of(shape: Any) -> Shape:
     return tuple(_size(entry) for entry in entries)
 
 
+def named_shape(text: str) -> tuple[str, Shape]:
+    """`x=n,784` as a name and a shape; raises SymflowError where it is none."""
+    name, equals, sizes = text.partition("=")
+    entries = [entry.strip() for entry in sizes.strip("() ").split(",") if entry.strip()]
+    if not equals or not name.strip():
+        raise SymflowError(f"{text!r} is not NAME=SIZE,SIZE,...")
+    whole = [int(entry) if entry.lstrip("-").isdigit() else entry for entry in entries]
+    return name.strip(), shape_of(whole)
+
+
 def _size(entry: Any) -> sp.Expr:
     if entry is None:
         return unknown()

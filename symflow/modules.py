@@ -14,8 +14,10 @@ from typing import Any
 
 from symflow.archives import named_in
 from symflow.compilation import Compilation
-from symflow.emission import emit
+from symflow.emission import digest, emit
 from symflow.errors import SymflowError
+from symflow.heads import Head, head_of
+from symflow.invocation import Invocation, invocation
 from symflow.reading import text_of
 
 
@@ -68,6 +70,28 @@ def parsed(path: Path) -> ast.Module:
         raise SymflowError(f"{path}:{error.lineno or 1}: SyntaxError: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise SymflowError(f"{path}: {error or 'nested too deeply'}") from None
+
+
+def made_by(module: Path | ModuleType) -> tuple[Head, Invocation]:
+    """What a module says of the command that made it; an error where it does not say it."""
+    if isinstance(module, ModuleType):
+        name, documented = module.__name__, module.__doc__
+    else:
+        name, documented = str(module), ast.get_docstring(parsed(module))
+    hint = "its docstring says of which model it is, and how to compile it: compile it again"
+    head = head_of(documented)
+    if head is None:
+        raise SymflowError(f"{name}: its head, as symflow writes it, is missing", hint=hint)
+    try:
+        return head, invocation(head.command)
+    except ValueError as error:
+        told = f"{name}: its head has no command that it was compiled by: {error}"
+        raise SymflowError(told, hint=hint) from None
+
+
+def graph_of(run: Compilation) -> str:
+    """The hash that the head of a run's module has."""
+    return digest(run.program(), run.initial)
 
 
 def is_model(tree: ast.Module) -> bool:

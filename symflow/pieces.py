@@ -72,7 +72,7 @@ class _Pieces:
             written = self.called(name)
             own = value.part(part)
             if not self._fits(own, written):
-                own = self.of(own, name, written)
+                own = self.of(own, owner, written)
             tensor = self.builder.add(own, Label(name, 2), self.definition.origin)
             if tensor not in self.texts:
                 self.texts[tensor], self.names[tensor] = Text(written), written

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from symflow.arithmetic import undistributed
 from symflow.differentiation import backward, differentiate
+from symflow.elementwise import without_twins
 from symflow.primitives import Evaluation, Part, Primitive, Shares
 from symflow.program import (
     Builder,
@@ -33,6 +34,7 @@ from symflow.program import (
     Definition,
     Derivative,
     Input,
+    Kernel,
     Label,
     Program,
     Type,
@@ -251,7 +253,23 @@ def in_bodies(program: Program, stage: Callable[[Program], Program]) -> Program:
 @undistributed
 def derivatives_taken(program: Program) -> Program:
     """The program without derivatives, and no body of a loop with them."""
-    return differentiate(in_bodies(program, derivatives_taken))
+    return _without_twins(_derivatives_taken(program))
+
+
+def _derivatives_taken(program: Program) -> Program:
+    return differentiate(in_bodies(program, _derivatives_taken))
+
+
+def _without_twins(program: Program) -> Program:
+    """The program with the rows themselves for those that differ in their derivatives alone."""
+    program = in_bodies(program, _without_twins)
+    definitions = tuple(
+        replace(one, value=replace(one.value, body=without_twins(one.value.body)))
+        if isinstance(one.value, Kernel)
+        else one
+        for one in program.definitions
+    )
+    return Program(definitions, program.outputs)
 
 
 # --- adjoint ---------------------------------------------------------------------------------

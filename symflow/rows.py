@@ -156,9 +156,9 @@ def _turning(x: sp.Expr, y: sp.Expr) -> sp.Expr:
 def _weight(x: sp.Expr, y: sp.Expr, total: sp.Expr) -> sp.Expr:
     """eˣ / (eˣ + eʸ), and 0 where both are -∞."""
     if any(one.is_Number for one in (x, y)):
-        return sigmoid(x - y)
+        return logistic(x - y)
     some = greater(total, -sp.oo)
-    return where(some, sigmoid(where(some, x, 0) - y), 0)
+    return where(some, logistic(where(some, x, 0) - y), 0)
 
 
 _DERIVATIVES = ("", "_slope", "_curvature")
@@ -318,6 +318,16 @@ _TABLE = (
     Elementwise("cos", lambda x: sp.cos(x), "The cosine of x radians.", result="float"),
     Elementwise("tanh", lambda x: sp.tanh(x), "The hyperbolic tangent.", result="float"),
     Elementwise(
+        "hyperbolic_tangent",
+        lambda x: sp.tanh(x),
+        "tanh(x), with a derivative that has all digits where it is near ±1.",
+        partials=lambda x, y: [4 * logistic(2 * x) * logistic(-2 * x)],
+        numpy="np.tanh({0})",
+        opaque=True,
+        result="float",
+        twin_of="tanh",
+    ),
+    Elementwise(
         "sigmoid",
         lambda x: 1 / (1 + sp.exp(-x)),
         "1 / (1 + e⁻ˣ), without overflow for any x.",
@@ -328,10 +338,21 @@ _TABLE = (
         result="float",
     ),
     Elementwise(
+        "logistic",
+        lambda x: 1 / (1 + sp.exp(-x)),
+        "sigmoid(x), with a derivative that has all digits where it is near 1.",
+        partials=lambda x, y: [y * logistic(-x)],
+        numpy="_sigmoid({0})",
+        helper="sigmoid",
+        opaque=True,
+        result="float",
+        twin_of="sigmoid",
+    ),
+    Elementwise(
         "softplus",
         lambda x: sp.log(1 + sp.exp(x)),
         "log(1 + eˣ), without overflow for any x.",
-        partials=lambda x, y: [sigmoid(x)],
+        partials=lambda x, y: [logistic(x)],
         numpy="_softplus({0})",
         helper="softplus",
         opaque=True,
@@ -871,6 +892,7 @@ expm1: Elementwise = ROWS["expm1"]
 exprel: Elementwise = ROWS["exprel"]
 floor: Elementwise = ROWS["floor"]
 greater_equal: Elementwise = ROWS["greater_equal"]
+hyperbolic_tangent: Elementwise = ROWS["hyperbolic_tangent"]
 hypot: Elementwise = ROWS["hypot"]
 inverse_mills: Elementwise = ROWS["inverse_mills"]
 less: Elementwise = ROWS["less"]
@@ -883,6 +905,7 @@ log1prel: Elementwise = ROWS["log1prel"]
 log1mexp: Elementwise = ROWS["log1mexp"]
 log1p: Elementwise = ROWS["log1p"]
 logaddexp: Elementwise = ROWS["logaddexp"]
+logistic: Elementwise = ROWS["logistic"]
 logical_and: Elementwise = ROWS["logical_and"]
 masked_product: Elementwise = ROWS["masked_product"]
 masked_quotient: Elementwise = ROWS["masked_quotient"]

@@ -20,7 +20,7 @@ from typing import Literal
 
 import sympy as sp
 
-from symflow.elementwise import function_of
+from symflow.elementwise import function_of, with_twins, without_twins
 from symflow.errors import SymflowError
 from symflow.guidance import nearest
 from symflow.matching import Bindings, occurrences
@@ -39,6 +39,7 @@ from symflow.rows import (
     expm1,
     exprel,
     greater,
+    hyperbolic_tangent,
     less,
     log,
     log1mexp,
@@ -48,6 +49,7 @@ from symflow.rows import (
     log_erfc,
     log_ndtr,
     logaddexp,
+    logistic,
     ndtr,
     power,
     root_of_squares,
@@ -124,7 +126,8 @@ class Rule:
         if self.text:
             return self.text
         assert isinstance(self.right, sp.Expr)
-        equation = f"{expression_text(self.left)} → {expression_text(self.right)}"
+        right = without_twins(self.right)
+        equation = f"{expression_text(self.left)} → {expression_text(right)}"
         for name, difference in self.given.items():
             equation += f", with {expression_text(name)} = {expression_text(difference)}"
         return f"{equation}, {self.says}" if self.says else equation
@@ -222,12 +225,15 @@ def _may_vanish(bound: Bindings, body: sp.Expr) -> bool:
     return bool(slots_of(factor)) and not inverse and not factor.is_positive
 
 
-def _meets_a_pole(bound: Bindings, body: sp.Expr) -> bool:
-    """Whether a factor that a choice makes 0 is beside one that may be infinite; and not at a
-    single point only, where 0·∞ may tend to anything.
-    """
-    alone = type(bound[_c]).__name__ in ("equal", "not_equal")
-    return not alone and any(True for _ in demands(bound[_x]))
+def _is_no_point(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a choice is of more than a single point, where 0·∞ may tend to anything."""
+    return type(bound[_c]).__name__ not in ("equal", "not_equal")
+
+
+def _may_be_no_number(bound: Bindings, facts: Facts) -> bool:
+    """Whether a factor may be infinite or NaN: at a pole, or where data are."""
+    reads_data = not facts.data.isdisjoint(slots_of(bound[_x]))
+    return reads_data or any(True for _ in demands(bound[_x]))
 
 
 def _vanish_together(bound: Bindings, body: sp.Expr) -> bool:
@@ -254,6 +260,14 @@ def _loses_no_digits(bound: Bindings, facts: Facts) -> bool:
     x, y = facts.range(bound[_x]), facts.range(bound[_y])
     below = x.nonpositive and y.high <= _NEAR_ONE.high
     return below or (x.nonnegative and y.low >= _NEAR_ONE.low) or y.within(_NEAR_ONE)
+
+
+def _has_better_logarithm(argument: sp.Expr) -> bool:
+    """Whether log(x) is what another rule replaces."""
+    whole, choice = log(argument), function_of(where)
+    rules = applicable(kinds_of(whole), "written")
+    others = (rule for rule in rules if isinstance(rule.left, sp.log) and not rule.left.has(choice))
+    return any(rule.applied(whole, whole) is not None for rule in others)
 
 
 def _is_clipped(argument: sp.Expr) -> bool:
@@ -312,6 +326,13 @@ def _vary(*names: sp.Wild) -> Callable[[Bindings, sp.Expr], bool]:
 
 
 # --- right sides -----------------------------------------------------------------------------
+
+
+def _grows_no_faster(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a - b, times what is as large as √a, overflows no sooner than a: of 1/√a - 1/√b it
+    is no square.
+    """
+    return bool(bound[_k] > 0) or not bound[_d].has(sp.Pow)
 
 
 def _root_difference(bound: Bindings) -> sp.Expr:
@@ -407,51 +428,51 @@ RULES = (
     Rule(
         "tanh",
         (exp(_x) - exp(-_x)) / (exp(_x) + exp(-_x)),
-        sp.tanh(_x),
+        hyperbolic_tangent(_x),
         "∞ / ∞ beyond 710, and digits are lost near 0",
     ),
     Rule(
         "tanh-quotient",
         (exp(_x) - 1) / (exp(_x) + 1),
-        sp.tanh(_x / 2),
+        hyperbolic_tangent(_x / 2),
         "∞ / ∞ beyond 710, and digits are lost near 0",
     ),
     Rule(
         "tanh-quotient-negative",
         (1 - exp(_x)) / (1 + exp(_x)),
-        -sp.tanh(_x / 2),
+        -hyperbolic_tangent(_x / 2),
         "∞ / ∞ beyond 710, and digits are lost near 0",
     ),
     Rule(
         "tanh-of-sigmoid",
         2 * sigmoid(_x) - 1,
-        sp.tanh(_x / 2),
+        hyperbolic_tangent(_x / 2),
         "digits are lost near 0",
         phase="written",
     ),
     Rule(
         "sigmoid-quotient",
         exp(_x) / (1 + exp(_x)),
-        sigmoid(_x),
+        logistic(_x),
         "∞ / ∞ beyond 710",
     ),
     Rule(
         "sigmoid",
         1 / (1 + exp(_x)),
-        sigmoid(-_x),
+        logistic(-_x),
         "the exponential overflows at 710",
     ),
     Rule(
         "sigmoid-of-difference",
         exp(_x) / (exp(_x) + exp(_y)),
-        sigmoid(_x - _y),
+        logistic(_x - _y),
         "∞ / ∞ beyond 710, 0 / 0 below -745",
         phase="written",
     ),
     Rule(
         "one-minus-sigmoid",
         1 - sigmoid(_x),
-        sigmoid(-_x),
+        logistic(-_x),
         "the sigmoid is 1 from 37 on, and the difference 0",
         phase="written",
     ),
@@ -812,7 +833,9 @@ RULES = (
         "Hamming (1987), examples 3.1 and 3.6",
         phase="computed",
         given={_d: _a - _b},
-        text="√a - √b → (a - b) / (√a + √b), and likewise for a^(p/q), where a - b gets simpler",
+        provided=_grows_no_faster,
+        text="√a - √b → (a - b) / (√a + √b), and likewise for a^(p/q), where a - b gets simpler"
+        ", and is no power for k < 0",
     ),
     Rule(
         "power-difference",
@@ -1137,7 +1160,8 @@ RULES = (
         where(_c, _u * _x, 0),
         "0·∞ where the condition does not hold",
         phase="computed",
-        provided=_meets_a_pole,
+        provided=_is_no_point,
+        helps=_may_be_no_number,
         says="where x may be infinite, and c does not hold but at a point",
     ),
     Rule(
@@ -1146,7 +1170,8 @@ RULES = (
         where(_c, 0, _u * _x),
         "0·∞ where the condition holds",
         phase="computed",
-        provided=_meets_a_pole,
+        provided=_is_no_point,
+        helps=_may_be_no_number,
         says="where x may be infinite, and c holds not only at a point",
     ),
     Rule(
@@ -1184,13 +1209,28 @@ RULES = (
         stable=False,
     ),
     Rule(
+        "log-of-choice",
+        log(where(_c, _x, _y)),
+        where(_c, log(_x), log(_y)),
+        "what underflows in a branch has a logarithm that another rule knows",
+        phase="written",
+        provided=lambda bound, body: any(_has_better_logarithm(bound[one]) for one in (_x, _y)),
+        domain={_x: POSITIVE, _y: POSITIVE},
+        says="where another rule knows the logarithm of x or of y",
+    ),
+    Rule(
         "tanh-ratio",
         sp.tanh(_u) / _x,
-        _of_ratio(2 * exprel(2 * _MINUS) * sigmoid(-2 * _MINUS)),
+        _of_ratio(2 * exprel(2 * _MINUS) * logistic(-2 * _MINUS)),
         "0 / 0 at 0, and digits of the derivatives are lost near it",
         phase="written",
         provided=_has_ratio,
         text="tanh(c·x) / x → 2·c·exprel(-2·|c·x|)·sigmoid(2·|c·x|)",
+    ),
+    Rule(
+        "masked-logit",
+        text="w·log(p) → w·log(p), and 0 where w is 0, where p is 0 for what a mask takes out",
+        why="0·∞ where a logit is -∞: the weight of what a mask takes out is 0",
     ),
 )
 
@@ -1318,6 +1358,7 @@ def _first_step(
             after = rule.applied(node, body, facts)
             if after is None or after == node or after.has(sp.I):  # log(-exp(x)) is NaN
                 continue
+            after = without_twins(after) if phase == "computed" else after
             if rule.stable or cost(after) < cost(node):
                 return Step(rule.name, node, after)
     return None
@@ -1421,13 +1462,14 @@ def _lefts(rule: Rule) -> tuple[sp.Expr, ...]:
     """The left side, and what it looks like once other rules have been at its parts.
 
     Every operation of a model is rewritten on its own before what reads it: `log(1 - exp(x))`
-    is met as `log(-expm1(x))`.
+    is met as `log(-expm1(x))`, and `log(1 / (1 + exp(x)))` as that of a twin of the sigmoid.
     """
     wilds = sorted(rule.left.atoms(sp.Wild), key=str)
     slots = {wild: slot(at) for at, wild in enumerate(wilds)}
     met = _met(rule.left.xreplace(slots), whole=True)
     met = met.xreplace({symbol: wild for wild, symbol in slots.items()})
-    return (rule.left,) if met == rule.left else (rule.left, met)
+    ways = (rule.left, met, with_twins(rule.left), with_twins(met))
+    return tuple(dict.fromkeys(ways))
 
 
 def _met(node: sp.Expr, whole: bool = False) -> sp.Expr:

@@ -6,7 +6,6 @@ each Variable, by name.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,18 +63,6 @@ class Shipping:
     parameters: Values | None = None
     selftest: bool = False
     trace_nan: bool = False
-
-    @property
-    def options(self) -> str:
-        """As they are written on the command line."""
-        written = "".join(f" --only {name}" for name in self.only)
-        if self.parameters is not None:
-            written += f" --parameters {shlex.quote(self.parameters.file)}"
-        return (
-            written
-            + (" --with-selftest" if self.selftest else "")
-            + (" --trace-nan" if self.trace_nan else "")
-        )
 
 
 def read_values(path: Path) -> Values:

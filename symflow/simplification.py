@@ -164,18 +164,24 @@ def _folded(program: Builder, definition: Definition) -> int | None:
         return program.add(folded, definition.label, definition.origin)
     replacements: dict[sp.Expr, sp.Expr] = {}
     accesses: list[Access] = []
+    numbers: list[float] = []
     for position, access in enumerate(value.accesses):
         access = _source(program, access)
         source = program[access.tensor].value
         written = _written_out(source)
+        if written is not None and written.is_number:
+            numbers.append(float(written))
+        elif isinstance(source, Literal) and source.data.ndim == 0:
+            numbers.append(source.data.item())  # ±∞ or NaN, which no body holds
         if written is not None and not program.kept(access.tensor):
             is_truth = program[access.tensor].type.dtype == "bool"
             replaced = to_float(slot(position)) if is_truth else slot(position)
             replacements[replaced] = written
         accesses.append(access)
     body = _put_in(value.body, replacements) if replacements else canonical(value.body)
-    if body is value.body and value.elementwise and len(replacements) == len(accesses) > 0:
-        result = _outside(value, [*replacements.values()])
+    beyond = not body.is_number and not value.is_index_map
+    if beyond and value.elementwise and len(numbers) == len(accesses) > 0:
+        result = _outside(value, numbers)
         if result is not None and definition.type.dtype == "float":
             found = program.add(Literal.of(result), definition.label, definition.origin)
             everywhere = kernel(value.output, value.sizes, slot(0), [Access(found, ())])
@@ -227,9 +233,9 @@ def _has_values(body: Any) -> bool:
         return False
 
 
-def _outside(value: Kernel, numbers: Sequence[sp.Expr]) -> NDArray[Any] | None:
+def _outside(value: Kernel, numbers: Sequence[float]) -> NDArray[Any] | None:
     """What NumPy says of a function of numbers that are outside of its domain, if it knows it."""
-    texts = [Text(f"np.float64({source.literal(float(one))})") for one in numbers]
+    texts = [Text(f"np.float64({source.literal(one)})") for one in numbers]
     body = Body(value, texts, value.output, Kinds.of_floats(value))
     written = body.text(value.body).source
     with np.errstate(all="ignore"), suppress(NameError, ZeroDivisionError):

@@ -13,9 +13,10 @@ from functools import lru_cache
 import sympy as sp
 
 from symflow.arithmetic import Symbol
-from symflow.elementwise import function_of
+from symflow.elementwise import function_of, without_twins
 from symflow.errors import Location
 from symflow.guards import guarded
+from symflow.infinities import Infinities
 from symflow.notation import at, letters, plain_text, subscripts
 from symflow.program import Builder, Definition, Kernel, kernel, slot, slots_of
 from symflow.rows import log1p
@@ -33,6 +34,7 @@ from symflow.signs import demands, facts_of
 from symflow.structures import (
     Restructured,
     log_of_determinant,
+    masked_logits,
     norm,
     reciprocal,
     shifted_exponentials,
@@ -81,6 +83,7 @@ class Stabiliser:
         self.applied = applied
         self._kinds: dict[int, frozenset[str]] = {}
         self._arithmetic: dict[int, frozenset[str]] = {}
+        self._infinities: Infinities | None = None
 
     def __call__(self, program: Builder, definition: Definition) -> int | None:
         """The tensor that computes a definition better, or None."""
@@ -95,10 +98,14 @@ class Stabiliser:
             )
             return tensor
         wide, body, steps, merged = self._widened(program, value)
-        if not steps and not merged:
-            return None
         better = kernel(wide.output, wide.sizes, body, wide.accesses)
-        tensor = program.add(better, definition.label, definition.origin)
+        masked = masked_logits(self._known(program), better) if self._on("masked-logit") else None
+        if not steps and not merged and masked is None:
+            return None
+        tensor = program.add(masked or better, definition.label, definition.origin)
+        if masked is not None:
+            before = formula_text(program, better)
+            self._note(program, tensor, "masked-logit", before, masked)
         if merged:
             self._note(program, tensor, "exp-product", formula_text(program, value), wide)
         for step in steps:
@@ -130,6 +137,11 @@ class Stabiliser:
         if found is None and self.phase == "written" and self._on("variance"):
             found = variance(program, value)
         return found
+
+    def _known(self, program: Builder) -> Infinities:
+        if self._infinities is None or self._infinities.program is not program:
+            self._infinities = Infinities(program)
+        return self._infinities
 
     def _on(self, rule: str) -> bool:
         return rule not in self.without
@@ -314,7 +326,7 @@ def _exponentials(body: sp.Expr) -> int:
 def formula_text(program: Builder, value: Kernel, part: sp.Expr | None = None) -> str:
     """A part of a kernel's body as a person writes it."""
     names = letters(len(value.sizes), [str(size) for size in value.sizes])
-    part = value.body if part is None else part
+    part = without_twins(value.body if part is None else part)
     replacements: dict[sp.Symbol, sp.Symbol] = {}
     for number in slots_of(part):
         access = value.accesses[number]

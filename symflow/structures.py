@@ -11,6 +11,7 @@ from functools import lru_cache, reduce
 import sympy as sp
 
 from symflow.elementwise import function_of
+from symflow.infinities import Infinities
 from symflow.program import (
     Access,
     Builder,
@@ -31,6 +32,7 @@ from symflow.rows import (
     log,
     log1p,
     logaddexp,
+    masked_product,
     maximum,
     root_of_squares,
     where,
@@ -324,6 +326,35 @@ def _centred(program: Builder, square: Access, mean: Access) -> int | None:
     centred = kernel(means.output, means.sizes, body, accesses)
     definition = program[square.tensor]
     return program.add(centred, Label(f"{definition.label.name}_centred"), definition.origin)
+
+
+def masked_logits(infinities: Infinities, value: Kernel) -> Kernel | None:
+    """masked-logit: w·log p → w·log p, and 0 where w is 0, if p is 0 for what a mask takes out;
+    e^u·x → e^u·x, and 0 where u is -∞, if x may be infinite there too.
+    """
+    if not any(map(infinities.of, value.operands)) and not value.body.has(sp.oo, -sp.oo):
+        return None
+    terms = [_masked_logit(infinities, value, one) for one in sp.Add.make_args(value.body)]
+    body = sp.Add(*terms)
+    if body == value.body:
+        return None
+    return kernel(value.output, value.sizes, body, value.accesses)
+
+
+def _masked_logit(infinities: Infinities, value: Kernel, term: sp.Expr) -> sp.Expr:
+    """One term of a sum; as it is where it is no product of a weight and what may be infinite."""
+    number, rest = term.as_coeff_Mul()
+    factors = sp.Mul.make_args(rest)
+    infinite = [one for one in factors if infinities.within(value, one)]
+    if len(infinite) != 1 or len(factors) == 1:
+        return term
+    inverses = [one for one in factors if isinstance(one, sp.Pow) and one.exp.is_negative]
+    weights = [one for one in factors if one is not infinite[0] and one not in inverses]
+    weight = sp.Mul(*weights)
+    logarithm = infinities.is_log_probability(value, weight, infinite[0])
+    if not slots_of(weight) or not (logarithm or infinities.vanishes(value, weight)):
+        return term
+    return number * masked_product(weight, infinite[0]) * sp.Mul(*inverses)
 
 
 def _sums_squares(program: Builder, value: Kernel, expression: sp.Expr) -> bool:

@@ -19,8 +19,9 @@ from symflow.errors import SymflowError
 from symflow.files import compilation
 from symflow.functional import functional
 from symflow.graph import Tensor
+from symflow.invocation import Invocation
 from symflow.model import Model
-from symflow.modules import Generated, imported, is_model, parsed
+from symflow.modules import Generated, graph_of, imported, is_model, made_by, parsed
 from symflow.reading import all_numbers, text_of
 from symflow.shapes import Shape
 from symflow.train import GradientDescentOptimizer, Training
@@ -110,19 +111,71 @@ def subject(
 
 
 def compilation_of(
-    of: Path | str | ModuleType | Tensor | Compilation, shapes: Mapping[str, Shape] | None = None
+    of: Path | str | ModuleType | Tensor | Compilation,
+    shapes: Mapping[str, Shape] | None = None,
+    said: Invocation | None = None,
+    parameters: Path | None = None,
 ) -> Compilation | None:
-    """The run of the compiler on a model; None where it is a generated module."""
+    """The run of the compiler on a model; None where it is a generated module.
+
+    said        how it is compiled
+    parameters  the file of values that is meant by it
+    """
     if isinstance(of, Compilation):
         return of
+    said = said or Invocation("")
+    shapes = {**said.shapes, **(shapes or {})}
+    rest = said.dtype, said.without, said.style, said.ships(parameters)
     if isinstance(of, Tensor):
-        return Compilation(_model(of), shapes or {})
+        return Compilation(_model(of), shapes, *rest)
     path = _file(of)
     if is_model(parsed(path)):
-        return compilation(path, shapes or {})
+        return compilation(path, shapes, *rest)
     if shapes:
         raise SymflowError("--shape is for models; the shapes of a module are fixed")
     return None
+
+
+@undistributed
+def compiled_as(
+    of: Path | str | ModuleType | Tensor,
+    module: Path | ModuleType,
+    shapes: Mapping[str, Shape] | None = None,
+    parameters: Path | None = None,
+) -> Compilation | None:
+    """The run of the compiler on a model by the command that a module says it was made by.
+
+    parameters  the file of values where that is part of the command; if None, one of that name
+                beside the module, beside the model or in the working directory
+    """
+    head, said = made_by(module)
+    if not said.parameters:
+        if parameters is not None:
+            raise SymflowError(f"{called(module)}: was compiled without --parameters")
+        return compilation_of(of, shapes, said)
+    folders = [_folder(module), _folder(of), Path()]
+    files = [parameters] if parameters is not None else _files(said.parameters, folders)
+    if not files:
+        told = f"{called(module)}: was compiled with --parameters {said.parameters}, which is"
+        told += " neither beside it nor beside the model"
+        raise SymflowError(told, hint="--parameters FILE says where it is")
+    runs = [compilation_of(of, shapes, said, file) for file in files]
+    if len(runs) == 1:
+        return runs[0]
+    return next((run for run in runs if run and graph_of(run) == head.graph), runs[0])
+
+
+def _folder(of: Path | str | ModuleType | Tensor) -> Path:
+    return Path() if isinstance(of, Tensor) else _file(of).parent
+
+
+def _files(name: str, folders: Sequence[Path]) -> list[Path]:
+    """The files of that name, those that differ."""
+    found: dict[bytes, Path] = {}
+    for path in (folder / name for folder in folders):
+        if path.is_file():
+            found.setdefault(path.read_bytes(), path)
+    return [*found.values()]
 
 
 def called(of: Path | str | ModuleType | Tensor | Compilation) -> str:

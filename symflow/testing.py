@@ -13,13 +13,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from symflow.checking import TOLERANCE, check
 from symflow.errors import SymflowError
 from symflow.graph import Tensor, shape_of
 from symflow.modules import imported
 from symflow.results import Result, table
 from symflow.shapes import Shape
-from symflow.subject import called, compilation_of
+from symflow.subject import called, compilation_of, compiled_as
 from symflow.validation.findings import Finding, Report, Row
 from symflow.validation.validating import validate as validate_module
 from symflow.validation.validating import validate_compiled
@@ -50,12 +52,17 @@ def validate(
 
     model   path of a model, the model imported, or the loss of a graph, which is differentiated by
             the Variables that it depends on
-    module  a module to compare with it; the compiler's own, in both styles, if it is not given
+    module  a module to compare with it, as what its head says that it is; the compiler's own, in
+            both styles, if it is not given
     at      values of parameters and inputs by name, or an .npz file of them: the first point. What
             is not given is drawn, from `seed`
     shapes  of placeholders that have none: {"x": ("n", 784)}
     """
-    run = compilation_of(model, _parsed(shapes))
+    _check_seed(seed)
+    given = _parsed(shapes)
+    run = (
+        compilation_of(model, given) if module is None else compiled_as(model, _path(module), given)
+    )
     if run is None:
         raise SymflowError(
             f"{called(model)}: a generated module without its model",
@@ -63,7 +70,8 @@ def validate(
         )
     if module is None:
         return validate_compiled(run, at=at, seed=seed)
-    loaded = module if isinstance(module, ModuleType) else imported(Path(module))
+    found = _path(module)
+    loaded = found if isinstance(found, ModuleType) else imported(found)
     return validate_module(run, loaded, at=at, seed=seed)
 
 
@@ -104,6 +112,7 @@ def check_gradients(
     At a kink any number from the derivative from below to that from above passes, for each entry
     by itself. Raises SymflowError where loss or gradients are not finite.
     """
+    _check_seed(seed)
     return check(model, _parsed(shapes), at=at, seed=seed, most=most, tolerance=tolerance)
 
 
@@ -123,6 +132,16 @@ def assert_gradients(
     )
     if not all(one.ok for one in results):
         raise AssertionError(f"gradients are wrong\n{table(results)}")
+
+
+def _check_seed(seed: Any) -> None:
+    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if not whole or seed < 0:
+        raise SymflowError(f"seed: expected a whole number from 0, got {seed!r}")
+
+
+def _path(module: Path | str | ModuleType) -> Path | ModuleType:
+    return module if isinstance(module, ModuleType) else Path(module)
 
 
 def _parsed(shapes: Shapes | None) -> Mapping[str, Shape]:

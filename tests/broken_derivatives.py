@@ -13,6 +13,7 @@ import sympy as sp
 from breaking import BROKEN_SHARES, Mutant, Patch, broken, transposed, with_body, wrapped
 
 from symflow import differentiation, elementwise
+from symflow.arithmetic import undistributed
 from symflow.elementwise import ROWS, Elementwise, canonical
 from symflow.primitives import Part, Primitive
 from symflow.program import Builder, Kernel, Label, kernel, literal, slot, slots_of
@@ -52,6 +53,7 @@ def row_mutants() -> Iterator[Mutant]:
                     yield Mutant(told, ("derivative", row.name, number), patch)
 
 
+@undistributed
 def _partials(row: Elementwise, slots: Sequence[sp.Symbol]) -> list[sp.Expr]:
     if row.partials is not None:
         given = row.partials(*slots, slot(row.arity))
@@ -88,6 +90,7 @@ def _broken_partial(
     return lambda monkeypatch: monkeypatch.setattr(function, "row", other)
 
 
+@undistributed
 def bodies() -> dict[tuple[sp.Expr, int], tuple[str, int]]:
     """Which operand of which row a slot of a body is, whatever the order of the slots."""
     found: dict[tuple[sp.Expr, int], tuple[str, int]] = {}

@@ -125,6 +125,14 @@ EXPRESSIONS = {
     "sf.constant(np.array([12], np.int8)) ** 2 * w": "144 * w",
     "sf.constant(np.float32(0.5)) * w": "0.5 * w",
     "w * sf.lgamma(sf.constant(0.5))": "w * 0.5723649429247001",
+    # functions of infinite numbers, which NumPy 2 takes for float64
+    "w * sf.atan(sf.constant(-np.inf))": "w * -np.pi / 2",
+    "sf.floormod(sf.atan(sf.constant(np.inf)), w)": "np.mod(np.pi / 2, w)",
+    "sf.maximum(sf.tanh(sf.constant(-np.inf)), w)": "np.maximum(-1.0, w)",
+    "w + sf.exp(sf.constant(-np.inf)) * x": "w + 0.0 * x",
+    "sf.hypot(w, sf.minimum(sf.constant(np.inf), 2.0))": "np.hypot(w, 2.0)",
+    "sf.scan(lambda h, e: h * a + sf.erf(sf.constant(np.inf)), k, 0.0)":
+        "carried(lambda h, e: h * a + 1.0, k, 0.0)",
     # arrays that are made of scalars alone
     "sf.broadcast_to(2.0 * a, (3,))": "np.full(3, 2.0 * a)",
     "sf.broadcast_to(sf.reduce_sum(w) / 2.0, (3,))": "np.full(3, np.sum(w) / 2.0)",

@@ -72,14 +72,6 @@ def test_a_module_that_holds_its_parameters(dtype: str, style: str, here: Path) 
 # --- what is given to `symflow check` -------------------------------------------------------------
 
 
-def test_a_module_of_some_tensors_is_no_module_of_the_model(here: Path) -> None:
-    assert run("compile", "model.py", "--only", "prediction", "-o", "small").exit_code == 0
-    result = run("check", "model.py", "small/model.py")
-    assert result.exit_code == 1
-    assert "small/model.py: has no hidden, loss, gradients, loss_and_gradients" in result.output
-    assert "--only NAME --validate" in result.output
-
-
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -55,18 +55,9 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def given_shapes(shapes: tuple[str, ...]) -> dict[str, Shape]:
     """`x=n,784` as a name and a shape; a usage error where it is none."""
     from symflow.errors import SymflowError
-    from symflow.graph import shape_of
+    from symflow.graph import named_shape
 
-    parsed: dict[str, Shape] = {}
-    for text in shapes:
-        name, equals, sizes = text.partition("=")
-        entries = [entry.strip() for entry in sizes.strip("() ").split(",") if entry.strip()]
-        if not equals or not name.strip():
-            raise click.BadParameter(f"{text!r} is not NAME=SIZE,SIZE,...", param_hint="--shape")
-        try:
-            parsed[name.strip()] = shape_of(
-                [int(entry) if entry.lstrip("-").isdigit() else entry for entry in entries]
-            )
-        except SymflowError as error:
-            raise click.BadParameter(error.message, param_hint="--shape") from None
-    return parsed
+    try:
+        return dict(map(named_shape, shapes))
+    except SymflowError as error:
+        raise click.BadParameter(error.message, param_hint="--shape") from None

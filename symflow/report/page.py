@@ -101,7 +101,7 @@ def _page(run: Compilation, model: str) -> Page:
         summary=run.model.summary,
         source=run.model.source,
         module=f"generated/{run.model.source}",
-        command=run.command,
+        command=str(run.invocation),
         digest=digest(program),
         version=symflow.__version__,
         facts=facts(found, costs, check),

@@ -43,6 +43,7 @@ class Functions:
         self.trained = [compilation.name(node) for node in compilation.trainable]
         if compilation.model.loss is not None:
             self.names += ["loss", "gradients", "loss_and_gradients"]
+        self.names = [name for name in self.names if hasattr(module, name)]  # `contract` misses it
 
     def results(
         self, inputs: Mapping[str, Array], dtype: Any = np.float64

@@ -60,6 +60,11 @@ class Callee:
         return callable(getattr(self.module, function, None))
 
     @property
+    def has_gradients(self) -> bool:
+        """Whether there is a loss, and all functions of it are there."""
+        return bool(self.backward) and all(map(self.has, self.backward))
+
+    @property
     def names(self) -> list[str]:
         """The functions that compute, those of them that are there."""
         return [name for name in (*self.forward, *self.backward) if self.has(name)]

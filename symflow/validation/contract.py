@@ -62,7 +62,7 @@ class _Promised:
 
 def _functions(of: _Promised) -> Iterator[Finding]:
     wanted = [*of.callee.forward, *of.callee.backward]
-    if of.trained:
+    if of.trained and of.callee.backward:
         wanted += ["initial_parameters", "save_parameters", "load_parameters"]
     for name in wanted:
         if not of.callee.has(name):
@@ -189,7 +189,7 @@ def _initial(of: _Promised) -> Iterator[Finding]:
             for name, value in zip(of.trained, values, strict=True):
                 if value.dtype != dtype:
                     told = f"{name} is {value.dtype}"
-                elif wanted is not None and not np.array_equal(value, wanted[name]):
+                elif not np.array_equal(value, wanted[name]):
                     told = f"{name} is not what the model draws"
                 else:
                     continue
@@ -206,16 +206,14 @@ def _initial(of: _Promised) -> Iterator[Finding]:
                 return
 
 
-def _drawn(of: _Promised, seed: int | None, dtype: np.dtype[Any]) -> dict[str, Array] | None:
-    """What is drawn from a seed; None where a module draws for fewer Variables than its graph."""
-    graph = of.compilation.model.graph
-    if [*of.compilation.trainable] != [*graph.trainable_variables] or of.compilation.initial:
-        return None
-    seeded: Any = SimpleNamespace(
-        seed=graph.seed if seed is None else seed, variables=graph.variables
-    )
+def _drawn(of: _Promised, seed: int | None, dtype: np.dtype[Any]) -> dict[str, Array]:
+    """What a module draws from a seed, for the Variables that it trains; or what is put in."""
+    graph, trained = of.compilation.model.graph, of.compilation.trainable
+    if of.compilation.initial:
+        return {name: np.array(one, dtype) for name, one in of.compilation.initial.items()}
+    seeded: Any = SimpleNamespace(seed=graph.seed if seed is None else seed, variables=trained)
     values = initial_values(seeded, dtype)
-    return {of.compilation.name(node): values[id(node)] for node in of.compilation.trainable}
+    return {of.compilation.name(node): values[id(node)] for node in trained}
 
 
 def _files(of: _Promised) -> Iterator[Finding]:

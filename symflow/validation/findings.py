@@ -111,10 +111,11 @@ class Report:
         told += [f"wrong: {one}" for one in self.errors]
         for text in dict.fromkeys(one.told for one in notes):
             places = dict.fromkeys(one.point for one in notes if one.told == text)
-            told.append(f"note: {text} at: {'; '.join(places)}")
+            at = f" at: {'; '.join(places)}" if any(places) else ""
+            told.append(f"note: {text}{at}")
         told += [f"left out: {one}" for one in self.limits]
         if self.ok:
-            told.append(f"ok: {self.points} points")
+            told.append(f"ok: {self.points} points" if self.points else "ok")
         return told
 
 

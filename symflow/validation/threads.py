@@ -34,7 +34,7 @@ def check_threads(module: ModuleType, known: Cases) -> Iterator[Finding]:
     """Functions by several threads, and several calls at the same time."""
     callee = Callee(known.compilation, module)
     case = known.case({one: ROWS if one == known.rows else 3 for one in known.sizes})
-    if case is None or module.__file__ is None or not callee.backward:
+    if case is None or module.__file__ is None or not callee.has_gradients:
         return
     with blocks_of(module, BLOCK):
         if known.rows is not None and callee.takes_threads(callee.backward[-1]):

@@ -17,8 +17,9 @@ from symflow.arithmetic import undistributed
 from symflow.compilation import Compilation, Style
 from symflow.diagnosis import first_not_finite
 from symflow.errors import SymflowError
+from symflow.heads import head_of
 from symflow.initial import initial_values
-from symflow.modules import Generated
+from symflow.modules import Generated, graph_of
 from symflow.program import Input, Kernel, Program, operations_in
 from symflow.recurrence import Scan
 from symflow.shapes import show
@@ -136,7 +137,8 @@ class Expectation:
     @cached_property
     def disagreement(self) -> tuple[Point, Disagreement] | None:
         """Where the derivatives as written are not those of the values, at a few finite points."""
-        names = [self.compilation.name(node) for node in self.compilation.trainable]
+        has_loss = self.compilation.model.loss is not None
+        names = [self.compilation.name(node) for node in self.compilation.trainable if has_loss]
         large = work(self.program, self.sizes) > self.effort / 100
         finite = [one.point for one in self.references if names and _is_finite(one)]
         for point in finite[: 1 if large else FEW]:
@@ -319,7 +321,13 @@ def validate(
     effort: int = EFFORT,
 ) -> Report:
     """Compare a module with the program as it was written, whatever made the module."""
-    return _report(Validation(compilation, module, expectation(compilation, at, seed, effort)))
+    report = _report(Validation(compilation, module, expectation(compilation, at, seed, effort)))
+    head = head_of(module.__doc__)
+    if report.ok or head is None or head.graph == graph_of(compilation):
+        return report
+    told = f"the module was compiled from another graph: {head.graph} of {head.model}, which is"
+    told += f" {graph_of(compilation)} now; compile it again"
+    return replace(report, findings=(*report.findings, Finding("module", "", "", told, note=True)))
 
 
 @undistributed
@@ -378,7 +386,7 @@ def _report(validation: Validation) -> Report:
             if one.note or _about(one) not in wrong:  # which is wrong in many ways
                 found.append(replace(one, style=validation.style))
                 wrong |= set() if one.note or check is values else {_about(one)}
-    points = len(validation.expected.points)
+    points = len(validation.expected.points) if validation.rows else 0
     limits = tuple(validation.expected.limits)
     return Report(tuple(found), tuple(validation.rows), points, limits)
 
