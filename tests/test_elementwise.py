@@ -129,7 +129,7 @@ INTERNAL = (
         "exprel_slope",
         "exprel_curvature",
     ),
-    *("masked_product", "masked_quotient", "logistic", "hyperbolic_tangent"),
+    *("masked_product", "masked_quotient", "logistic", "logistic_slope", "hyperbolic_tangent"),
     *("log1prel", "log1prel_slope", "log1prel_curvature", "sinc", "sinc_slope", "sinc_curvature"),
 )
 
