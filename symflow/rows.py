@@ -760,6 +760,37 @@ _TABLE = (
         result_from=1,
         domain=((0.0, 3.0), (0.1, 4.0)),
     ),
+    Elementwise(
+        "log_rising",
+        lambda x, n: lgamma.maths(x + n) - lgamma.maths(x),
+        "lgamma(x + n) - lgamma(x), the logarithm of x · (x + 1) · ... · (x + n - 1), where both "
+        "are large too.",
+        partials=lambda x, n, y: [polygamma_change(0, x, n), digamma(x + n)],
+        numpy="_log_rising({0}, {1})",
+        helper="log_rising",
+        opaque=True,
+        evaluate=lambda x, n: sp.S.Zero if n == 0 else None,
+        result="float",
+        domain=((0.1, 40.0), (0.1, 4.0)),
+    ),
+    Elementwise(
+        "polygamma_change",
+        lambda order, x, n: sp.polygamma(order, x + n) - sp.polygamma(order, x),
+        "polygamma(order, x + n) - polygamma(order, x), where the two are close too. The "
+        "derivative by the order counts as 0.",
+        partials=lambda order, x, n, y: [
+            0,
+            polygamma_change(order + 1, x, n),
+            polygamma(order + 1, x + n),
+        ],
+        numpy="_polygamma_change({0}, {1}, {2})",
+        helper="polygamma_change",
+        opaque=True,
+        evaluate=lambda order, x, n: sp.S.Zero if n == 0 else None,
+        result="float",
+        result_from=1,
+        domain=((0.0, 3.0), (0.1, 40.0), (0.1, 4.0)),
+    ),
     _step(
         "floor", lambda x: sp.floor(x), "The largest whole number that is not above x.", "np.floor"
     ),
@@ -916,6 +947,8 @@ log1prel: Elementwise = ROWS["log1prel"]
 log1mexp: Elementwise = ROWS["log1mexp"]
 log1p: Elementwise = ROWS["log1p"]
 logaddexp: Elementwise = ROWS["logaddexp"]
+lgamma: Elementwise = ROWS["lgamma"]
+log_rising: Elementwise = ROWS["log_rising"]
 logistic: Elementwise = ROWS["logistic"]
 logistic_slope: Elementwise = ROWS["logistic_slope"]
 logical_and: Elementwise = ROWS["logical_and"]
@@ -927,6 +960,7 @@ maximum: Elementwise = ROWS["maximum"]
 minimum: Elementwise = ROWS["minimum"]
 ndtr: Elementwise = ROWS["ndtr"]
 polygamma: Elementwise = ROWS["polygamma"]
+polygamma_change: Elementwise = ROWS["polygamma_change"]
 power: Elementwise = ROWS["pow"]
 root_of_squares = ROWS["root_of_squares"]
 sigmoid: Elementwise = ROWS["sigmoid"]

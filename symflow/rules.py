@@ -32,6 +32,7 @@ from symflow.rows import (
     atanh,
     clip_by_value,
     difference_of_squares,
+    digamma,
     equal,
     erfc,
     exp,
@@ -41,6 +42,7 @@ from symflow.rows import (
     greater,
     hyperbolic_tangent,
     less,
+    lgamma,
     log,
     log1mexp,
     log1p,
@@ -48,9 +50,11 @@ from symflow.rows import (
     log_cosh,
     log_erfc,
     log_ndtr,
+    log_rising,
     logaddexp,
     logistic,
     ndtr,
+    polygamma_change,
     power,
     root_of_squares,
     sigmoid,
@@ -209,6 +213,29 @@ def _positive_apart(bound: Bindings, body: sp.Expr) -> bool:
     return bool(bound[_d].is_positive) and not body.has(greater(bound[_b], 0))
 
 
+def _is_grown(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a is b and something more, so that a is as exact as b + d; and neither b a difference
+    nor d a negative number, with which the one that is left may be close to the pole at 0.
+    """
+    b, d = (sp.Add.make_args(bound[name]) for name in (_b, _d))
+    if not slots_of(bound[_b]) or any(one.could_extract_minus_sign() for one in b):
+        return False
+    if all(one.could_extract_minus_sign() for one in d):
+        return False
+    before, after = cost(bound[_b]), cost(bound[_a])
+    return before < after or (before == after and bool(bound[_d].is_positive))
+
+
+def _is_beta(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether c is a + b, of which no terms cancel; and no other lgamma is there, of which a
+    difference may be exact.
+    """
+    a, b, c = (bound[name] for name in (_a, _b, _c))
+    terms, *parts = (len(sp.Add.make_args(one)) for one in (c, a, b))
+    alone = len(body.atoms(function_of(lgamma))) == len({a, b, c})
+    return alone and c == a + b and terms == sum(parts) and _vary(_a, _b)(bound, body)
+
+
 def _is_plain(bound: Bindings, body: sp.Expr) -> bool:
     """Whether d is a number or a variable, and so finite, whatever a and b overflow to."""
     return bool(bound[_d].as_coeff_Mul()[1].is_Atom)
@@ -225,15 +252,21 @@ def _may_vanish(bound: Bindings, body: sp.Expr) -> bool:
     return bool(slots_of(factor)) and not inverse and not factor.is_positive
 
 
-def _is_no_point(bound: Bindings, body: sp.Expr) -> bool:
-    """Whether a choice is of more than a single point, where 0·∞ may tend to anything."""
-    return type(bound[_c]).__name__ not in ("equal", "not_equal")
-
-
-def _may_be_no_number(bound: Bindings, facts: Facts) -> bool:
-    """Whether a factor may be infinite or NaN: at a pole, or where data are."""
+def _meets_no_number(bound: Bindings, facts: Facts) -> bool:
+    """Whether a factor may be infinite or NaN, at a pole or where data are, beside a choice."""
+    if _is_of_a_point(bound[_c], facts):
+        return False
     reads_data = not facts.data.isdisjoint(slots_of(bound[_x]))
     return reads_data or any(True for _ in demands(bound[_x]))
+
+
+def _is_of_a_point(condition: sp.Expr, facts: Facts) -> bool:
+    """Whether a choice is of a single point, where 0·∞ may tend to anything: u > 0 is, of u ≥ 0."""
+    name = type(condition).__name__
+    if name in ("equal", "not_equal"):
+        return True
+    at_zero = name in ("greater", "less_equal") and condition.args[1] == 0
+    return at_zero and facts.range(condition.args[0]).nonnegative
 
 
 def _vanish_together(bound: Bindings, body: sp.Expr) -> bool:
@@ -759,6 +792,35 @@ RULES = (
         phase="written",
         domain={_x: NONNEGATIVE},
     ),
+    # factorials
+    Rule(
+        "log-beta",
+        lgamma(_a) + lgamma(_b) - lgamma(_c),
+        where(less(_a, _b), lgamma(_a) - log_rising(_b, _a), lgamma(_b) - log_rising(_a, _b)),
+        "digits are lost where one of a and b is large",
+        phase="written",
+        provided=_is_beta,
+        text="lgamma(a) + lgamma(b) - lgamma(a + b) → lgamma(a) - log_rising(b, a), with a the"
+        " smaller of the two",
+    ),
+    Rule(
+        "lgamma-difference",
+        lgamma(_a) - lgamma(_b),
+        log_rising(_b, _d),
+        "digits are lost where a and b are large",
+        given={_d: _a - _b},
+        provided=_is_grown,
+        says="where a is written as b + d, and b as no difference",
+    ),
+    Rule(
+        "digamma-difference",
+        digamma(_a) - digamma(_b),
+        polygamma_change(0, _b, _d),
+        "digits are lost where a and b are close",
+        given={_d: _a - _b},
+        provided=_is_grown,
+        says="where a is written as b + d, and b as no difference",
+    ),
     # trigonometry
     Rule(
         "half-angle",
@@ -1160,8 +1222,7 @@ RULES = (
         where(_c, _u * _x, 0),
         "0·∞ where the condition does not hold",
         phase="computed",
-        provided=_is_no_point,
-        helps=_may_be_no_number,
+        helps=_meets_no_number,
         says="where x may be infinite, and c does not hold but at a point",
     ),
     Rule(
@@ -1170,8 +1231,7 @@ RULES = (
         where(_c, 0, _u * _x),
         "0·∞ where the condition holds",
         phase="computed",
-        provided=_is_no_point,
-        helps=_may_be_no_number,
+        helps=_meets_no_number,
         says="where x may be infinite, and c holds not only at a point",
     ),
     Rule(

@@ -264,15 +264,22 @@ def _may_be_structured(body: sp.Expr) -> bool:
 
 
 def explained(applied: Sequence[Rewrite]) -> str:
-    """Every rewrite, grouped by rule: model line, tensor, before → after."""
+    """Every rewrite, grouped by rule: model line, tensor, before → after; and what else may be."""
     if not applied:
-        return "No rule applies: everything is computed as it is written.\n"
+        return f"No rule applies.\n{UNLISTED}"
     groups = [
         described(name) + "\n" + "".join(_entry(one) for one in distinct)
         for name in NAMES
         if (distinct := dict.fromkeys(one for one in applied if one.rule == name))
     ]
-    return "\n".join(groups)
+    return "\n".join([*groups, UNLISTED])
+
+
+UNLISTED = """\
+What is not listed is computed as it is written, but for the order of sums and products: factors
+are taken out of sums and multiplied where there is least of them, a·x + a·y → a·(x + y), and sums
+of products are contractions, a.dot(x).
+"""
 
 
 def _entry(one: Rewrite) -> str:

@@ -90,6 +90,7 @@ def _instances(rule: rules.Rule) -> Iterator[sp.Expr]:
         left = left.xreplace({y: sp.Integer(1)})
     if not rule.given:
         yield left
+        yield left.xreplace({c: a + b})
         for one in sorted(left.atoms(sp.Wild), key=str):  # as -p, as z / √2, and as a probability
             yield left.xreplace({one: -one})
             yield left.xreplace({one: one / sp.sqrt(2)})
@@ -230,6 +231,14 @@ def further_models() -> list[Model]:
             Step("sin", (4,)),
         )
     )
+    count = Leaf("Variable", (2, 3), (values**2 + 1, values**2 + 1))
+    rising = (  # of which both operands are differentiated, and twice
+        *(count, Step("square", (0,)), Step("add", (1, 2)), Step("lgamma", (1,))),
+        *(Step("lgamma", (3,)), Step("subtract", (5, 4)), Step("sin", (6,))),
+    )
+    for order in (1, 2):
+        ends = Step("reduce_sum", (7,), total)
+        models.append(Model((leaf, *rising, ends), (1, 1), (0, 1), order=order))
     models += _masked_models()
     regular = Leaf("Variable", (3, 3), (_REGULAR, _REGULAR))
     plain = {"a": False, "b": False}

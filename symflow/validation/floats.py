@@ -25,6 +25,7 @@ from symflow.alphabets import size_name
 from symflow.bodies import function_name
 from symflow.elementwise import Opaque, canonical
 from symflow.evaluation import helper_functions
+from symflow.layout import uses_scipy
 from symflow.matrices import Band, Diagonal, DiagonalMatrix, Eye
 from symflow.picking import Extremum, GatherEach, Order, PutAlong, TakeAlong
 from symflow.primitives import Part, Primitive, Shares
@@ -439,8 +440,7 @@ def _called(text: str, arity: int) -> Any:
 
 def _special(text: str) -> dict[str, Any]:
     """SciPy's functions, for a text that speaks of them; a module with it needs SciPy, too."""
-    wanted = "special." in text or "_polygamma" in text
-    return {"special": import_module("scipy.special")} if wanted else {}
+    return {"special": import_module("scipy.special")} if uses_scipy(text) else {}
 
 
 _LOGIC: dict[Any, Callable[..., Any]] = {
