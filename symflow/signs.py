@@ -149,6 +149,7 @@ _OF: dict[str, Callable[..., Range]] = {
     "log": _logarithm,
     "sigmoid": lambda of: UNIT,
     "logistic": lambda of: UNIT,
+    "logistic_slope": lambda of: UNIT,
     "softplus": lambda of: NONNEGATIVE,
     "relu": lambda of: NONNEGATIVE & Range(high=max(of.high, 0.0)),
     "abs": _distance,
