@@ -52,6 +52,7 @@ from symflow.rows import (
     log_ndtr,
     log_rising,
     logaddexp,
+    logical_and,
     logistic,
     ndtr,
     polygamma_change,
@@ -405,6 +406,9 @@ def _of_ratio(function: sp.Expr, power: int = 1) -> Callable[[Bindings], sp.Expr
 def _of_inverse_ratio(function: sp.Expr) -> Callable[[Bindings], sp.Expr]:
     return lambda bound: bound[_x] / bound[_u] * function.xreplace(dict(bound))
 
+
+_LOG = log(where(greater(_x, 0), _x, 1))
+_NEAR_LOG = logical_and(greater(_x, 0), less(abs_(_y * _LOG), 1))
 
 _MINUS = where(greater(_u, 0), -_u, _u)
 """-|u|, of which the second derivative is that of a line on either side."""
@@ -1089,6 +1093,28 @@ RULES = (
         phase="written",
         provided=_has_ratio,
         text="(1 - cos(c·x)) / x² → ½·c²·sinc(c·x / 2)²",
+    ),
+    Rule(
+        "box-cox",
+        (power(_x, _y) - 1) / _y,
+        where(
+            _NEAR_LOG,
+            _LOG * exprel(_y * _LOG),
+            (power(_x, _y) - 1) / where(equal(_y, 0), 1, _y),
+        ),
+        "0 / 0 at y = 0, where the value is log(x), and digits are lost near it",
+        phase="written",
+        provided=lambda bound, body: not body.has(function_of(exprel)),
+        text="(pow(x, y) - 1) / y → log(x)·exprel(y·log(x)), where x > 0 and |y·log(x)| < 1",
+    ),
+    Rule(
+        "root-minus-one-quotient",
+        (sp.sqrt(1 + _u) - 1) / _x,
+        _of_ratio(1 / (1 + sp.sqrt(1 + _u))),
+        "0 / 0 at 0, and digits are lost near it",
+        phase="written",
+        provided=_has_ratio,
+        text="(√(1 + c·x) - 1) / x → c / (1 + √(1 + c·x))",
     ),
     Rule(
         "saturation",
