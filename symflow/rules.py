@@ -252,15 +252,21 @@ def _may_vanish(bound: Bindings, body: sp.Expr) -> bool:
     return bool(slots_of(factor)) and not inverse and not factor.is_positive
 
 
-def _is_no_point(bound: Bindings, body: sp.Expr) -> bool:
-    """Whether a choice is of more than a single point, where 0·∞ may tend to anything."""
-    return type(bound[_c]).__name__ not in ("equal", "not_equal")
-
-
-def _may_be_no_number(bound: Bindings, facts: Facts) -> bool:
-    """Whether a factor may be infinite or NaN: at a pole, or where data are."""
+def _meets_no_number(bound: Bindings, facts: Facts) -> bool:
+    """Whether a factor may be infinite or NaN, at a pole or where data are, beside a choice."""
+    if _is_of_a_point(bound[_c], facts):
+        return False
     reads_data = not facts.data.isdisjoint(slots_of(bound[_x]))
     return reads_data or any(True for _ in demands(bound[_x]))
+
+
+def _is_of_a_point(condition: sp.Expr, facts: Facts) -> bool:
+    """Whether a choice is of a single point, where 0·∞ may tend to anything: u > 0 is, of u ≥ 0."""
+    name = type(condition).__name__
+    if name in ("equal", "not_equal"):
+        return True
+    at_zero = name in ("greater", "less_equal") and condition.args[1] == 0
+    return at_zero and facts.range(condition.args[0]).nonnegative
 
 
 def _vanish_together(bound: Bindings, body: sp.Expr) -> bool:
@@ -507,9 +513,17 @@ RULES = (
     Rule(
         "log-sum-exp",
         text="log(Σ c·exp(x)) → m + log(Σ c·exp(x - m)), with m = max(x), also within a longer sum "
-        "of positive numbers and exponentials",
+        "of positive numbers and exponentials; of weights that are tensors, m is what max(x) is "
+        "beyond ±150",
         why="the exponentials overflow at 710, and all underflow below -745",
         source="Blanchard, D. J. Higham and N. J. Higham (2021)",
+    ),
+    Rule(
+        "log-cumsum-exp",
+        text="log(cumsum(exp(x))) → m + log(r), with m the running maximum and"
+        " r[j] = exp(x[j] - m[j]) + exp(m[j-1] - m[j])·r[j-1]",
+        why="the exponentials overflow at 710, and all underflow below -745",
+        phase="written",
     ),
     Rule(
         "softmax",
@@ -993,13 +1007,23 @@ RULES = (
     Rule(
         "exprel-inverse",
         _x / expm1(_u),
-        _of_inverse_ratio(
-            where(greater(_u, 0), exp(-_u) / exprel(-_u), 1 / exprel(where(greater(_u, 0), 0, _u)))
+        where(
+            greater(_u, 0),
+            _x / _u * exp(-_u) / exprel(-_u),
+            where(
+                greater(_u, -1),
+                _x / _u / exprel(where(greater(_u, 0), 0, where(greater(_u, -1), _u, 0))),
+                _x / expm1(where(greater(_u, -1), -1, _u)),
+            ),
         ),
         "0 / 0 at 0, and digits of the derivatives are lost near it",
         phase="written",
-        provided=_has_inverse_ratio,
-        text="c·x / (exp(x) - 1) → c / exprel(x), or c·exp(-x) / exprel(-x) where x > 0",
+        provided=lambda bound, body: (
+            _has_inverse_ratio(bound, body) and not bound[_u].has(function_of(where))
+        ),
+        domain={expm1(where(greater(_u, -1), -1, _u)): NONZERO},
+        text="c·x / (exp(x) - 1) → c / exprel(x) where -1 < x ≤ 0, c·exp(-x) / exprel(-x) where"
+        " x > 0",
     ),
     Rule(
         "log1prel",
@@ -1216,8 +1240,7 @@ RULES = (
         where(_c, _u * _x, 0),
         "0·∞ where the condition does not hold",
         phase="computed",
-        provided=_is_no_point,
-        helps=_may_be_no_number,
+        helps=_meets_no_number,
         says="where x may be infinite, and c does not hold but at a point",
     ),
     Rule(
@@ -1226,8 +1249,7 @@ RULES = (
         where(_c, 0, _u * _x),
         "0·∞ where the condition holds",
         phase="computed",
-        provided=_is_no_point,
-        helps=_may_be_no_number,
+        helps=_meets_no_number,
         says="where x may be infinite, and c holds not only at a point",
     ),
     Rule(
