@@ -227,7 +227,9 @@ def _may_vanish(bound: Bindings, body: sp.Expr) -> bool:
 
 def _is_no_point(bound: Bindings, body: sp.Expr) -> bool:
     """Whether a choice is of more than a single point, where 0·∞ may tend to anything."""
-    return type(bound[_c]).__name__ not in ("equal", "not_equal")
+    condition = bound[_c]
+    alone = type(condition).__name__ in ("equal", "not_equal")
+    return not alone or condition.args[0] == condition.args[1]  # whether it is no NaN
 
 
 def _may_be_no_number(bound: Bindings, facts: Facts) -> bool:
