@@ -39,6 +39,7 @@ from symflow.rows import (
     exp_over_expm1,
     expm1,
     exprel,
+    fraction,
     greater,
     hyperbolic_tangent,
     less,
@@ -1075,7 +1076,7 @@ RULES = (
     Rule(
         "saturation",
         1 / (1 + _a / _b),
-        _b / (_b + _a),
+        fraction(_a, _b),
         "0·∞ in the gradient where b is 0",
         phase="written",
         provided=_may_be_infinite,
