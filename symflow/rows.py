@@ -320,12 +320,12 @@ _TABLE = (
     Elementwise(
         "hyperbolic_tangent",
         lambda x: sp.tanh(x),
-        "tanh(x), with a derivative that has all digits where it is near ±1.",
-        partials=lambda x, y: [4 * logistic(2 * x) * logistic(-2 * x)],
+        "tanh(x), with derivatives that have all digits where it is near ±1.",
+        partials=lambda x, y: [4 * logistic_slope(2 * x)],
         numpy="np.tanh({0})",
         opaque=True,
         result="float",
-        twin_of="tanh",
+        becomes=lambda x: sp.tanh(x),
     ),
     Elementwise(
         "sigmoid",
@@ -340,13 +340,24 @@ _TABLE = (
     Elementwise(
         "logistic",
         lambda x: 1 / (1 + sp.exp(-x)),
-        "sigmoid(x), with a derivative that has all digits where it is near 1.",
-        partials=lambda x, y: [y * logistic(-x)],
+        "sigmoid(x), with derivatives that have all digits where it is near 1.",
+        partials=lambda x, y: [logistic_slope(x)],
         numpy="_sigmoid({0})",
         helper="sigmoid",
         opaque=True,
         result="float",
-        twin_of="sigmoid",
+        becomes=lambda x: sigmoid(x),
+    ),
+    Elementwise(
+        "logistic_slope",
+        lambda x: 1 / (1 + sp.exp(-x)) / (1 + sp.exp(x)),
+        "The derivative of logistic(x), with a derivative that has all digits everywhere.",
+        partials=lambda x, y: [-y * hyperbolic_tangent(x / 2)],
+        numpy="_sigmoid({0}) * _sigmoid(-{0})",
+        helper="sigmoid",
+        opaque=True,
+        result="float",
+        becomes=lambda x: sigmoid(x) * sigmoid(-x),
     ),
     Elementwise(
         "softplus",
@@ -535,7 +546,7 @@ _TABLE = (
         "log_cosh",
         lambda x: sp.log(sp.cosh(x)),
         "log(cosh(x)), without overflow, and to full precision near 0.",
-        partials=lambda x, y: [sp.tanh(x)],
+        partials=lambda x, y: [hyperbolic_tangent(x)],
         numpy="_log_cosh({0})",
         helper="log_cosh",
         opaque=True,
@@ -572,7 +583,7 @@ _TABLE = (
         "asin",
         lambda x: sp.asin(x),
         "The angle, from -π/2 to π/2, whose sine is x.",
-        partials=lambda x, y: [1 / sp.sqrt((1 - x) * (1 + x))],
+        partials=lambda x, y: [1 / sp.sqrt(difference_of_squares(1, x))],
         numpy="np.arcsin({0})",
         opaque=True,
         result="float",
@@ -582,7 +593,7 @@ _TABLE = (
         "acos",
         lambda x: sp.acos(x),
         "The angle, from 0 to π, whose cosine is x.",
-        partials=lambda x, y: [-1 / sp.sqrt((1 - x) * (1 + x))],
+        partials=lambda x, y: [-1 / sp.sqrt(difference_of_squares(1, x))],
         numpy="np.arccos({0})",
         opaque=True,
         result="float",
@@ -618,7 +629,7 @@ _TABLE = (
         "atanh",
         lambda x: sp.atanh(x),
         "The inverse of tanh.",
-        partials=lambda x, y: [1 / ((1 - x) * (1 + x))],
+        partials=lambda x, y: [1 / difference_of_squares(1, x)],
         numpy="np.arctanh({0})",
         opaque=True,
         result="float",
@@ -939,6 +950,7 @@ logaddexp: Elementwise = ROWS["logaddexp"]
 lgamma: Elementwise = ROWS["lgamma"]
 log_rising: Elementwise = ROWS["log_rising"]
 logistic: Elementwise = ROWS["logistic"]
+logistic_slope: Elementwise = ROWS["logistic_slope"]
 logical_and: Elementwise = ROWS["logical_and"]
 masked_product: Elementwise = ROWS["masked_product"]
 masked_quotient: Elementwise = ROWS["masked_quotient"]
