@@ -514,9 +514,17 @@ RULES = (
     Rule(
         "log-sum-exp",
         text="log(Σ c·exp(x)) → m + log(Σ c·exp(x - m)), with m = max(x), also within a longer sum "
-        "of positive numbers and exponentials",
+        "of positive numbers and exponentials; of weights that are tensors, m is what max(x) is "
+        "beyond ±150",
         why="the exponentials overflow at 710, and all underflow below -745",
         source="Blanchard, D. J. Higham and N. J. Higham (2021)",
+    ),
+    Rule(
+        "log-cumsum-exp",
+        text="log(cumsum(exp(x))) → m + log(r), with m the running maximum and"
+        " r[j] = exp(x[j] - m[j]) + exp(m[j-1] - m[j])·r[j-1]",
+        why="the exponentials overflow at 710, and all underflow below -745",
+        phase="written",
     ),
     Rule(
         "softmax",
@@ -1000,13 +1008,23 @@ RULES = (
     Rule(
         "exprel-inverse",
         _x / expm1(_u),
-        _of_inverse_ratio(
-            where(greater(_u, 0), exp(-_u) / exprel(-_u), 1 / exprel(where(greater(_u, 0), 0, _u)))
+        where(
+            greater(_u, 0),
+            _x / _u * exp(-_u) / exprel(-_u),
+            where(
+                greater(_u, -1),
+                _x / _u / exprel(where(greater(_u, 0), 0, where(greater(_u, -1), _u, 0))),
+                _x / expm1(where(greater(_u, -1), -1, _u)),
+            ),
         ),
         "0 / 0 at 0, and digits of the derivatives are lost near it",
         phase="written",
-        provided=_has_inverse_ratio,
-        text="c·x / (exp(x) - 1) → c / exprel(x), or c·exp(-x) / exprel(-x) where x > 0",
+        provided=lambda bound, body: (
+            _has_inverse_ratio(bound, body) and not bound[_u].has(function_of(where))
+        ),
+        domain={expm1(where(greater(_u, -1), -1, _u)): NONZERO},
+        text="c·x / (exp(x) - 1) → c / exprel(x) where -1 < x ≤ 0, c·exp(-x) / exprel(-x) where"
+        " x > 0",
     ),
     Rule(
         "log1prel",
