@@ -56,7 +56,8 @@ def guarded(body: sp.Expr) -> sp.Expr:
         arguments = [condition, yes, no]
     if isinstance(body, Opaque) and body.row.name == "masked_product":
         mask, other = arguments
-        if slots_of(mask) and mask.count_ops() <= LARGEST_CONDITION:
+        weighs = not mask.has(sp.exp)  # e^u is 0 where nothing else fails
+        if slots_of(mask) and weighs and mask.count_ops() <= LARGEST_CONDITION:
             arguments = [mask, _within(other, not_equal(mask, 0), taken=True)]
     return body if tuple(arguments) == body.args else body.func(*arguments)
 

@@ -38,6 +38,8 @@ class Helpers:
     masked_quotient: bool = False
     xlogy: bool = False
     polygamma: bool = False
+    log_rising: bool = False
+    polygamma_change: bool = False
     cofactors: bool = False
     cofactor_slope: bool = False
     log_determinant: bool = False
@@ -64,17 +66,20 @@ class Helpers:
     def of(source: str) -> Helpers:
         """Those that a source calls or hands on."""
         called = set(re.findall(r"(?<![\w.])_(\w+)\b", source))
+        called |= {"polygamma"} if "polygamma_change" in called else set()
         return Helpers(**{name: name in called for name in Helpers.__dataclass_fields__})
+
+
+_BY_SCIPY = (
+    *("polygamma", "log_rising", "polygamma_change"),
+    *("inverse_mills", "log_erfc", "erfc_hazard"),
+)
+"""Helpers that call SciPy's functions."""
 
 
 def uses_scipy(source: str) -> bool:
     """Whether a source calls functions that NumPy lacks."""
-    return (
-        re.search(
-            r"(?<![\w.])(special\.\w|_(polygamma|inverse_mills|log_erfc|erfc_hazard)\()", source
-        )
-        is not None
-    )
+    return re.search(rf"(?<![\w.])(special\.\w|_({'|'.join(_BY_SCIPY)})\()", source) is not None
 
 
 def uses_math(source: str) -> bool:

@@ -12,6 +12,7 @@ from symflow.derivatives import dependencies, not_scalar, unreached, unread
 from symflow.errors import SymflowError, printable, together
 from symflow.execution import run
 from symflow.graph import Constant, Graph, Placeholder, Tensor, Variable
+from symflow.heads import generated_head
 from symflow.reading import text_of
 from symflow.source import is_identifier, is_name
 from symflow.train import Training
@@ -47,8 +48,12 @@ class Model:
 def load(path: str | Path) -> Model:
     """Run a model file. All mistakes in it that can be found are told together."""
     path = Path(path)
-    graph = Graph()
-    tree, namespace, mistakes = run(path, text_of(path), graph)
+    graph, text = Graph(), text_of(path)
+    head = generated_head(text)
+    if head is not None:
+        told = f"{path}: a generated module, and no model: it was compiled from {head.model}"
+        raise SymflowError(told, hint=f"give {head.model}, or the model that it is called now")
+    tree, namespace, mistakes = run(path, text, graph)
     documented = None if mistakes else ast.get_docstring(tree)
     return declared(path.stem, documented, namespace, graph, mistakes, tree)
 

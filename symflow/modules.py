@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import tempfile
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -113,7 +114,11 @@ def imported(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         hint = "pip install scipy" if getattr(error, "name", None) == "scipy" else None
-        raise SymflowError(f"{path}: {type(error).__name__}: {error}", hint=hint) from None
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [one.lineno for one in frames if one.filename == spec.origin and one.lineno]
+        at = f":{lines[-1]}" if lines else ""
+        told = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise SymflowError(f"{path}{at}: {told}", hint=hint) from None
     return module

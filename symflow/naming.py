@@ -18,7 +18,8 @@ def label_nodes(nodes: Sequence[Tensor], bound: Mapping[int, str]) -> dict[int, 
     """
     owners: dict[int, str] = {}
     labels: dict[int, Label] = {}
-    taken = {_identifier(node.name) for node in nodes if node.name} | set(bound.values())
+    kept = {n.name: id(n) for n in nodes if n.name and _identifier(n.name) == n.name}
+    taken = {**{name: node for node, name in bound.items()}, **kept}
     inputs: dict[str, int] = {}
     for node in reversed(nodes):
         given = _identifier(node.name) if node.name else bound.get(id(node))
@@ -33,7 +34,8 @@ def label_nodes(nodes: Sequence[Tensor], bound: Mapping[int, str]) -> dict[int, 
         if isinstance(node, (Placeholder, Variable)):
             label = labels[id(node)]
             name, count = label.name, 1
-            while name in inputs or (name in taken and not label.exact):
+            own = label.exact and (not node.name or node.name in kept)  # `_x` gives way to `x`
+            while name in inputs or (taken.get(name, id(node)) != id(node) and not own):
                 count += 1
                 name = f"{label.name}_{count}"
             inputs[name] = id(node)

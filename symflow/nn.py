@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from symflow.arrays import l2_loss, log_softmax, reduce_sum, softmax
+from symflow.arrays import expand_dims, l2_loss, log_softmax, reduce_sum, softmax, squeeze
 from symflow.convolution import (
     conv1d,
     conv2d,
@@ -30,7 +30,7 @@ from symflow.functions import (
     tanh,
 )
 from symflow.functions import gelu as _gelu
-from symflow.graph import Tensor, convert
+from symflow.graph import Tensor, convert, structural
 from symflow.guidance import unknown
 from symflow.normalization import batch_normalization, l2_normalize, layer_norm, moments
 from symflow.pooling import avg_pool, avg_pool1d, avg_pool3d, max_pool, max_pool1d, max_pool3d
@@ -68,6 +68,7 @@ __all__ = [
     "softmax",
     "softmax_cross_entropy_with_logits",
     "softplus",
+    "sparse_softmax_cross_entropy_with_logits",
     "swish",
     "tanh",
     "top_k",
@@ -79,6 +80,21 @@ def softmax_cross_entropy_with_logits(
 ) -> Tensor:
     """-Σ labels · log softmax(logits) along an axis; one number per row."""
     return negative(reduce_sum(convert(labels) * log_softmax(logits, axis), axis), name=name)
+
+
+def sparse_softmax_cross_entropy_with_logits(
+    *, labels: Any, logits: Any, name: str | None = None
+) -> Tensor:
+    """-log softmax(logits) at a label: a whole number per row, which of the last axis' entries.
+
+    Labels have the shape of the logits without their last axis. Negative ones count from the end,
+    as in NumPy; one that is out of range is an IndexError when the program runs.
+    """
+    logits, labels = convert(logits), expand_dims(labels, -1)
+    shares = log_softmax(logits, -1).called("log_softmax")
+    operation = "sparse_softmax_cross_entropy_with_logits"
+    right = structural(operation, shares, labels).called("log_likelihood")
+    return negative(squeeze(right, -1), name=name)
 
 
 def sigmoid_cross_entropy_with_logits(

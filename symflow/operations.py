@@ -411,6 +411,7 @@ TABLE: dict[str, Structural] = {
         Structural("gather_nd", picking.gather_each),
         Structural("scatter_nd", picking.scatter_each),
         Structural("take_along", picking.along),
+        Structural("sparse_softmax_cross_entropy_with_logits", picking.classes),
         Structural("argmax", picking.extremum("argmax")),
         Structural("argmin", picking.extremum("argmin")),
         Structural("argsort", picking.order),

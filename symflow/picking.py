@@ -197,6 +197,23 @@ def along(operands: Sequence[Type], sizes: Sizes, axis: int) -> Value:
     return TakeAlong(0, 1, axis_of(operands[0], axis))
 
 
+def classes(operands: Sequence[Type], sizes: Sizes) -> Value:
+    """Of each row of scores, or of an array of rows, the one of a class."""
+    scores, labels = operands
+    if labels.dtype != "int":
+        raise SymflowError(
+            f"labels are whole numbers, a class for each row, but these are {labels.dtype}s",
+            hint="of probabilities: softmax_cross_entropy_with_logits; of whole numbers that are "
+            "kept as floats: sf.to_int(labels)",
+        )
+    if labels.shape[:-1] != scores.shape[:-1]:
+        raise SymflowError(
+            f"labels are {show(labels.shape[:-1])} but logits are {show(scores.shape)}",
+            hint="logits have one axis more than labels, the last, along which the classes are",
+        )
+    return TakeAlong(0, 1, len(scores.shape) - 1)
+
+
 def gather_each(operands: Sequence[Type], sizes: Sizes) -> Value:
     return GatherEach(0, 1, _depth(*operands))
 

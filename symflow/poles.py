@@ -138,8 +138,7 @@ def share(
     zeros = reduce(int.__or__, read, 0)
     pole = max(nature.pole, slope.own)
     conditions, wins = list(slope.flats) if pole else [], False
-    product = not value.elementwise and len(value.accesses) > 1
-    if slots_of(slope.zeros) and not product:
+    if slots_of(slope.zeros) and _is_no_larger(value):
         apart = position not in slots_of(slope.zeros) and not zeros & operand
         if pole == Pole.ROOT or (pole == Pole.CUSP and apart):
             wins = True
@@ -168,6 +167,16 @@ def share(
     if slope.own or slope.far:
         return where(condition, given * factor, 0), after
     return where(condition, given, 0) * factor, after
+
+
+def _is_no_larger(value: Kernel) -> bool:
+    """Whether a product, entry by entry, has no more entries than one of its operands.
+
+    Those of a matrix with a vector can be told apart; of two matrices that would be a third axis.
+    """
+    if value.elementwise or len(value.accesses) < 2:
+        return True
+    return any(len(set(access.indices)) >= len(value.sizes) for access in value.accesses)
 
 
 # --- zeros -----------------------------------------------------------------------------------

@@ -320,12 +320,12 @@ _TABLE = (
     Elementwise(
         "hyperbolic_tangent",
         lambda x: sp.tanh(x),
-        "tanh(x), with a derivative that has all digits where it is near ±1.",
-        partials=lambda x, y: [4 * logistic(2 * x) * logistic(-2 * x)],
+        "tanh(x), with derivatives that have all digits where it is near ±1.",
+        partials=lambda x, y: [4 * logistic_slope(2 * x)],
         numpy="np.tanh({0})",
         opaque=True,
         result="float",
-        twin_of="tanh",
+        becomes=lambda x: sp.tanh(x),
     ),
     Elementwise(
         "sigmoid",
@@ -340,13 +340,35 @@ _TABLE = (
     Elementwise(
         "logistic",
         lambda x: 1 / (1 + sp.exp(-x)),
-        "sigmoid(x), with a derivative that has all digits where it is near 1.",
-        partials=lambda x, y: [y * logistic(-x)],
+        "sigmoid(x), with derivatives that have all digits where it is near 1.",
+        partials=lambda x, y: [logistic_slope(x)],
         numpy="_sigmoid({0})",
         helper="sigmoid",
         opaque=True,
         result="float",
-        twin_of="sigmoid",
+        becomes=lambda x: sigmoid(x),
+    ),
+    Elementwise(
+        "logistic_slope",
+        lambda x: 1 / (1 + sp.exp(-x)) / (1 + sp.exp(x)),
+        "The derivative of logistic(x), with a derivative that has all digits everywhere.",
+        partials=lambda x, y: [-y * hyperbolic_tangent(x / 2)],
+        numpy="_sigmoid({0}) * _sigmoid(-{0})",
+        helper="sigmoid",
+        opaque=True,
+        result="float",
+        becomes=lambda x: sigmoid(x) * sigmoid(-x),
+    ),
+    Elementwise(
+        "fraction",
+        lambda x, y: y / (x + y),
+        "y / (x + y), with derivatives that are no differences: x / (x + y)² and -y / (x + y)².",
+        partials=lambda x, y, z: [-y / (x + y) ** 2, x / (x + y) ** 2],
+        numpy="{1} / ({0} + {1})",
+        opaque=True,
+        result="float",
+        domain=((0.1, 3.0), (0.5, 3.0)),
+        becomes=lambda x, y: y / (x + y),
     ),
     Elementwise(
         "softplus",
@@ -535,7 +557,7 @@ _TABLE = (
         "log_cosh",
         lambda x: sp.log(sp.cosh(x)),
         "log(cosh(x)), without overflow, and to full precision near 0.",
-        partials=lambda x, y: [sp.tanh(x)],
+        partials=lambda x, y: [hyperbolic_tangent(x)],
         numpy="_log_cosh({0})",
         helper="log_cosh",
         opaque=True,
@@ -572,7 +594,7 @@ _TABLE = (
         "asin",
         lambda x: sp.asin(x),
         "The angle, from -π/2 to π/2, whose sine is x.",
-        partials=lambda x, y: [1 / sp.sqrt((1 - x) * (1 + x))],
+        partials=lambda x, y: [1 / sp.sqrt(difference_of_squares(1, x))],
         numpy="np.arcsin({0})",
         opaque=True,
         result="float",
@@ -582,7 +604,7 @@ _TABLE = (
         "acos",
         lambda x: sp.acos(x),
         "The angle, from 0 to π, whose cosine is x.",
-        partials=lambda x, y: [-1 / sp.sqrt((1 - x) * (1 + x))],
+        partials=lambda x, y: [-1 / sp.sqrt(difference_of_squares(1, x))],
         numpy="np.arccos({0})",
         opaque=True,
         result="float",
@@ -618,7 +640,7 @@ _TABLE = (
         "atanh",
         lambda x: sp.atanh(x),
         "The inverse of tanh.",
-        partials=lambda x, y: [1 / ((1 - x) * (1 + x))],
+        partials=lambda x, y: [1 / difference_of_squares(1, x)],
         numpy="np.arctanh({0})",
         opaque=True,
         result="float",
@@ -748,6 +770,37 @@ _TABLE = (
         result="float",
         result_from=1,
         domain=((0.0, 3.0), (0.1, 4.0)),
+    ),
+    Elementwise(
+        "log_rising",
+        lambda x, n: lgamma.maths(x + n) - lgamma.maths(x),
+        "lgamma(x + n) - lgamma(x), the logarithm of x · (x + 1) · ... · (x + n - 1), where both "
+        "are large too.",
+        partials=lambda x, n, y: [polygamma_change(0, x, n), digamma(x + n)],
+        numpy="_log_rising({0}, {1})",
+        helper="log_rising",
+        opaque=True,
+        evaluate=lambda x, n: sp.S.Zero if n == 0 else None,
+        result="float",
+        domain=((0.1, 40.0), (0.1, 4.0)),
+    ),
+    Elementwise(
+        "polygamma_change",
+        lambda order, x, n: sp.polygamma(order, x + n) - sp.polygamma(order, x),
+        "polygamma(order, x + n) - polygamma(order, x), where the two are close too. The "
+        "derivative by the order counts as 0.",
+        partials=lambda order, x, n, y: [
+            0,
+            polygamma_change(order + 1, x, n),
+            polygamma(order + 1, x + n),
+        ],
+        numpy="_polygamma_change({0}, {1}, {2})",
+        helper="polygamma_change",
+        opaque=True,
+        evaluate=lambda order, x, n: sp.S.Zero if n == 0 else None,
+        result="float",
+        result_from=1,
+        domain=((0.0, 3.0), (0.1, 40.0), (0.1, 4.0)),
     ),
     _step(
         "floor", lambda x: sp.floor(x), "The largest whole number that is not above x.", "np.floor"
@@ -891,6 +944,7 @@ exp_over_expm1: Elementwise = ROWS["exp_over_expm1"]
 expm1: Elementwise = ROWS["expm1"]
 exprel: Elementwise = ROWS["exprel"]
 floor: Elementwise = ROWS["floor"]
+fraction: Elementwise = ROWS["fraction"]
 greater_equal: Elementwise = ROWS["greater_equal"]
 hyperbolic_tangent: Elementwise = ROWS["hyperbolic_tangent"]
 hypot: Elementwise = ROWS["hypot"]
@@ -905,7 +959,10 @@ log1prel: Elementwise = ROWS["log1prel"]
 log1mexp: Elementwise = ROWS["log1mexp"]
 log1p: Elementwise = ROWS["log1p"]
 logaddexp: Elementwise = ROWS["logaddexp"]
+lgamma: Elementwise = ROWS["lgamma"]
+log_rising: Elementwise = ROWS["log_rising"]
 logistic: Elementwise = ROWS["logistic"]
+logistic_slope: Elementwise = ROWS["logistic_slope"]
 logical_and: Elementwise = ROWS["logical_and"]
 masked_product: Elementwise = ROWS["masked_product"]
 masked_quotient: Elementwise = ROWS["masked_quotient"]
@@ -915,6 +972,7 @@ maximum: Elementwise = ROWS["maximum"]
 minimum: Elementwise = ROWS["minimum"]
 ndtr: Elementwise = ROWS["ndtr"]
 polygamma: Elementwise = ROWS["polygamma"]
+polygamma_change: Elementwise = ROWS["polygamma_change"]
 power: Elementwise = ROWS["pow"]
 root_of_squares = ROWS["root_of_squares"]
 sigmoid: Elementwise = ROWS["sigmoid"]

@@ -32,15 +32,18 @@ from symflow.rows import (
     atanh,
     clip_by_value,
     difference_of_squares,
+    digamma,
     equal,
     erfc,
     exp,
     exp_over_expm1,
     expm1,
     exprel,
+    fraction,
     greater,
     hyperbolic_tangent,
     less,
+    lgamma,
     log,
     log1mexp,
     log1p,
@@ -48,9 +51,11 @@ from symflow.rows import (
     log_cosh,
     log_erfc,
     log_ndtr,
+    log_rising,
     logaddexp,
     logistic,
     ndtr,
+    polygamma_change,
     power,
     root_of_squares,
     sigmoid,
@@ -209,6 +214,29 @@ def _positive_apart(bound: Bindings, body: sp.Expr) -> bool:
     return bool(bound[_d].is_positive) and not body.has(greater(bound[_b], 0))
 
 
+def _is_grown(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a is b and something more, so that a is as exact as b + d; and neither b a difference
+    nor d a negative number, with which the one that is left may be close to the pole at 0.
+    """
+    b, d = (sp.Add.make_args(bound[name]) for name in (_b, _d))
+    if not slots_of(bound[_b]) or any(one.could_extract_minus_sign() for one in b):
+        return False
+    if all(one.could_extract_minus_sign() for one in d):
+        return False
+    before, after = cost(bound[_b]), cost(bound[_a])
+    return before < after or (before == after and bool(bound[_d].is_positive))
+
+
+def _is_beta(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether c is a + b, of which no terms cancel; and no other lgamma is there, of which a
+    difference may be exact.
+    """
+    a, b, c = (bound[name] for name in (_a, _b, _c))
+    terms, *parts = (len(sp.Add.make_args(one)) for one in (c, a, b))
+    alone = len(body.atoms(function_of(lgamma))) == len({a, b, c})
+    return alone and c == a + b and terms == sum(parts) and _vary(_a, _b)(bound, body)
+
+
 def _is_plain(bound: Bindings, body: sp.Expr) -> bool:
     """Whether d is a number or a variable, and so finite, whatever a and b overflow to."""
     return bool(bound[_d].as_coeff_Mul()[1].is_Atom)
@@ -225,17 +253,21 @@ def _may_vanish(bound: Bindings, body: sp.Expr) -> bool:
     return bool(slots_of(factor)) and not inverse and not factor.is_positive
 
 
-def _is_no_point(bound: Bindings, body: sp.Expr) -> bool:
-    """Whether a choice is of more than a single point, where 0·∞ may tend to anything."""
-    condition = bound[_c]
-    alone = type(condition).__name__ in ("equal", "not_equal")
-    return not alone or condition.args[0] == condition.args[1]  # whether it is no NaN
-
-
-def _may_be_no_number(bound: Bindings, facts: Facts) -> bool:
-    """Whether a factor may be infinite or NaN: at a pole, or where data are."""
+def _meets_no_number(bound: Bindings, facts: Facts) -> bool:
+    """Whether a factor may be infinite or NaN, at a pole or where data are, beside a choice."""
+    if _is_of_a_point(bound[_c], facts):
+        return False
     reads_data = not facts.data.isdisjoint(slots_of(bound[_x]))
     return reads_data or any(True for _ in demands(bound[_x]))
+
+
+def _is_of_a_point(condition: sp.Expr, facts: Facts) -> bool:
+    """Whether a choice is of a single point, where 0·∞ may tend to anything: u > 0 is, of u ≥ 0."""
+    name = type(condition).__name__
+    if name in ("equal", "not_equal"):
+        return condition.args[0] != condition.args[1]  # x = x wherever x is a number
+    at_zero = name in ("greater", "less_equal") and condition.args[1] == 0
+    return at_zero and facts.range(condition.args[0]).nonnegative
 
 
 def _vanish_together(bound: Bindings, body: sp.Expr) -> bool:
@@ -262,6 +294,14 @@ def _loses_no_digits(bound: Bindings, facts: Facts) -> bool:
     x, y = facts.range(bound[_x]), facts.range(bound[_y])
     below = x.nonpositive and y.high <= _NEAR_ONE.high
     return below or (x.nonnegative and y.low >= _NEAR_ONE.low) or y.within(_NEAR_ONE)
+
+
+def _has_better_logarithm(argument: sp.Expr) -> bool:
+    """Whether log(x) is what another rule replaces."""
+    whole, choice = log(argument), function_of(where)
+    rules = applicable(kinds_of(whole), "written")
+    others = (rule for rule in rules if isinstance(rule.left, sp.log) and not rule.left.has(choice))
+    return any(rule.applied(whole, whole) is not None for rule in others)
 
 
 def _is_clipped(argument: sp.Expr) -> bool:
@@ -474,9 +514,17 @@ RULES = (
     Rule(
         "log-sum-exp",
         text="log(Σ c·exp(x)) → m + log(Σ c·exp(x - m)), with m = max(x), also within a longer sum "
-        "of positive numbers and exponentials",
+        "of positive numbers and exponentials; of weights that are tensors, m is what max(x) is "
+        "beyond ±150",
         why="the exponentials overflow at 710, and all underflow below -745",
         source="Blanchard, D. J. Higham and N. J. Higham (2021)",
+    ),
+    Rule(
+        "log-cumsum-exp",
+        text="log(cumsum(exp(x))) → m + log(r), with m the running maximum and"
+        " r[j] = exp(x[j] - m[j]) + exp(m[j-1] - m[j])·r[j-1]",
+        why="the exponentials overflow at 710, and all underflow below -745",
+        phase="written",
     ),
     Rule(
         "softmax",
@@ -753,6 +801,35 @@ RULES = (
         phase="written",
         domain={_x: NONNEGATIVE},
     ),
+    # factorials
+    Rule(
+        "log-beta",
+        lgamma(_a) + lgamma(_b) - lgamma(_c),
+        where(less(_a, _b), lgamma(_a) - log_rising(_b, _a), lgamma(_b) - log_rising(_a, _b)),
+        "digits are lost where one of a and b is large",
+        phase="written",
+        provided=_is_beta,
+        text="lgamma(a) + lgamma(b) - lgamma(a + b) → lgamma(a) - log_rising(b, a), with a the"
+        " smaller of the two",
+    ),
+    Rule(
+        "lgamma-difference",
+        lgamma(_a) - lgamma(_b),
+        log_rising(_b, _d),
+        "digits are lost where a and b are large",
+        given={_d: _a - _b},
+        provided=_is_grown,
+        says="where a is written as b + d, and b as no difference",
+    ),
+    Rule(
+        "digamma-difference",
+        digamma(_a) - digamma(_b),
+        polygamma_change(0, _b, _d),
+        "digits are lost where a and b are close",
+        given={_d: _a - _b},
+        provided=_is_grown,
+        says="where a is written as b + d, and b as no difference",
+    ),
     # trigonometry
     Rule(
         "half-angle",
@@ -931,13 +1008,23 @@ RULES = (
     Rule(
         "exprel-inverse",
         _x / expm1(_u),
-        _of_inverse_ratio(
-            where(greater(_u, 0), exp(-_u) / exprel(-_u), 1 / exprel(where(greater(_u, 0), 0, _u)))
+        where(
+            greater(_u, 0),
+            _x / _u * exp(-_u) / exprel(-_u),
+            where(
+                greater(_u, -1),
+                _x / _u / exprel(where(greater(_u, 0), 0, where(greater(_u, -1), _u, 0))),
+                _x / expm1(where(greater(_u, -1), -1, _u)),
+            ),
         ),
         "0 / 0 at 0, and digits of the derivatives are lost near it",
         phase="written",
-        provided=_has_inverse_ratio,
-        text="c·x / (exp(x) - 1) → c / exprel(x), or c·exp(-x) / exprel(-x) where x > 0",
+        provided=lambda bound, body: (
+            _has_inverse_ratio(bound, body) and not bound[_u].has(function_of(where))
+        ),
+        domain={expm1(where(greater(_u, -1), -1, _u)): NONZERO},
+        text="c·x / (exp(x) - 1) → c / exprel(x) where -1 < x ≤ 0, c·exp(-x) / exprel(-x) where"
+        " x > 0",
     ),
     Rule(
         "log1prel",
@@ -1007,7 +1094,7 @@ RULES = (
     Rule(
         "saturation",
         1 / (1 + _a / _b),
-        _b / (_b + _a),
+        fraction(_a, _b),
         "0·∞ in the gradient where b is 0",
         phase="written",
         provided=_may_be_infinite,
@@ -1154,8 +1241,7 @@ RULES = (
         where(_c, _u * _x, 0),
         "0·∞ where the condition does not hold",
         phase="computed",
-        provided=_is_no_point,
-        helps=_may_be_no_number,
+        helps=_meets_no_number,
         says="where x may be infinite, and c does not hold but at a point",
     ),
     Rule(
@@ -1164,8 +1250,7 @@ RULES = (
         where(_c, 0, _u * _x),
         "0·∞ where the condition holds",
         phase="computed",
-        provided=_is_no_point,
-        helps=_may_be_no_number,
+        helps=_meets_no_number,
         says="where x may be infinite, and c holds not only at a point",
     ),
     Rule(
@@ -1203,6 +1288,16 @@ RULES = (
         stable=False,
     ),
     Rule(
+        "log-of-choice",
+        log(where(_c, _x, _y)),
+        where(_c, log(_x), log(_y)),
+        "what underflows in a branch has a logarithm that another rule knows",
+        phase="written",
+        provided=lambda bound, body: any(_has_better_logarithm(bound[one]) for one in (_x, _y)),
+        domain={_x: POSITIVE, _y: POSITIVE},
+        says="where another rule knows the logarithm of x or of y",
+    ),
+    Rule(
         "tanh-ratio",
         sp.tanh(_u) / _x,
         _of_ratio(2 * exprel(2 * _MINUS) * logistic(-2 * _MINUS)),
@@ -1210,6 +1305,11 @@ RULES = (
         phase="written",
         provided=_has_ratio,
         text="tanh(c·x) / x → 2·c·exprel(-2·|c·x|)·sigmoid(2·|c·x|)",
+    ),
+    Rule(
+        "masked-logit",
+        text="w·log(p) → w·log(p), and 0 where w is 0, where p is 0 for what a mask takes out",
+        why="0·∞ where a logit is -∞: the weight of what a mask takes out is 0",
     ),
 )
 

@@ -8,7 +8,7 @@ p·(1 - p) is not negative where p is a sigmoid. NaN counts as anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -149,6 +149,7 @@ _OF: dict[str, Callable[..., Range]] = {
     "log": _logarithm,
     "sigmoid": lambda of: UNIT,
     "logistic": lambda of: UNIT,
+    "logistic_slope": lambda of: UNIT,
     "softplus": lambda of: NONNEGATIVE,
     "relu": lambda of: NONNEGATIVE & Range(high=max(of.high, 0.0)),
     "abs": _distance,
@@ -296,9 +297,28 @@ def _of_sum(part: sp.Add, facts: Facts) -> Range:
     for term in part.args[1:]:
         found = found + facts.range(term)
     for first, second in facts.below:
-        if part == _difference(first, second):
-            found = found & NONPOSITIVE
+        rest = _beside_difference(part, first, second)
+        if rest is not None:
+            found = found & (NONPOSITIVE + facts.range(rest))
     return found
+
+
+@lru_cache(maxsize=65536)
+def _beside_difference(part: sp.Add, first: int, second: int) -> sp.Expr | None:
+    """What is added to the difference of two slots: z of x - (y + z) is subtracted from x - y."""
+    terms = [one for term in part.args for one in _single(term)]
+    if slot(first) not in terms or -slot(second) not in terms:
+        return None
+    terms.remove(slot(first))
+    terms.remove(-slot(second))
+    return sp.Add(*terms)
+
+
+def _single(term: sp.Expr) -> Sequence[sp.Expr]:
+    """The terms of a sum that is a term of another, or is subtracted there."""
+    number, rest = term.as_coeff_Mul()
+    spread = rest.is_Add and abs(number) == 1
+    return [number * one for one in rest.args] if spread else [term]
 
 
 @lru_cache(maxsize=1024)
@@ -314,6 +334,11 @@ def _of_product(part: sp.Mul, facts: Facts) -> Range:
     found = facts.range(part.args[0])
     for factor in part.args[1:]:
         found = found * facts.range(factor)
+    inverse = [one for one in part.args if isinstance(one, sp.Pow) and one.exp.is_negative]
+    if len(inverse) > 1:  # of 1 / (x·y) it may be known what x·y is, and of neither x nor y
+        above = sp.Mul(*(one for one in part.args if one not in inverse))
+        below = sp.Mul(*(one.base**-one.exp for one in inverse))
+        found = found & (facts.range(above) * _inverse(facts.range(below)))
     return found
 
 
@@ -537,20 +562,50 @@ def _summed(program: Builder, value: Kernel, of: Range) -> Range:
 
 def _runs_over(value: Kernel, first: int, second: int) -> bool:
     """Whether a sum has the term in which x is its own maximum."""
-    inside, top = value.accesses[first].indices, value.accesses[second].indices
-    return set(value.reduced) == set(inside) - set(top) and set(top) <= set(value.output)
+    inside, top = (set(value.accesses[at].indices) - {None} for at in (first, second))
+    return set(value.reduced) == inside - top and top <= set(value.output)
 
 
 def _maximum(program: Builder, access: Access) -> Kernel | None:
     """The kernel that takes the maximum that an access reads, or 0 where that is not finite."""
     value: Value = program[access.tensor].value
     if isinstance(value, Kernel) and type(value.body).__name__ == "where":
-        if len(value.accesses) != 1 or value.body.args[1:] != (slot(0), 0):
+        peak = _where_finite(program, value)
+        if peak is None:
             return None
-        value = program[value.accesses[0].tensor].value
+        value = program[peak].value
     while isinstance(value, StopGradient):
         value = program[value.source].value
     return value if isinstance(value, Kernel) and value.reduction == "max" else None
+
+
+def _where_finite(program: Builder, value: Kernel) -> int | None:
+    """x, of a kernel that is where(|x| < ∞, x, 0), with its condition written out or read."""
+    condition, part, other = value.body.args
+    if other != 0 or not isinstance(part, sp.Symbol):
+        return None
+    tensor = value.operands[slots_of(part)[0]]
+    value, condition = _behind(program, value, condition)
+    if type(condition).__name__ != "less":
+        return None
+    size, bound = condition.args
+    _, infinity = _behind(program, value, bound)
+    value, size = _behind(program, value, size)
+    if infinity != sp.oo or type(size).__name__ != "abs" or not isinstance(size.args[0], sp.Symbol):
+        return None
+    return tensor if value.operands[slots_of(size.args[0])[0]] == tensor else None
+
+
+def _behind(program: Builder, value: Kernel, part: sp.Expr) -> tuple[Kernel, sp.Expr]:
+    """What an operand is computed by, and its body; a part that is no operand as it is."""
+    if not isinstance(part, sp.Symbol) or not slots_of(part):
+        return value, part
+    source = program[value.operands[slots_of(part)[0]]].value
+    if isinstance(source, Kernel):
+        return source, source.body
+    if isinstance(source, Constant) and source.data.size == 1 and source.data.item() == math.inf:
+        return value, sp.oo
+    return value, part
 
 
 def _is_maximum_of(peak: Kernel, top: Access, access: Access) -> bool:

@@ -169,11 +169,14 @@ def _folded(program: Builder, definition: Definition) -> int | None:
         access = _source(program, access)
         source = program[access.tensor].value
         written = _written_out(source)
+        if program.kept(access.tensor):  # what is differentiated by stays, whatever its value
+            accesses.append(access)
+            continue
         if written is not None and written.is_number:
             numbers.append(float(written))
         elif isinstance(source, Literal) and source.data.ndim == 0:
             numbers.append(source.data.item())  # ±∞ or NaN, which no body holds
-        if written is not None and not program.kept(access.tensor):
+        if written is not None:
             is_truth = program[access.tensor].type.dtype == "bool"
             replaced = to_float(slot(position)) if is_truth else slot(position)
             replacements[replaced] = written

@@ -16,6 +16,7 @@ from symflow.arithmetic import Symbol
 from symflow.elementwise import function_of, without_twins
 from symflow.errors import Location
 from symflow.guards import guarded
+from symflow.infinities import Infinities
 from symflow.notation import at, letters, plain_text, subscripts
 from symflow.program import Builder, Definition, Kernel, kernel, slot, slots_of
 from symflow.rows import log1p
@@ -33,11 +34,14 @@ from symflow.signs import demands, facts_of
 from symflow.structures import (
     Restructured,
     log_of_determinant,
+    masked_logits,
     norm,
     reciprocal,
+    running_exponentials,
     shifted_exponentials,
     shifted_terms,
     variance,
+    weighted_exponentials,
 )
 from symflow.substitution import read_through, substituted
 
@@ -81,6 +85,7 @@ class Stabiliser:
         self.applied = applied
         self._kinds: dict[int, frozenset[str]] = {}
         self._arithmetic: dict[int, frozenset[str]] = {}
+        self._infinities: Infinities | None = None
 
     def __call__(self, program: Builder, definition: Definition) -> int | None:
         """The tensor that computes a definition better, or None."""
@@ -95,10 +100,14 @@ class Stabiliser:
             )
             return tensor
         wide, body, steps, merged = self._widened(program, value)
-        if not steps and not merged:
-            return None
         better = kernel(wide.output, wide.sizes, body, wide.accesses)
-        tensor = program.add(better, definition.label, definition.origin)
+        masked = masked_logits(self._known(program), better) if self._on("masked-logit") else None
+        if not steps and not merged and masked is None:
+            return None
+        tensor = program.add(masked or better, definition.label, definition.origin)
+        if masked is not None:
+            before = formula_text(program, better)
+            self._note(program, tensor, "masked-logit", before, masked)
         if merged:
             self._note(program, tensor, "exp-product", formula_text(program, value), wide)
         for step in steps:
@@ -121,6 +130,10 @@ class Stabiliser:
         found = shifted_exponentials(program, value, definition, self.without)
         if found is None and self._on("log-sum-exp"):
             found = shifted_terms(program, value, definition)
+        if found is None and self.phase == "written" and self._on("log-sum-exp"):
+            found = weighted_exponentials(program, value, definition)
+        if found is None and self.phase == "written" and self._on("log-cumsum-exp"):
+            found = running_exponentials(program, value, definition)
         if found is None and self._on("log-determinant"):
             found = log_of_determinant(program, value)
         if found is None and self._on("norm"):
@@ -130,6 +143,11 @@ class Stabiliser:
         if found is None and self.phase == "written" and self._on("variance"):
             found = variance(program, value)
         return found
+
+    def _known(self, program: Builder) -> Infinities:
+        if self._infinities is None or self._infinities.program is not program:
+            self._infinities = Infinities(program)
+        return self._infinities
 
     def _on(self, rule: str) -> bool:
         return rule not in self.without
@@ -154,6 +172,8 @@ class Stabiliser:
                 return value, value.body, (), False
         wide = _widths(program, value, depth, parted=True)
         first = _merging(program, wide) if merges else 0
+        while len(wide) > first + 1 and not self._rewritten(program, wide[-1])[1]:
+            wide.pop()  # x may be proved to be positive where w·z, which it is, is not
         wanted = _done(*self._rewritten(program, wide[-1]))
         whole = _widths(program, value, depth, parted=False)  # with all sums as they are written
         if whole[-1] is not wide[-1] and _done(*self._rewritten(program, whole[-1])) == wanted:
@@ -252,15 +272,22 @@ def _may_be_structured(body: sp.Expr) -> bool:
 
 
 def explained(applied: Sequence[Rewrite]) -> str:
-    """Every rewrite, grouped by rule: model line, tensor, before → after."""
+    """Every rewrite, grouped by rule: model line, tensor, before → after; and what else may be."""
     if not applied:
-        return "No rule applies: everything is computed as it is written.\n"
+        return f"No rule applies.\n{UNLISTED}"
     groups = [
         described(name) + "\n" + "".join(_entry(one) for one in distinct)
         for name in NAMES
         if (distinct := dict.fromkeys(one for one in applied if one.rule == name))
     ]
-    return "\n".join(groups)
+    return "\n".join([*groups, UNLISTED])
+
+
+UNLISTED = """\
+What is not listed is computed as it is written, but for the order of sums and products: factors
+are taken out of sums and multiplied where there is least of them, a·x + a·y → a·(x + y), and sums
+of products are contractions, a.dot(x).
+"""
 
 
 def _entry(one: Rewrite) -> str:

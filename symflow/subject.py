@@ -19,6 +19,7 @@ from symflow.errors import SymflowError
 from symflow.files import compilation
 from symflow.functional import functional
 from symflow.graph import Tensor
+from symflow.heads import head_of
 from symflow.invocation import Invocation
 from symflow.model import Model
 from symflow.modules import Generated, graph_of, imported, is_model, made_by, parsed
@@ -213,8 +214,12 @@ def _compiled(name: str, run: Compilation) -> Subject:
 def _with_gradients(found: Subject) -> Subject:
     needed = ("gradients", "loss", "initial_parameters")
     missing = [name for name in needed if not hasattr(found.module, name)]
+    if missing and head_of(found.module.__doc__) is None:
+        told = f"{found.name}: neither a model nor a generated module"
+        raise SymflowError(told, hint="a model is a Python file that imports symflow")
     if missing:
-        raise SymflowError(f"{found.name}: a module without gradients: no {', '.join(missing)}")
+        told = f"{found.name}: a module without gradients: no {', '.join(missing)}"
+        raise SymflowError(told, hint="symflow check MODEL MODULE compares its functions")
     module, tree = functional(found.module, ast.parse(found.source))
     return replace(found, functional=module, tree=tree)
 

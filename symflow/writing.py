@@ -66,11 +66,11 @@ def check_writable(path: Path, inputs: Inputs) -> None:
                 temporary.unlink(missing_ok=True)
 
 
-def check_apart(path: Path, inputs: Inputs) -> None:
-    """Raise SymflowError where a file to be written is one that is read."""
-    for name, read in inputs.items():
-        if read is not None and is_same(path, read):
-            told = f"{path}: would be written over {name}, which is read"
+def check_apart(path: Path, others: Inputs, use: str = "read") -> None:
+    """Raise SymflowError where a file to be written is one that is read, or is written too."""
+    for name, other in others.items():
+        if other is not None and is_same(path, other):
+            told = f"{path}: would be written over {name}, which is {use}"
             raise SymflowError(told, hint="write to another file")
 
 

@@ -32,10 +32,18 @@ from symflow.rows import ROWS
 Array = NDArray[Any]
 
 POINTS = 100
-GAMMAS = ("lgamma", "digamma", "polygamma")
+GAMMAS = ("lgamma", "digamma", "polygamma", "log_rising", "polygamma_change")
 """Of negative operands only in the tests: mpmath walks from there to positive ones by ones."""
 
-SLOW = {"lgamma": 40, "digamma": 40, "polygamma": 40, "erfinv": 40, "ndtri": 100}
+SLOW = {
+    "lgamma": 40,
+    "digamma": 40,
+    "polygamma": 40,
+    "erfinv": 40,
+    "ndtri": 100,
+    "log_rising": 160,
+    "polygamma_change": 160,
+}
 """Enough digits where mpmath takes long."""
 
 OUTPUT = Path(__file__).parent.parent / "docs" / "operations.md"

@@ -90,9 +90,11 @@ def _instances(rule: rules.Rule) -> Iterator[sp.Expr]:
         left = left.xreplace({y: sp.Integer(1)})
     if not rule.given:
         yield left
-        for one in sorted(left.atoms(sp.Wild), key=str):  # as -p, and as z / √2
+        yield left.xreplace({c: a + b})
+        for one in sorted(left.atoms(sp.Wild), key=str):  # as -p, as z / √2, and as a probability
             yield left.xreplace({one: -one})
             yield left.xreplace({one: one / sp.sqrt(2)})
+            yield left.xreplace({one: rules.sigmoid(one)})
     for difference in rule.given.values():
         for name, value, less in itertools.product(
             (a, b), (sp.Rational(1, 4), d, d**2), (b, sp.exp(b))
@@ -229,6 +231,23 @@ def further_models() -> list[Model]:
             Step("sin", (4,)),
         )
     )
+    weights = Leaf("Variable", (2, 3), (1 + values**2, 1 + values**2))
+    weighted = (Step("exp", (0,)), Step("multiply", (1, 2)), Step("reduce_sum", (3,), axis))
+    ends = (Step("log", (4,)), Step("sin", (5,)), Step("reduce_sum", (6,), total))
+    models.append(Model((leaf, weights, *weighted, *ends), (1, 1), (0, 1)))
+    for reverse in (False, True):
+        along = {"axis": 1, "exclusive": False, "reverse": reverse}
+        running = Step("cumsum", (1,), along)
+        models.append(model(Step("exp", (0,)), running, Step("log", (2,)), Step("sin", (3,))))
+    count = Leaf("Variable", (2, 3), (values**2 + 1, values**2 + 1))
+    rising = (  # of which both operands are differentiated, and twice
+        *(count, Step("square", (0,)), Step("add", (1, 2)), Step("lgamma", (1,))),
+        *(Step("lgamma", (3,)), Step("subtract", (5, 4)), Step("sin", (6,))),
+    )
+    for order in (1, 2):
+        ends = Step("reduce_sum", (7,), total)
+        models.append(Model((leaf, *rising, ends), (1, 1), (0, 1), order=order))
+    models += _masked_models()
     regular = Leaf("Variable", (3, 3), (_REGULAR, _REGULAR))
     plain = {"a": False, "b": False}
     for steps in (
@@ -243,6 +262,20 @@ def further_models() -> list[Model]:
     determinant = Step("matrix_determinant", (0,))
     models.append(Model((regular, determinant, Step("sin", (1,))), (1, 1), (0,), order=2))
     return models
+
+
+def _masked_models() -> list[Model]:
+    """Slopes of slopes in which a zero keeps an infinite factor out: by x, √(c·x) has the masked
+    product of c and 1 / (2√(c·x)), and max(log(c·x), -5) a masked quotient."""
+    factor, values = np.array([0.7, 0.4, 1.3]), np.array([0.3, 1.2, 0.8])
+    leaves = tuple(Leaf("Variable", (3,), (one, one)) for one in (factor, values))
+    total = {"axis": None, "keepdims": False}
+    root = (Step("multiply", (0, 1)), Step("sqrt", (2,)), Step("reduce_sum", (3,), total))
+    floor = (
+        *(Step("multiply", (0, 1)), Step("log", (2,)), Step("maximum", (3, -5.0))),
+        Step("reduce_sum", (4,), total),
+    )
+    return [Model((*leaves, *steps), (1, 1), (0, 1), order=2) for steps in (root, floor)]
 
 
 _REGULAR = np.array([[2.0, 0.5, -0.3], [-0.8, 1.5, 0.2], [0.1, -0.6, 2.5]])

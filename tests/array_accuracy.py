@@ -114,6 +114,10 @@ CASES: dict[str, tuple[Callable[..., Any], Shapes]] = {
         lambda z: sf.nn.softmax_cross_entropy_with_logits(labels=LABELS, logits=z),
         [(3, 4)],
     ),
+    "nn.sparse_softmax_cross_entropy_with_logits": (
+        lambda z: sf.nn.sparse_softmax_cross_entropy_with_logits(labels=[3, 0, 1], logits=z),
+        [(3, 4)],
+    ),
     "nn.sigmoid_cross_entropy_with_logits": (
         lambda z: sf.nn.sigmoid_cross_entropy_with_logits(labels=LABELS, logits=z),
         [(3, 4)],

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pytest
 import sympy as sp
 
-from symflow import elementwise, rules, simplification
 from symflow.program import Access, Builder, Kernel, Label, indices_of, kernel, literal, slot
 from symflow.views import Slice
 
@@ -26,20 +28,32 @@ class Mutant:
     patch: Patch
 
 
-def forget(mutant: Mutant) -> None:
-    """Clear what has been derived by a rule that is no longer, or not yet, broken.
+def forget() -> None:
+    """Clear all that symflow and SymPy remember of derivatives, kernels and rewritten bodies: what
+    is derived by a broken rule must not outlive it, nor what is derived without hide it."""
+    for remembered in caches(tuple(name for name in sys.modules if name.startswith("symflow"))):
+        remembered.cache_clear()
 
-    Only derivatives within SymPy, and bodies rewritten by rules that are data, are remembered.
+
+@cache
+def caches(modules: tuple[str, ...]) -> list[Any]:
+    """Every cached function and method of some modules, and SymPy's derivatives.
+
+    Functions that return classes are left out: a second class of one name would equal nothing that
+    was made of the first. So are those of text and flags, which read names and templates.
     """
-    if mutant.rule[0] == "rule":
-        rules._rewritten.cache_clear()
-        rules.applicable.cache_clear()
-        rules._applicable_at.cache_clear()
-    if mutant.rule[0] == "partial":
-        elementwise.differentiated.cache_clear()
-        for kind in (sp.Add, sp.Mul):  # within which SymPy remembers derivatives
-            kind._eval_derivative.cache_clear()
-    simplification._common_factors.cache_clear()
+    holders: list[Any] = [sys.modules[name] for name in modules]
+    holders += [one for holder in holders for one in vars(holder).values() if isinstance(one, type)]
+    held = {id(one): one for holder in holders for one in vars(holder).values()}
+    functions = [one for one in held.values() if hasattr(one, "cache_clear")]
+    within_sympy = [kind._eval_derivative for kind in (sp.Add, sp.Mul)]
+    return [*filter(_holds_what_is_derived, functions), *within_sympy]
+
+
+def _holds_what_is_derived(function: Any) -> bool:
+    signature = inspect.signature(function)
+    plain = all(one.annotation in ("str", "bool") for one in signature.parameters.values())
+    return not plain and not str(signature.return_annotation).startswith("type[")
 
 
 # --- broken expressions, functions and tensors -------------------------------------------------

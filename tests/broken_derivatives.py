@@ -13,9 +13,11 @@ import sympy as sp
 from breaking import BROKEN_SHARES, Mutant, Patch, broken, transposed, with_body, wrapped
 
 from symflow import differentiation, elementwise
+from symflow.arithmetic import undistributed
 from symflow.elementwise import ROWS, Elementwise, canonical
 from symflow.primitives import Part, Primitive
 from symflow.program import Builder, Kernel, Label, kernel, literal, slot, slots_of
+from symflow.running import RunningMaximum
 from symflow.solvers import (
     Cofactors,
     CofactorSlope,
@@ -52,6 +54,7 @@ def row_mutants() -> Iterator[Mutant]:
                     yield Mutant(told, ("derivative", row.name, number), patch)
 
 
+@undistributed
 def _partials(row: Elementwise, slots: Sequence[sp.Symbol]) -> list[sp.Expr]:
     if row.partials is not None:
         given = row.partials(*slots, slot(row.arity))
@@ -88,6 +91,7 @@ def _broken_partial(
     return lambda monkeypatch: monkeypatch.setattr(function, "row", other)
 
 
+@undistributed
 def bodies() -> dict[tuple[sp.Expr, int], tuple[str, int]]:
     """Which operand of which row a slot of a body is, whatever the order of the slots."""
     found: dict[tuple[sp.Expr, int], tuple[str, int]] = {}
@@ -147,6 +151,8 @@ def primitive_mutants() -> Iterator[Mutant]:
         if one is StopGradient:
             yield Mutant("stop_gradient: let through", ("adjoint", "StopGradient", 0), _let_through)
             continue
+        if one is RunningMaximum:
+            continue  # it has no derivative
         if one is DeterminantSign:
             yield Mutant("DeterminantSign: one", ("adjoint", "DeterminantSign", 0), _slope_of_sign)
             continue

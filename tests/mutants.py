@@ -14,6 +14,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,11 +22,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import numpy as np
 import pytest
 import sympy as sp
 from abstract_models import Model
-from aimed_models import aimed_models, instance_of
+from aimed_models import aimed_models
 from breaking import Key, Mutant, forget, wrapped
 from broken_derivatives import (
     bodies,
@@ -37,22 +37,28 @@ from broken_derivatives import (
 )
 from broken_rewrites import DOUBLED, rewrite_mutants
 from graph_comparison import Judge
+from hand_checks import (
+    ByHand,
+    both_sides_agree,
+    masked_cross_entropy,
+    slopes_of_row,
+    third_derivative_of_determinant,
+)
 from independent_operations import OPERATIONS
 from random_graphs import random_model
 
-import symflow as sf
 from symflow import (
     contraction,
     differentiation,
     elementwise,
-    rules,
     solving,
     stabilisation,
     structures,
 )
 from symflow.elementwise import Opaque
 from symflow.primitives import Primitive
-from symflow.program import Builder, slot, slots_of
+from symflow.program import Builder, slots_of
+from symflow.rows import ROWS
 from symflow.rules import RULES
 from symflow.solvers import DeterminantSign
 from symflow.views import StopGradient
@@ -196,17 +202,26 @@ def judged(judges: Judges, enough: bool = True) -> list[Verdict]:
         meeting = [judge for judge, keys in judges if mutant.rule in keys]
         meeting.sort(key=lambda judge: (judge.model.order, len(judge.model.nodes)))
         verdict = Verdict(mutant, 0, 0)
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            forget(mutant)
-            mutant.patch(monkeypatch)
+        with _broken(mutant):
             for judge in itertools.chain(meeting, _further(mutant)):
                 if verdict.caught and (enough or verdict.tried >= len(meeting)):
                     break
                 verdict.tried += 1
                 verdict.caught += not judge.accepts()
-        forget(mutant)
         found.append(verdict)
     return found
+
+
+@contextmanager
+def _broken(mutant: Mutant) -> Iterator[None]:
+    """With a rule that is broken; what was derived by it is forgotten at the end."""
+    forget()
+    try:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            mutant.patch(monkeypatch)
+            yield
+    finally:
+        forget()
 
 
 def _further(mutant: Mutant) -> Iterator[Judge | ByHand]:
@@ -214,59 +229,15 @@ def _further(mutant: Mutant) -> Iterator[Judge | ByHand]:
     name = mutant.rule[1] if len(mutant.rule) > 1 else None
     if name == "CofactorSlope":
         yield ByHand(third_derivative_of_determinant)
+    if name == "masked-logit":
+        yield ByHand(masked_cross_entropy)
     if mutant.rule[0] == "rule":
         yield from (ByHand(partial(both_sides_agree, one)) for one in RULES if one.name == name)
+    if name in ROWS.keys() - OPERATIONS.keys():  # which rules write, and no user
+        yield ByHand(partial(slopes_of_row, ROWS[name]))
     if name in OPERATIONS:
         for seed in range(100, 120):
             yield Judge(random_model(seed, 1, [name]))
-
-
-@dataclass
-class ByHand:
-    """What no graph is drawn for."""
-
-    check: Callable[[], bool]
-
-    def accepts(self) -> bool:
-        try:
-            return self.check()
-        except Exception:
-            return False
-
-
-def third_derivative_of_determinant() -> bool:
-    """By the direction of the second one, which is linear in it: [[a, b], [c, d]] has the
-    cofactors [[d, -c], [-b, a]]."""
-    direction = np.array([[0.3, -0.7], [1.1, 0.4]])
-    weights = np.array([[0.5, 2.0], [-1.0, 0.25]])
-    with sf.Graph().as_default():
-        matrix, moved = sf.Variable(np.array([[1.0, 2.0], [-0.5, 3.0]])), sf.Variable(direction)
-        (cofactors,) = sf.gradients(sf.matrix_determinant(matrix), [matrix])
-        (slope,) = sf.gradients(sf.reduce_sum(moved * cofactors), [matrix])
-        (found,) = sf.gradients(sf.reduce_sum(weights * slope), [moved])
-        (a, b), (c, d) = weights
-        return bool(np.allclose(sf.Session().run(found), [[d, -c], [-b, a]], rtol=1e-12))
-
-
-def both_sides_agree(rule: rules.Rule) -> bool:
-    """A body and what the rules make of it, in numbers."""
-    if rule.structural or rule.name == "exp-product":
-        return True
-    pattern = instance_of(rule)
-    wilds = sorted(pattern.atoms(sp.Wild), key=str)
-    body = pattern.xreplace({one: slot(at) for at, one in enumerate(wilds)})
-    at = next(at for at, one in enumerate(rules.RULES) if one.name == rule.name)
-    after = rules.RULES[at].applied(body, body)
-    values = {slot(number): sp.Float(0.3 + 0.2 * number, 30) for number in range(len(wilds))}
-    return bool(abs(_number(body, values) - _number(after, values)) < 1e-9)
-
-
-def _number(body: sp.Expr, values: dict[sp.Symbol, sp.Expr]) -> sp.Expr:
-    if not body.args:
-        return values.get(body, body)
-    arguments = [_number(one, values) for one in body.args]
-    found = body.row.maths(*arguments) if isinstance(body, Opaque) else body.func(*arguments)
-    return sp.N(found, 30)
 
 
 def main() -> int:

@@ -38,6 +38,7 @@ ORDER = (
     ("formulas.lines",),
     ("rules", "polynomials"),
     ("substitution", "invariants"),
+    ("infinities",),
     ("structures", "products"),
     ("stabilisation",),
     ("solving", "estimates"),

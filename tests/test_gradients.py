@@ -261,6 +261,27 @@ def test_a_path_beside_a_broken_one_is_enough() -> None:
     assert evaluate(sf.gradients(sf.stop_gradient(x) * x, x), feed) == [3]
 
 
+@pytest.mark.parametrize(
+    ("name", "slope"),
+    [
+        ("tanh", 1 - np.tanh(1.0) ** 2),
+        ("sin", np.cos(1.0)),
+        ("exp", np.e),
+        ("sqrt", 0.5),
+        ("log", 1.0),
+        ("acos", -np.inf),
+        ("log1p", 0.5),
+        ("sigmoid", np.exp(-1.0) / (1 + np.exp(-1.0)) ** 2),
+    ],
+)
+def test_what_is_always_1_is_differentiated_by(name: str, slope: float) -> None:
+    """The softmax of one number: a constant to those that read it, and yet no number of theirs."""
+    w = sf.Variable([[0.3], [-1.1]])
+    one = sf.softmax(w, axis=1)
+    value = sf.reduce_sum(getattr(sf, name)(one))
+    assert_allclose(evaluate(sf.gradients(value, one)[0], {}), [[slope], [slope]], rtol=1e-14)
+
+
 @pytest.mark.parametrize("dtype", [sf.int64, sf.bool])
 def test_whole_numbers_have_no_gradient(dtype: Any) -> None:
     k = sf.placeholder(dtype, (3,), name="k")

@@ -21,6 +21,7 @@ from symflow.matching import occurrences
 from symflow.naming import label_nodes
 from symflow.printing import value_text
 from symflow.program import Access, Input, Program, Type, check, dimension, kernel, slot
+from symflow.rows import ROWS
 from symflow.rules import MOST_STEPS, RULES, Rule, cost, rewritten
 from symflow.signs import Facts
 from symflow.text import Text
@@ -80,6 +81,8 @@ def instance(rule: Rule) -> tuple[sp.Expr, dict[sp.Wild, sp.Expr]]:
         stands[wilds["y"]] = sp.Integer(2)
     elif rule.name in ("xlogy-in-sum", "xlogy-from-sum"):
         stands[wilds["y"]] = stands[wilds["x"]] * slot(4)
+    elif rule.name == "log-of-choice":
+        stands[wilds["x"]] = ROWS["sigmoid"](slot(4))
     elif rule.name.startswith("masked-factor"):
         stands[wilds["x"]] = 1 / stands[wilds["x"]]
     elif rule.name in ("exprel-inverse", "log1prel-inverse", "sinc-inverse"):

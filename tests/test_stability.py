@@ -152,6 +152,7 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
 EXACT = {
     "masked-factor",
     "masked-factor-no",
+    "log-of-choice",
     "masked-product",
     "masked-product-no",
     "masked-branch",
@@ -161,6 +162,9 @@ EXACT = {
     "where-difference",
 }
 """Rules that move terms in and out of branches, and round nothing: tested as equations."""
+
+ELSEWHERE = {"log-beta", "lgamma-difference", "digamma-difference"}
+"""Rules of which mpmath has not so many digits in reasonable time: test_gamma_differences.py."""
 
 
 def exponent_rounds(name: str, point: float) -> float:
@@ -209,7 +213,7 @@ def test_a_rule_never_hurts(name: str) -> None:
 
 def test_every_rule_has_a_case() -> None:
     on_bodies = {rule.name for rule in RULES if not rule.structural}
-    assert on_bodies | {"exp-product"} == set(CASES) | EXACT
+    assert on_bodies | {"exp-product"} == set(CASES) | EXACT | ELSEWHERE
 
 
 # --- FPBench ---------------------------------------------------------------------------------
@@ -427,7 +431,9 @@ def test_explained(tmp_path: Path) -> None:
     assert described("log-sigmoid") in text
     assert "model.py:5: log_q\n        log(sigmoid(x[i]))  →  -softplus(-x[i])\n" in text
     text = compilation(model, {}, without=["log-sigmoid"]).explain()
-    assert text == "No rule applies: everything is computed as it is written.\n"
+    assert text.startswith(
+        "No rule applies.\nWhat is not listed is computed as it is written, but "
+    )
 
 
 def test_explained_once(tmp_path: Path) -> None:

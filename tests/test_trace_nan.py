@@ -97,8 +97,9 @@ def test_a_gradient_that_is_infinite_where_the_loss_is_not(
     assert np.isfinite(module.loss(p, x, Y[:2]))
     message = told(module.gradients, p, x, Y[:2])
     assert message == (
-        "model.py:5: d_w_2 is inf at [0] (d_w_2[i] = masked_quotient(y[i] / n, root[i])); "
-        "its operands: y[0] = 1, root[0] = 0"
+        "model.py:5: d_w is inf at [0] (d_w[i] = Σ_j masked_product(x[j, i], "
+        "masked_quotient(y[j] / n, root[j]) / 2)); its operands: x (2, 2) from 1 to 3, y[0] = 1, "
+        "root[0] = 0"
     )
     assert told(module.train, p, x, Y[:2], steps=3) == f"step 0: {message}"
 

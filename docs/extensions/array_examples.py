@@ -132,6 +132,9 @@ EXAMPLES: dict[str, dict[str, Example]] = {
         "nn.softmax_cross_entropy_with_logits": Example(
             "sf.nn.softmax_cross_entropy_with_logits(labels=y, logits=x)", y="n, m", x="n, m"
         ),
+        "nn.sparse_softmax_cross_entropy_with_logits": Example(
+            "sf.nn.sparse_softmax_cross_entropy_with_logits(labels=[2, 0], logits=x)", x="2, 3"
+        ),
         "nn.sigmoid_cross_entropy_with_logits": Example(
             "sf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=x)", y="n", x="n"
         ),

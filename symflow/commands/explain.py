@@ -12,11 +12,10 @@ from symflow.commands.options import given_shapes, shapes_option, without_option
 
 @click.command("explain")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--latex", "form", flag_value="latex", help="As LaTeX, to paste into a paper.")
+@click.option("--latex", is_flag=True, help="As LaTeX, to paste into a paper.")
 @click.option(
     "--rewrites",
-    "form",
-    flag_value="rewrites",
+    is_flag=True,
     help="What is rewritten so that it keeps its digits, or is done once: before and after.",
 )
 @click.option(
@@ -30,7 +29,8 @@ from symflow.commands.options import given_shapes, shapes_option, without_option
 @without_option
 def command(
     model: Path,
-    form: str | None,
+    latex: bool,
+    rewrites: bool,
     html: Path | None,
     shapes: tuple[str, ...],
     without: tuple[str, ...],
@@ -43,11 +43,13 @@ def command(
     symflow explain model.py --rewrites         what was rewritten, and why
     symflow explain model.py --html report.html
     """
+    forms = {"--html": html is not None, "--rewrites": rewrites, "--latex": latex}
+    chosen = [option for option, given in forms.items() if given]
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)}: choose one")
     if html is not None:
         from symflow.report.page import write_report
 
-        if form is not None:
-            raise click.UsageError(f"--html and --{form}: choose one")
         write_report(model, html, given_shapes(shapes), without)
         click.echo(f"wrote {html}")
         return
@@ -55,9 +57,9 @@ def command(
     from symflow.files import compilation
 
     compiled = compilation(model, given_shapes(shapes), without=without)
-    if form == "rewrites":
+    if rewrites:
         click.echo(compiled.explain(), nl=False)
-    elif form == "latex":
+    elif latex:
         click.echo(paper.snippet(content.explained(compiled)), nl=False)
     else:
         columns = shutil.get_terminal_size((terminal.WIDTH, 24)).columns

@@ -88,7 +88,7 @@ def command(context: click.Context, /, path: Path, shapes: tuple[str, ...], **gi
     from symflow.fitting.modules import trainable
     from symflow.fitting.progress import Progress
     from symflow.fitting.run import trained
-    from symflow.writing import check_writable
+    from symflow.writing import check_apart, check_writable
 
     if given["plot"] is not None:
         from symflow.fitting.pictures import check_drawable
@@ -99,7 +99,10 @@ def command(context: click.Context, /, path: Path, shapes: tuple[str, ...], **gi
     for option in ("save", "resume", "plot"):
         if given[option] is not None and (option != "resume" or given["save"] is None):
             check_writable(given[option], inputs)
-            inputs[f"--{option}"] = given[option]
+    if given["plot"] is not None:
+        check_apart(given["plot"], {"--resume": given["resume"]})
+        check_apart(given["plot"], {"--save": given["save"]}, "written too")
+        inputs["--plot"] = given["plot"]
     plan, start = _planned(module, given)
     stream = sys.stderr if sys.stderr.isatty() else sys.stdout
     progress = Progress(start.state.step, plan.record.steps, stream)
