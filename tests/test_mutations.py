@@ -16,6 +16,7 @@ from mutants import all_mutants
 
 from symflow.rows import ROWS
 from symflow.rules import RULES
+from symflow.running import RunningMaximum
 
 
 def test_every_mutant_is_caught() -> None:
@@ -36,7 +37,8 @@ def test_every_rule_has_its_mutants() -> None:
         kinds = broken["partial", row.name] + broken["derivative", row.name]
         assert kinds or row.result in ("bool", "int") or row.name == "to_float", row.name
     for one in primitives():
-        assert broken["adjoint", one.__name__], one.__name__
+        asked = one is not RunningMaximum  # which is read behind StopGradient alone
+        assert broken["adjoint", one.__name__] or not asked, one.__name__
     for rule in RULES:
         assert broken["rule", rule.name] >= 3 or is_tested_elsewhere(rule), rule.name
     names = [one.name for one in made]
