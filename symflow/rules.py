@@ -39,6 +39,7 @@ from symflow.rows import (
     exp_over_expm1,
     expm1,
     exprel,
+    fraction,
     greater,
     hyperbolic_tangent,
     less,
@@ -264,7 +265,7 @@ def _is_of_a_point(condition: sp.Expr, facts: Facts) -> bool:
     """Whether a choice is of a single point, where 0·∞ may tend to anything: u > 0 is, of u ≥ 0."""
     name = type(condition).__name__
     if name in ("equal", "not_equal"):
-        return True
+        return bool(condition.args[0] != condition.args[1])  # x = x wherever x is a number
     at_zero = name in ("greater", "less_equal") and condition.args[1] == 0
     return at_zero and facts.range(condition.args[0]).nonnegative
 
@@ -1093,7 +1094,7 @@ RULES = (
     Rule(
         "saturation",
         1 / (1 + _a / _b),
-        _b / (_b + _a),
+        fraction(_a, _b),
         "0·∞ in the gradient where b is 0",
         phase="written",
         provided=_may_be_infinite,
