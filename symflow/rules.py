@@ -1109,15 +1109,6 @@ RULES = (
         text="(pow(x, y) - 1) / y → log(x)·exprel(y·log(x)), where x > 0 and |y·log(x)| < 1",
     ),
     Rule(
-        "root-minus-one-quotient",
-        (sp.sqrt(1 + _u) - 1) / _x,
-        _of_ratio(1 / (1 + sp.sqrt(1 + _u))),
-        "0 / 0 at 0, and digits are lost near it",
-        phase="written",
-        provided=_has_ratio,
-        text="(√(1 + c·x) - 1) / x → c / (1 + √(1 + c·x))",
-    ),
-    Rule(
         "saturation",
         1 / (1 + _a / _b),
         fraction(_a, _b),

@@ -27,10 +27,6 @@ FORMULAS: dict[str, Callable[[Any, Any], Any]] = {
     "log(1 + x) / x": lambda m, x: m.log(1 + x) / x,
     "sin(x) / x": lambda m, x: m.sin(x) / x,
     "(1 - cos(x)) / x^2": lambda m, x: (1 - m.cos(x)) / x**2,
-    "(sqrt(1 + x) - 1) / x": lambda m, x: (m.sqrt(1 + x) - 1) / x,
-    "(sqrt(1 - x) - 1) / x": lambda m, x: (m.sqrt(1 - x) - 1) / x,
-    "(sqrt(1 + x / 2) - 1) / x": lambda m, x: (m.sqrt(1 + x / 2) - 1) / x,
-    "(sqrt(x + 1) - 1) / (3x)": lambda m, x: (m.sqrt(x + 1) - 1) / (3 * x),
     "Box and Cox by lambda": lambda m, x: (m.pow(1.75 + 0 * x, x) - 1) / x,
     "Box and Cox below 1": lambda m, x: (m.pow(0.25 + 0 * x, x) - 1) / x,
 }
