@@ -131,7 +131,7 @@ INTERNAL = (
         "log_rising",
         "polygamma_change",
     ),
-    *("masked_product", "masked_quotient", "logistic", "hyperbolic_tangent"),
+    *("masked_product", "masked_quotient", "logistic", "hyperbolic_tangent", "hill", "hill_slope"),
     *("log1prel", "log1prel_slope", "log1prel_curvature", "sinc", "sinc_slope", "sinc_curvature"),
 )
 
