@@ -8,11 +8,10 @@ READY := .venv/ready
 test: lint
 	$(BIN)/pytest -n auto
 
-# What takes longer: all cases where a test takes a sample, other Pythons, and the least and newest
+# What takes longer: more cases where a test takes a sample, other Pythons, and the least and newest
 # versions of what symflow needs.
-LONG = $(shell grep -lE '"--long"|long: bool' tests/test_*.py)
 test-long: $(READY)
-	$(BIN)/pytest -n auto --long $(LONG)
+	$(BIN)/pytest -n auto --long
 	$(BIN)/python tests/environments.py
 
 lint: $(READY)

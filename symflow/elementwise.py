@@ -89,7 +89,8 @@ class Elementwise:
     result    "float"; "int"; "bool" for predicates; "widest" for the widest of the operands
     takes     "numbers", booleans among them, which count as 0 and 1; or "booleans" alone
     domain    where the tests draw each operand from
-    twin_of   the row that it is but for its derivative, and becomes when all derivatives are taken
+    becomes   what it is in terms of other rows, but for its derivative: a twin of theirs, until all
+              derivatives are taken
     """
 
     name: str
@@ -104,7 +105,7 @@ class Elementwise:
     result_from: int = 0
     takes: Literal["numbers", "booleans"] = "numbers"
     domain: Domain = ((-3.0, 3.0),)
-    twin_of: str = ""
+    becomes: Callable[..., sp.Expr] | None = None
 
     @property
     def arity(self) -> int:
@@ -207,13 +208,13 @@ def register(row: Elementwise) -> Elementwise:
 
 
 @cache
-def _twins() -> dict[type[Opaque], Elementwise]:
-    return {function_of(row): ROWS[row.twin_of] for row in ROWS.values() if row.twin_of}
+def _twins() -> dict[type[Opaque], Callable[..., sp.Expr]]:
+    return {function_of(row): row.becomes for row in ROWS.values() if row.becomes is not None}
 
 
 @lru_cache(maxsize=65536)
 def without_twins(body: sp.Expr) -> sp.Expr:
-    """The body with rows for their twins, which differ from them in their derivatives alone."""
+    """The body with what twins become, which differs from them in its derivatives alone."""
     for twin, row in _twins().items():
         body = body.replace(twin, row) if body.has(twin) else body
     return body
@@ -222,8 +223,9 @@ def without_twins(body: sp.Expr) -> sp.Expr:
 def with_twins(body: sp.Expr) -> sp.Expr:
     """The body with twins for the rows that have one."""
     for twin, row in _twins().items():
-        function = type(row(slot(0)))
-        body = body.replace(function, twin) if body.has(function) else body
+        function = row(*(slot(number) for number in range(twin.row.arity))).func
+        if issubclass(function, sp.Function) and body.has(function):
+            body = body.replace(function, twin)
     return body
 
 

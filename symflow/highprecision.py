@@ -34,8 +34,8 @@ Formula = Callable[[Sequence[Any]], Any]
 """A body as a function of the numbers in its slots."""
 
 
-TOWER = 1000
-"""Bits of the largest exponent of a number that functions are taken of."""
+TOWER = 1030
+"""Bits of the largest exponent of a number that functions are taken of: all floats have fewer."""
 
 
 LONG = 32

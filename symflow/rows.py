@@ -366,12 +366,12 @@ _TABLE = (
     Elementwise(
         "hyperbolic_tangent",
         lambda x: sp.tanh(x),
-        "tanh(x), with a derivative that has all digits where it is near ±1.",
-        partials=lambda x, y: [4 * logistic(2 * x) * logistic(-2 * x)],
+        "tanh(x), with derivatives that have all digits where it is near ±1.",
+        partials=lambda x, y: [4 * logistic_slope(2 * x)],
         numpy="np.tanh({0})",
         opaque=True,
         result="float",
-        twin_of="tanh",
+        becomes=lambda x: sp.tanh(x),
     ),
     Elementwise(
         "sigmoid",
@@ -386,13 +386,35 @@ _TABLE = (
     Elementwise(
         "logistic",
         lambda x: 1 / (1 + sp.exp(-x)),
-        "sigmoid(x), with a derivative that has all digits where it is near 1.",
-        partials=lambda x, y: [y * logistic(-x)],
+        "sigmoid(x), with derivatives that have all digits where it is near 1.",
+        partials=lambda x, y: [logistic_slope(x)],
         numpy="_sigmoid({0})",
         helper="sigmoid",
         opaque=True,
         result="float",
-        twin_of="sigmoid",
+        becomes=lambda x: sigmoid(x),
+    ),
+    Elementwise(
+        "logistic_slope",
+        lambda x: 1 / (1 + sp.exp(-x)) / (1 + sp.exp(x)),
+        "The derivative of logistic(x), with a derivative that has all digits everywhere.",
+        partials=lambda x, y: [-y * hyperbolic_tangent(x / 2)],
+        numpy="_sigmoid({0}) * _sigmoid(-{0})",
+        helper="sigmoid",
+        opaque=True,
+        result="float",
+        becomes=lambda x: sigmoid(x) * sigmoid(-x),
+    ),
+    Elementwise(
+        "fraction",
+        lambda x, y: y / (x + y),
+        "y / (x + y), with derivatives that are no differences: x / (x + y)² and -y / (x + y)².",
+        partials=lambda x, y, z: [-y / (x + y) ** 2, x / (x + y) ** 2],
+        numpy="{1} / ({0} + {1})",
+        opaque=True,
+        result="float",
+        domain=((0.1, 3.0), (0.5, 3.0)),
+        becomes=lambda x, y: y / (x + y),
     ),
     Elementwise(
         "softplus",
@@ -581,7 +603,7 @@ _TABLE = (
         "log_cosh",
         lambda x: sp.log(sp.cosh(x)),
         "log(cosh(x)), without overflow, and to full precision near 0.",
-        partials=lambda x, y: [sp.tanh(x)],
+        partials=lambda x, y: [hyperbolic_tangent(x)],
         numpy="_log_cosh({0})",
         helper="log_cosh",
         opaque=True,
@@ -618,7 +640,7 @@ _TABLE = (
         "asin",
         lambda x: sp.asin(x),
         "The angle, from -π/2 to π/2, whose sine is x.",
-        partials=lambda x, y: [1 / sp.sqrt((1 - x) * (1 + x))],
+        partials=lambda x, y: [1 / sp.sqrt(difference_of_squares(1, x))],
         numpy="np.arcsin({0})",
         opaque=True,
         result="float",
@@ -628,7 +650,7 @@ _TABLE = (
         "acos",
         lambda x: sp.acos(x),
         "The angle, from 0 to π, whose cosine is x.",
-        partials=lambda x, y: [-1 / sp.sqrt((1 - x) * (1 + x))],
+        partials=lambda x, y: [-1 / sp.sqrt(difference_of_squares(1, x))],
         numpy="np.arccos({0})",
         opaque=True,
         result="float",
@@ -664,7 +686,7 @@ _TABLE = (
         "atanh",
         lambda x: sp.atanh(x),
         "The inverse of tanh.",
-        partials=lambda x, y: [1 / ((1 - x) * (1 + x))],
+        partials=lambda x, y: [1 / difference_of_squares(1, x)],
         numpy="np.arctanh({0})",
         opaque=True,
         result="float",
@@ -968,6 +990,7 @@ exp_over_expm1: Elementwise = ROWS["exp_over_expm1"]
 expm1: Elementwise = ROWS["expm1"]
 exprel: Elementwise = ROWS["exprel"]
 floor: Elementwise = ROWS["floor"]
+fraction: Elementwise = ROWS["fraction"]
 greater_equal: Elementwise = ROWS["greater_equal"]
 hyperbolic_tangent: Elementwise = ROWS["hyperbolic_tangent"]
 hill: Elementwise = ROWS["hill"]
@@ -987,6 +1010,7 @@ logaddexp: Elementwise = ROWS["logaddexp"]
 lgamma: Elementwise = ROWS["lgamma"]
 log_rising: Elementwise = ROWS["log_rising"]
 logistic: Elementwise = ROWS["logistic"]
+logistic_slope: Elementwise = ROWS["logistic_slope"]
 logical_and: Elementwise = ROWS["logical_and"]
 masked_product: Elementwise = ROWS["masked_product"]
 masked_quotient: Elementwise = ROWS["masked_quotient"]

@@ -39,6 +39,7 @@ from symflow.rows import (
     exp_over_expm1,
     expm1,
     exprel,
+    fraction,
     greater,
     hill,
     hyperbolic_tangent,
@@ -53,6 +54,7 @@ from symflow.rows import (
     log_ndtr,
     log_rising,
     logaddexp,
+    logical_and,
     logistic,
     ndtr,
     polygamma_change,
@@ -265,7 +267,7 @@ def _is_of_a_point(condition: sp.Expr, facts: Facts) -> bool:
     """Whether a choice is of a single point, where 0·∞ may tend to anything: u > 0 is, of u ≥ 0."""
     name = type(condition).__name__
     if name in ("equal", "not_equal"):
-        return True
+        return bool(condition.args[0] != condition.args[1])  # x = x wherever x is a number
     at_zero = name in ("greater", "less_equal") and condition.args[1] == 0
     return at_zero and facts.range(condition.args[0]).nonnegative
 
@@ -417,6 +419,9 @@ def _of_inverse_ratio(function: sp.Expr) -> Callable[[Bindings], sp.Expr]:
     return lambda bound: bound[_x] / bound[_u] * function.xreplace(dict(bound))
 
 
+_LOG = log(where(greater(_x, 0), _x, 1))
+_NEAR_LOG = logical_and(greater(_x, 0), less(abs_(_y * _LOG), 1))
+
 _MINUS = where(greater(_u, 0), -_u, _u)
 """-|u|, of which the second derivative is that of a line on either side."""
 
@@ -524,9 +529,17 @@ RULES = (
     Rule(
         "log-sum-exp",
         text="log(Σ c·exp(x)) → m + log(Σ c·exp(x - m)), with m = max(x), also within a longer sum "
-        "of positive numbers and exponentials",
+        "of positive numbers and exponentials; of weights that are tensors, m is what max(x) is "
+        "beyond ±150",
         why="the exponentials overflow at 710, and all underflow below -745",
         source="Blanchard, D. J. Higham and N. J. Higham (2021)",
+    ),
+    Rule(
+        "log-cumsum-exp",
+        text="log(cumsum(exp(x))) → m + log(r), with m the running maximum and"
+        " r[j] = exp(x[j] - m[j]) + exp(m[j-1] - m[j])·r[j-1]",
+        why="the exponentials overflow at 710, and all underflow below -745",
+        phase="written",
     ),
     Rule(
         "softmax",
@@ -1010,13 +1023,23 @@ RULES = (
     Rule(
         "exprel-inverse",
         _x / expm1(_u),
-        _of_inverse_ratio(
-            where(greater(_u, 0), exp(-_u) / exprel(-_u), 1 / exprel(where(greater(_u, 0), 0, _u)))
+        where(
+            greater(_u, 0),
+            _x / _u * exp(-_u) / exprel(-_u),
+            where(
+                greater(_u, -1),
+                _x / _u / exprel(where(greater(_u, 0), 0, where(greater(_u, -1), _u, 0))),
+                _x / expm1(where(greater(_u, -1), -1, _u)),
+            ),
         ),
         "0 / 0 at 0, and digits of the derivatives are lost near it",
         phase="written",
-        provided=_has_inverse_ratio,
-        text="c·x / (exp(x) - 1) → c / exprel(x), or c·exp(-x) / exprel(-x) where x > 0",
+        provided=lambda bound, body: (
+            _has_inverse_ratio(bound, body) and not bound[_u].has(function_of(where))
+        ),
+        domain={expm1(where(greater(_u, -1), -1, _u)): NONZERO},
+        text="c·x / (exp(x) - 1) → c / exprel(x) where -1 < x ≤ 0, c·exp(-x) / exprel(-x) where"
+        " x > 0",
     ),
     Rule(
         "log1prel",
@@ -1084,9 +1107,22 @@ RULES = (
         text="(1 - cos(c·x)) / x² → ½·c²·sinc(c·x / 2)²",
     ),
     Rule(
+        "box-cox",
+        (power(_x, _y) - 1) / _y,
+        where(
+            _NEAR_LOG,
+            _LOG * exprel(_y * _LOG),
+            (power(_x, _y) - 1) / where(equal(_y, 0), 1, _y),
+        ),
+        "0 / 0 at y = 0, where the value is log(x), and digits are lost near it",
+        phase="written",
+        provided=lambda bound, body: not body.has(function_of(exprel)),
+        text="(pow(x, y) - 1) / y → log(x)·exprel(y·log(x)), where x > 0 and |y·log(x)| < 1",
+    ),
+    Rule(
         "saturation",
         1 / (1 + _a / _b),
-        _b / (_b + _a),
+        fraction(_a, _b),
         "0·∞ in the gradient where b is 0",
         phase="written",
         provided=_may_be_infinite,

@@ -149,6 +149,7 @@ _OF: dict[str, Callable[..., Range]] = {
     "log": _logarithm,
     "sigmoid": lambda of: UNIT,
     "logistic": lambda of: UNIT,
+    "logistic_slope": lambda of: UNIT,
     "softplus": lambda of: NONNEGATIVE,
     "relu": lambda of: NONNEGATIVE & Range(high=max(of.high, 0.0)),
     "abs": _distance,
@@ -333,6 +334,11 @@ def _of_product(part: sp.Mul, facts: Facts) -> Range:
     found = facts.range(part.args[0])
     for factor in part.args[1:]:
         found = found * facts.range(factor)
+    inverse = [one for one in part.args if isinstance(one, sp.Pow) and one.exp.is_negative]
+    if len(inverse) > 1:  # of 1 / (x·y) it may be known what x·y is, and of neither x nor y
+        above = sp.Mul(*(one for one in part.args if one not in inverse))
+        below = sp.Mul(*(one.base**-one.exp for one in inverse))
+        found = found & (facts.range(above) * _inverse(facts.range(below)))
     return found
 
 

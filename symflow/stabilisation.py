@@ -37,9 +37,11 @@ from symflow.structures import (
     masked_logits,
     norm,
     reciprocal,
+    running_exponentials,
     shifted_exponentials,
     shifted_terms,
     variance,
+    weighted_exponentials,
 )
 from symflow.substitution import read_through, substituted
 
@@ -128,6 +130,10 @@ class Stabiliser:
         found = shifted_exponentials(program, value, definition, self.without)
         if found is None and self._on("log-sum-exp"):
             found = shifted_terms(program, value, definition)
+        if found is None and self.phase == "written" and self._on("log-sum-exp"):
+            found = weighted_exponentials(program, value, definition)
+        if found is None and self.phase == "written" and self._on("log-cumsum-exp"):
+            found = running_exponentials(program, value, definition)
         if found is None and self._on("log-determinant"):
             found = log_of_determinant(program, value)
         if found is None and self._on("norm"):
@@ -166,6 +172,8 @@ class Stabiliser:
                 return value, value.body, (), False
         wide = _widths(program, value, depth, parted=True)
         first = _merging(program, wide) if merges else 0
+        while len(wide) > first + 1 and not self._rewritten(program, wide[-1])[1]:
+            wide.pop()  # x may be proved to be positive where w·z, which it is, is not
         wanted = _done(*self._rewritten(program, wide[-1]))
         whole = _widths(program, value, depth, parted=False)  # with all sums as they are written
         if whole[-1] is not wide[-1] and _done(*self._rewritten(program, whole[-1])) == wanted:

@@ -83,6 +83,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--long`, what takes no sample is left to `make test`."""
+    if config.getoption("--long"):
+        others = [one for one in items if "long" not in getattr(one, "fixturenames", ())]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [one for one in items if "long" in getattr(one, "fixturenames", ())]
+
+
 @pytest.fixture(scope="session")
 def long(pytestconfig: pytest.Config) -> bool:
     """Whether there is time for all cases, and not for a sample only."""

@@ -19,6 +19,16 @@ def evaluate(fetches: Any, feed: dict[Any, Any] | None = None) -> Any:
         return session.run(fetches, feed)
 
 
+SCALARS_WIDEN = np.lib.NumpyVersion(np.__version__) < "2.0.0"
+"""Whether a scalar of float32 that meets a number of Python's is one of float64, as in NumPy 1.26.
+Modules and sessions put that right where they hand out a result."""
+
+
+def precision_within(result: Any, dtype: Any) -> Any:
+    """The precision of a result as it is computed, or the one wanted where NumPy may widen it."""
+    return dtype if SCALARS_WIDEN and np.ndim(result) == 0 else np.asarray(result).dtype
+
+
 def complex_step(function: Callable[..., Any], values: list[Array], at: int) -> Array:
     """The gradient of a real function by one operand: f(x + ih) / h has no cancellation."""
     gradient = np.zeros(values[at].shape)

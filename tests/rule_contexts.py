@@ -98,7 +98,7 @@ _FILLS = (
     x + 1,
     x + y,
     x - y,
-    x + 2,
+    x + sp.Rational(3, 10),
     x**2 + y,
     x**2 + 1,
     x * y,
@@ -206,6 +206,11 @@ STRUCTURES: dict[str, tuple[Structure, ...]] = {
     "log-sum-exp": (
         lambda x, y, t: sf.log(sf.reduce_sum(sf.exp(x), 1)),
         lambda x, y, t: sf.reduce_sum(y * sf.log(sf.softmax(x)), 1),
+        lambda x, y, t: t + sf.log(sf.reduce_sum(y * sf.exp(x), 1)),
+    ),
+    "log-cumsum-exp": (
+        lambda x, y, t: sf.reduce_sum(y * sf.log(sf.cumsum(sf.exp(x), 1)), 1),
+        lambda x, y, t: t * sf.reduce_sum(sf.log(sf.cumsum(sf.exp(x - y), 1, reverse=True)), 1),
     ),
     "softmax": (
         lambda x, y, t: sf.reduce_sum(
@@ -402,7 +407,10 @@ def _structural(rule: Rule) -> Iterator[Case]:
 
 # --- points --------------------------------------------------------------------------------------
 
-SPECIAL = (0.0, 1.0, -1.0, 1e-9, -1e-9, 1e-300, 1e6, 1e150, -1e150, 30.0, -800.0, 800.0, 2.0)
+SPECIAL = (
+    *(0.0, 1.0, -1.0, 2.0, 30.0, -800.0, 800.0, 1e6, 1e-9, -1e-9),
+    *(1e40, -1e40, 1e-40, 1e150, -1e150, 1e-300),
+)
 _NEAR = tuple(one for one in SPECIAL if one == 0 or 1 / FAR < abs(one) < FAR)
 _PAIRS = (0.0, 1.0, -1e-9, 1e6)
 
@@ -415,9 +423,13 @@ WAYS: tuple[Callable[[Array], Array], ...] = (
 )
 """What is made of a point, which is drawn anew each time, until there is a number."""
 
-REACH = {"lgamma": -30.0, "digamma": -30.0, "polygamma": -30.0}
-"""The least operand of which mpmath has a function's value: from there it walks to the positive
-ones by ones, and so it takes for ever on far ones."""
+_POLES, _TURNS = (-30.0, np.inf), (-1e15, 1e15)
+REACH = {
+    **dict.fromkeys(("lgamma", "digamma", "polygamma"), _POLES),
+    **dict.fromkeys(("sin", "cos", "tan"), _TURNS),
+}
+"""The operands of which there is anything to say: mpmath walks by ones from where poles of the
+gamma function are to where there are none, and an angle that is rounded by a turn has no digits."""
 
 
 def points(widths: Mapping[str, int | None], seed: int = 0) -> dict[str, Array]:
@@ -439,7 +451,7 @@ def points(widths: Mapping[str, int | None], seed: int = 0) -> dict[str, Array]:
             {**draw(True), first: one, second: other}
             for one, other in itertools.product(_PAIRS, _PAIRS)
         ]
-        for a in (0.7, 1e-9, 12.5, 1e6):
+        for a in (0.7, 1e-9, 12.5, 1e6 / 3):
             found.append({**draw(True), first: a, second: a})
             found.append({**draw(True), first: a, second: a * (1 + 1e-9)})
     found += [dict.fromkeys(names, value) for value in SPECIAL if value in _NEAR]
@@ -470,11 +482,12 @@ def _usable(left: sp.Expr, feed: Mapping[str, Array]) -> Array:
     with np.errstate(all="ignore"):
         found = np.where(np.isnan(at_points(left)), 1, 2)
         for part in sp.preorder_traversal(left):
-            least = REACH.get(type(part).__name__)
-            if least is not None:
-                found = np.where(at_points(part.args[-1]) < least, 0, found)
+            if type(part).__name__ in REACH:
+                (least, most), operand = REACH[type(part).__name__], at_points(part.args[-1])
+                found = np.where((operand < least) | (operand > most), 0, found)
     return found
 
 
 def compared(case: Case, rules: Rules | None = None) -> Comparison:
-    return Comparison(case.model(rules), case.points(), zero="t")
+    without = Rules(frozenset({case.rule}) | (rules.without if rules else frozenset()))
+    return Comparison(case.model(rules), case.points(), plain=lambda: case.model(without))

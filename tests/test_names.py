@@ -1,6 +1,7 @@
 """Names: what users call things changes no number, in no role and no style of a module.
 
-`pytest tests/test_names.py --long` tries every name in every role; without it, a sample.
+`pytest tests/test_names.py --long` tries every name in every role, in one of the ways to compile
+each; without it, a sample.
 """
 
 from __future__ import annotations
@@ -288,15 +289,20 @@ WANTED: dict[tuple[str, str], list[Array]] = {}
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
-        every = [(shape, way, at) for shape in SHAPES for way in WAYS for at in range(len(NAMES))]
-        chosen = (
-            every if metafunc.config.getoption("--long") else random.Random(3).sample(every, 90)
-        )
+        ways = list(WAYS)
+        every = [
+            (shape, ways[(at + number) % len(ways)], at)
+            for number, shape in enumerate(SHAPES)
+            for at in range(len(NAMES))
+        ]
+        if not metafunc.config.getoption("--long"):
+            every = random.Random(3).sample(every, 90)
         metafunc.parametrize(
-            "case", sorted(chosen), ids=lambda case: f"{case[0]}-{case[1]}-{case[2]}"
+            "case", sorted(every), ids=lambda case: f"{case[0]}-{case[1]}-{case[2]}"
         )
 
 
+@pytest.mark.usefixtures("long")
 def test_names_change_no_number(tmp_path: Path, case: tuple[str, str, int]) -> None:
     shape, kind, at = case
     way, text, names = WAYS[kind], SHAPES[shape], names_of(shape, at)

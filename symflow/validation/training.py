@@ -12,7 +12,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +25,7 @@ from symflow.train import Schedule
 from symflow.validation.calls import arrays_in, frozen, same
 from symflow.validation.cases import BLOCK, Case, Cases
 from symflow.validation.findings import Finding
+from symflow.validation.naive import JIGS, MORE, MOST_JIGS, Expected
 from symflow.validation.threads import in_step, led
 from symflow.validation.trajectories import Reached, Trajectories, batches, expected
 
@@ -33,6 +34,9 @@ Array = NDArray[Any]
 STEPS = 5
 ROWS = 5 * BLOCK + 3
 """Rows that training is given: several blocks and a rest."""
+
+FEWER_ROWS = 2 * BLOCK + 3
+"""The same of large models."""
 
 BATCH = BLOCK + 1
 """Rows of a mini-batch: one more than a block."""
@@ -46,7 +50,8 @@ SMALL_RATE = 1e-6
 OFFSET = 1e5
 """Where data are that are far from zero."""
 
-SEED = 7
+SEED = 2**40 + 7
+"""Of the order of the rows, that of a large number."""
 
 DEFAULTS: Mapping[str, Any] = {
     "steps": 1000,
@@ -70,6 +75,7 @@ class Path:
     reached  where it is before each update, under random rounding
     still    the same in double precision, where that is not the dtype
     options  arguments of `train`
+    again    the same under random rounding more often
     """
 
     told: str
@@ -78,6 +84,16 @@ class Path:
     reached: Sequence[Reached]
     still: Sequence[Reached]
     options: Mapping[str, Any] = field(default_factory=dict)
+    again: Callable[[], Path | None] = lambda: None
+
+    def expected(self, steps: int, of: Callable[[Reached], Array]) -> Expected:
+        """Something of where it is after so many updates."""
+        found, right = of(self.reached[steps]), of(self.still[steps])
+        return expected(found, self.dtype, right[0], partial(self._surer, steps, of))
+
+    def _surer(self, steps: int, of: Callable[[Reached], Array]) -> Expected | None:
+        path = self.again()
+        return path.expected(steps, of) if path is not None and path.steps >= steps else None
 
     @property
     def steps(self) -> int:
@@ -97,8 +113,12 @@ class Paths:
     @cached_property
     def case(self) -> Case | None:
         return self.known.case(
-            {one: ROWS if one == self.known.rows else 3 for one in self.known.sizes}
+            {one: self.rows if one == self.known.rows else 3 for one in self.known.sizes}
         )
+
+    @property
+    def rows(self) -> int:
+        return FEWER_ROWS if self.known.large else ROWS
 
     def _path(
         self,
@@ -107,6 +127,7 @@ class Paths:
         dtype: Any = np.float64,
         options: Mapping[str, Any] | None = None,
         case: Case | None = None,
+        jigs: int = JIGS,
         **how: Any,
     ) -> Path | None:
         """None where not even the first loss is a number."""
@@ -116,14 +137,16 @@ class Paths:
         values = case.cast(dtype)
         start = {name: values[name] for name in self.names}
         data = {name: value for name, value in values.items() if name not in start}
-        reached = self.model.followed(start, data, steps, dtype=dtype, **how)
+        reached = self.model.followed(start, data, steps, dtype=dtype, jigs=jigs, **how)
         still = reached
         if dtype != np.float64:
             still = self.model.followed(_doubled(start), _doubled(data), steps, **how)
             reached = reached[: len(still)]
         if not reached:
             return None
-        return Path(told, case, np.dtype(dtype), reached, still, options or {})
+        more = partial(self._path, told, steps, dtype, options, case, MORE * jigs, **how)
+        again = cache(more) if jigs < MOST_JIGS else lambda: None
+        return Path(told, case, np.dtype(dtype), reached, still, options or {}, again)
 
     @cached_property
     def whole(self) -> Path | None:
@@ -176,13 +199,27 @@ class Paths:
     @cached_property
     def batched(self) -> Path | None:
         """By mini-batches, for more than a pass."""
-        return self._by_batches("by mini-batches", BATCH, SEED, ROWS // BATCH + 2)
+        return self._by_batches("by mini-batches", BATCH, SEED, self.rows // BATCH + 2)
 
-    def _by_batches(self, told: str, size: int, seed: int, steps: int) -> Path | None:
+    @cached_property
+    def late_batches(self) -> Path | None:
+        """By mini-batches, from a later state."""
+        told = "by mini-batches from a later state"
+        return None if self.kept is None else self._by_batches(told, BATCH, 0, 3, LATE)
+
+    @cached_property
+    def still(self) -> Path | None:
+        """At a rate of 0."""
+        options = {"learning_rate": 0.0}
+        return self._path("at the rate 0", 2, rates=lambda _: 0.0, options=options)
+
+    def _by_batches(
+        self, told: str, size: int, seed: int, steps: int, first: int = 0
+    ) -> Path | None:
         axes = self.axes
         if not axes or self.case is None:
             return None
-        rows = batches(ROWS, size, seed, steps + 1)
+        rows = batches(self.rows, size, seed, first + steps + 1)[first:]
         data = [
             {
                 name: np.take(value, some, axes[name]) if name in axes else value
@@ -192,7 +229,8 @@ class Paths:
             for some in rows
         ]
         options = {"batch_size": size, **({"seed": seed} if seed else {})}
-        return self._path(told, steps, rows=data, options=options)
+        begun: dict[str, Any] = {"first": first, "kept": self.kept} if first else {}
+        return self._path(told, steps, rows=data, options=options, **begun)
 
     @cached_property
     def one_by_one(self) -> Path | None:
@@ -333,7 +371,7 @@ class _Trained:
             yield finding(f"gives {len(result.losses)} losses, not {losses}")
             return
         for number, loss in enumerate(result.losses):
-            wanted = expected(path.reached[number].loss, path.dtype, path.still[number].loss[0])
+            wanted = path.expected(number, lambda one: one.loss)
             told = f" is a {type(loss).__name__}" if type(loss) is not float else wanted.fault(loss)
             if told is not None:
                 yield finding(f"loss {number}{told}", "losses")
@@ -358,11 +396,7 @@ class _Trained:
             yield finding(f"{kept or 'parameters'} is a {type(found).__name__}, not Parameters")
             return
         for name, value in zip(self.names, found, strict=True):
-            runs, still = (
-                (one.parameters if kept is None else one.kept[kept])[name]
-                for one in (path.reached[steps], path.still[steps])
-            )
-            wanted = expected(runs, path.dtype, still[0])
+            wanted = path.expected(steps, partial(_array, name, kept))
             told = None
             dtypes = {path.dtype} if kept is None else {path.dtype, np.dtype(np.float64)}
             if value.dtype not in dtypes or value.shape != wanted.value.shape:
@@ -372,6 +406,10 @@ class _Trained:
                 array = name if kept is None else f"{kept} of {name}"
                 yield finding(f"{array}{told}", array)
                 return
+
+
+def _array(name: str, kept: str | None, of: Reached) -> Array:
+    return (of.parameters if kept is None else of.kept[kept])[name]
 
 
 class _ChangedError(Exception):
@@ -430,7 +468,8 @@ def _precision(of: _Trained) -> Iterator[Finding]:
 
 def _rates(of: _Trained) -> Iterator[Finding]:
     """Rates that are given."""
-    for path in (of.paths.small, of.paths.late, of.paths.own, of.paths.offset):
+    paths = of.paths
+    for path in (paths.small, paths.late, paths.own, paths.offset, paths.still):
         if path is not None:
             yield from of.faults(path, of.run(path, 0), 0, "steps")
             yield from of.faults(path, of.run(path), path.steps, "steps")
@@ -483,7 +522,12 @@ def _going_on(of: _Trained) -> Iterator[Finding]:
 
 def _tolerance(of: _Trained) -> Iterator[Finding]:
     """A tolerance a little above the norm of a gradient, and a little below."""
-    path = of.whole
+    for path in (of.whole, of.paths.batched):
+        if path is not None:
+            yield from _within_tolerance(of, path)
+
+
+def _within_tolerance(of: _Trained, path: Path) -> Iterator[Finding]:
     norms = [float(one.norm[0]) for one in path.still]
     after = [at for at in range(1, path.steps) if norms[at] < 0.999 * min(norms[:at])]
     for at in dict.fromkeys([0, *after[-1:]]):
@@ -568,9 +612,9 @@ def _mini_batches(of: _Trained) -> Iterator[Finding]:
     yield from of.faults(path, of.run(path), path.steps, "steps")
     if of.has("threads"):
         yield from of.faults(path, of.run(path, threads=2), path.steps, "steps", "2 threads")
-    alone = of.paths.one_by_one
-    if alone is not None:
-        yield from of.faults(alone, of.run(alone), alone.steps, "steps")
+    for other in (of.paths.one_by_one, of.paths.late_batches):
+        if other is not None:
+            yield from of.faults(other, of.run(other), other.steps, "steps")
 
 
 def _refusals(of: _Trained) -> Iterator[Finding]:
@@ -581,7 +625,10 @@ def _refusals(of: _Trained) -> Iterator[Finding]:
         ("tolerance=-1", {"tolerance": -1.0}),
     ]
     if of.has("batch_size"):
-        wrong += [("batch_size=0", {"batch_size": 0}), ("too many rows", {"batch_size": ROWS + 1})]
+        wrong += [
+            ("batch_size=0", {"batch_size": 0}),
+            ("too many rows", {"batch_size": of.paths.rows + 1}),
+        ]
     if of.has("threads"):
         wrong.append(("threads=0", {"threads": 0}))
     for told, options in wrong:
