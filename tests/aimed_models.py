@@ -91,8 +91,9 @@ def _instances(rule: rules.Rule) -> Iterator[sp.Expr]:
     if not rule.given:
         yield left
         yield left.xreplace({c: a + b})
-        for one in sorted(left.atoms(sp.Wild), key=str):  # as -p, as z / √2, and as a probability
+        for one in sorted(left.atoms(sp.Wild), key=str):  # as -p, z / √2, c / x, a probability
             yield left.xreplace({one: -one})
+            yield left.xreplace({one: c / one})
             yield left.xreplace({one: one / sp.sqrt(2)})
             yield left.xreplace({one: rules.sigmoid(one)})
     for difference in rule.given.values():
