@@ -94,3 +94,11 @@ def _agrees(found: Array, wanted: Array, *near: Array, digits: float) -> NDArray
         least = 1e-300 if digits < 1e-10 else 1e-14
         close = abs(found - wanted) <= 4 * spread + digits * abs(wanted) + least
     return close | (found == wanted) | np.isnan(wanted)
+
+
+def test_what_is_never_a_number() -> None:
+    """cos(x) - 1 as -2·sin²(x/2) under a root would be imaginary."""
+    for names in (("cos", "acosh"), ("sin", "acosh"), ("tanh", "acosh")):
+        value, slope = computed(*names)(np.array([0.3, 1.7]))
+        assert np.all(np.isnan(value))
+        assert np.all(np.isnan(slope))
