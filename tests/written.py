@@ -6,7 +6,7 @@ when it runs once (Parker, Monte Carlo Arithmetic, UCLA CSD-970002, 1997).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ from symflow.lowering import Request, lower, needed
 from symflow.memory import executable, session_source
 from symflow.naming import label_nodes
 from symflow.program import Input, Program, check
-from symflow.stabilisation import Rewrite, Rules
+from symflow.stabilisation import ALL_RULES, Rules
 from symflow.validation.floats import Floats
 
 Array = NDArray[Any]
@@ -55,15 +55,13 @@ class Model:
 
     @undistributed
     def __init__(self, fetches: Mapping[str, Tensor], rules: Rules | None = None) -> None:
-        self.applied: list[Rewrite] = []
         nodes = needed(fetches.values())
         labels = label_nodes(nodes, {})
         inputs = [node for node in nodes if isinstance(node, Placeholder)]
         self.names = {node: labels[id(node)].name for node in inputs}
         request = Request(fetches, {}, labels, {})
-        without = frozenset() if rules is None else rules.without
         graph = get_default_graph()
-        program = compile_program(graph, request, Rules(without, self.applied))
+        program = compile_program(graph, request, ALL_RULES if rules is None else rules)
         self.written = check(with_exact_numbers(derivatives_taken(lower(graph, request))))
         read = {one.value.name for one in program.definitions if isinstance(one.value, Input)}
         self.arguments = [name for name in self.names.values() if name in read]
@@ -117,6 +115,7 @@ class Comparison:
         self.model = model
         self.feed = feed
         self.plain = plain
+        self._beside: dict[int, list[dict[str, Array]]] = {}
         self.worst = 0.0
         self.faults: list[Fault] = []
         found = model.run(feed)
@@ -145,24 +144,21 @@ class Comparison:
         ]
         return {name: np.concatenate([one[name] for one in rows]) for name in rows[0].values}
 
-    @cached_property
-    def _digits(self) -> int:
-        """How many it takes to tell 1 - exp(-x) from 1, and the slope of 1 - cos(x) from 0."""
-        sizes = np.concatenate([np.abs(one).ravel() for one in self._some.values()])
-        sizes = sizes[(sizes > 0) & (sizes <= MOST)]
-        return 160 + int(max(4 * np.abs(np.log10(sizes)).max(initial=0.0), sizes.max(initial=0.0)))
+    def _near(self, row: int) -> list[dict[str, Array]]:
+        """All outputs at a point with its inputs moved a little, six times."""
+        if row not in self._beside:
+            self._beside[row] = list(self._moved({n: one[[row]] for n, one in self._some.items()}))
+        return self._beside[row]
 
-    @cached_property
-    def _near(self) -> list[dict[str, Array]]:
-        """All outputs with the inputs moved a little, six times."""
+    def _moved(self, point: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
         random = np.random.default_rng(0)
-        found = []
+        digits = _digits(point)
         for distance in (30, 33):
             for way in (1, -1, 0):
-                evaluator = Evaluator(self._digits)
+                evaluator = Evaluator(digits)
                 mpf = evaluator.context.mpf
                 moved = {}
-                for name, value in self._some.items():
+                for name, value in point.items():
                     if value.dtype.kind != "f":
                         moved[name] = value
                         continue
@@ -173,8 +169,7 @@ class Comparison:
                         number = mpf(float(value[at]))
                         other[at] = number + sign * step * (abs(number) or 1)
                     moved[name] = other
-                found.append(evaluator.outputs(self.model.written, moved))
-        return found
+                yield evaluator.outputs(self.model.written, moved)
 
     def _judge(self, name: str, value: Array) -> None:
         right = self._exact[name]
@@ -194,7 +189,7 @@ class Comparison:
         """Whether there is a value at all: a number, an infinity or a limit."""
         found = []
         for at, value in enumerate(self._exact["value"]):
-            sides = None if value == value else [float(one["value"][at]) for one in self._near]
+            sides = None if value == value else [float(one["value"][0]) for one in self._near(at)]
             found.append(sides is None or not np.isnan(sides).any())
         return found
 
@@ -251,7 +246,7 @@ class Comparison:
 
     def _between(self, name: str, at: tuple[int, ...], found: float) -> bool:
         """Whether a derivative jumps there, and this is between its sides."""
-        sides = [float(one[name][at]) for one in self._near]
+        sides = [float(one[name][(0, *at[1:])]) for one in self._near(at[0])]
         jumps = max(sides) - min(sides) > 1e-6 * max(map(abs, sides))
         return jumps and min(sides) <= found <= max(sides)
 
@@ -259,8 +254,8 @@ class Comparison:
         """The program has no number there; if it tends to one, that it is."""
         if max(abs(float(np.max(np.abs(one[at[0]])))) for one in self._some.values()) > MOST:
             return
-        sides = [float(one[name][at]) for one in self._near]
-        value, near = float(self._exact["value"][at[0]]), float(self._near[0]["value"][at[0]])
+        sides = [float(one[name][(0, *at[1:])]) for one in self._near(at[0])]
+        value, near = float(self._exact["value"][at[0]]), float(self._near(at[0])[0]["value"][0])
         jumps = np.isfinite(value) and abs(value - near) > 1e-6 * abs(near) + 1e-12
         if jumps or not np.isfinite(sides).all():
             return
@@ -277,6 +272,13 @@ class Comparison:
         point = {key: value[at[0]].tolist() for key, value in self._some.items()}
         self.worst = max(self.worst, ratio)
         self.faults.append(Fault(name, at, point, found, right, noise))
+
+
+def _digits(point: Mapping[str, Array]) -> int:
+    """How many it takes to tell 1 - exp(-x) from 1, and the slope of 1 - cos(x) from 0."""
+    sizes = np.concatenate([np.abs(one).ravel() for one in point.values()]).astype(float)
+    sizes = sizes[(sizes > 0) & (sizes <= MOST)]
+    return 160 + int(max(4 * np.abs(np.log10(sizes)).max(initial=0.0), sizes.max(initial=0.0)))
 
 
 def _far(arrays: Sequence[Array]) -> Array:
