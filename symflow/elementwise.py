@@ -105,7 +105,7 @@ class Elementwise:
     result_from: int = 0
     takes: Literal["numbers", "booleans"] = "numbers"
     domain: Domain = ((-3.0, 3.0),)
-    becomes: Callable[[sp.Expr], sp.Expr] | None = None
+    becomes: Callable[..., sp.Expr] | None = None
 
     @property
     def arity(self) -> int:
@@ -208,7 +208,7 @@ def register(row: Elementwise) -> Elementwise:
 
 
 @cache
-def _twins() -> dict[type[Opaque], Callable[[sp.Expr], sp.Expr]]:
+def _twins() -> dict[type[Opaque], Callable[..., sp.Expr]]:
     return {function_of(row): row.becomes for row in ROWS.values() if row.becomes is not None}
 
 
@@ -223,7 +223,7 @@ def without_twins(body: sp.Expr) -> sp.Expr:
 def with_twins(body: sp.Expr) -> sp.Expr:
     """The body with twins for the rows that have one."""
     for twin, row in _twins().items():
-        function = row(slot(0)).func
+        function = row(*(slot(number) for number in range(twin.row.arity))).func
         if issubclass(function, sp.Function) and body.has(function):
             body = body.replace(function, twin)
     return body

@@ -360,6 +360,17 @@ _TABLE = (
         becomes=lambda x: sigmoid(x) * sigmoid(-x),
     ),
     Elementwise(
+        "fraction",
+        lambda x, y: y / (x + y),
+        "y / (x + y), with derivatives that are no differences: x / (x + y)² and -y / (x + y)².",
+        partials=lambda x, y, z: [-y / (x + y) ** 2, x / (x + y) ** 2],
+        numpy="{1} / ({0} + {1})",
+        opaque=True,
+        result="float",
+        domain=((0.1, 3.0), (0.5, 3.0)),
+        becomes=lambda x, y: y / (x + y),
+    ),
+    Elementwise(
         "softplus",
         lambda x: sp.log(1 + sp.exp(x)),
         "log(1 + eˣ), without overflow for any x.",
@@ -933,6 +944,7 @@ exp_over_expm1: Elementwise = ROWS["exp_over_expm1"]
 expm1: Elementwise = ROWS["expm1"]
 exprel: Elementwise = ROWS["exprel"]
 floor: Elementwise = ROWS["floor"]
+fraction: Elementwise = ROWS["fraction"]
 greater_equal: Elementwise = ROWS["greater_equal"]
 hyperbolic_tangent: Elementwise = ROWS["hyperbolic_tangent"]
 hypot: Elementwise = ROWS["hypot"]

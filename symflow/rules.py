@@ -39,6 +39,7 @@ from symflow.rows import (
     exp_over_expm1,
     expm1,
     exprel,
+    fraction,
     greater,
     hyperbolic_tangent,
     less,
@@ -513,9 +514,17 @@ RULES = (
     Rule(
         "log-sum-exp",
         text="log(Σ c·exp(x)) → m + log(Σ c·exp(x - m)), with m = max(x), also within a longer sum "
-        "of positive numbers and exponentials",
+        "of positive numbers and exponentials; of weights that are tensors, m is what max(x) is "
+        "beyond ±150",
         why="the exponentials overflow at 710, and all underflow below -745",
         source="Blanchard, D. J. Higham and N. J. Higham (2021)",
+    ),
+    Rule(
+        "log-cumsum-exp",
+        text="log(cumsum(exp(x))) → m + log(r), with m the running maximum and"
+        " r[j] = exp(x[j] - m[j]) + exp(m[j-1] - m[j])·r[j-1]",
+        why="the exponentials overflow at 710, and all underflow below -745",
+        phase="written",
     ),
     Rule(
         "softmax",
@@ -1085,7 +1094,7 @@ RULES = (
     Rule(
         "saturation",
         1 / (1 + _a / _b),
-        _b / (_b + _a),
+        fraction(_a, _b),
         "0·∞ in the gradient where b is 0",
         phase="written",
         provided=_may_be_infinite,

@@ -4,6 +4,7 @@
     cumulative product   y[j] = y[j-1] · x[j]          ↔  (product of those before) · recurrence
     product              y    = Π x[j]                 ↔  (those before) · (those behind)
     recurrence           r[j] = b[j] + a[j] · r[j-1]   ↔  recurrences from the other end
+    running maximum      y[j] = max(y[j-1], x[j])      a shift of exponents, which has no derivative
 
 Nothing is ever divided by an entry, so that all derivatives are exact where entries are zero; and
 all of them take time proportional to the number of entries, as the values do.
@@ -73,6 +74,27 @@ class CumulativeProduct(Primitive):
 
     def numpy(self, operands: Sequence[Text]) -> Text:
         return _running("np.cumprod", operands[0], self.axis, self.reverse)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningMaximum(Primitive):
+    """The largest of the entries up to each one along an axis, from the end if `reverse`.
+
+    It is read behind `StopGradient` alone.
+    """
+
+    source: int
+    axis: int
+    reverse: bool = False
+
+    def infer(self, operands: Sequence[Type]) -> Type:
+        return operands[0]
+
+    def adjoint(self, program: Builder, position: int, upstream: int, label: Label) -> int | None:
+        return None
+
+    def numpy(self, operands: Sequence[Text]) -> Text:
+        return _running("np.maximum.accumulate", operands[0], self.axis, self.reverse)
 
 
 @dataclass(frozen=True, slots=True)

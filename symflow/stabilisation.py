@@ -37,9 +37,11 @@ from symflow.structures import (
     masked_logits,
     norm,
     reciprocal,
+    running_exponentials,
     shifted_exponentials,
     shifted_terms,
     variance,
+    weighted_exponentials,
 )
 from symflow.substitution import read_through, substituted
 
@@ -128,6 +130,10 @@ class Stabiliser:
         found = shifted_exponentials(program, value, definition, self.without)
         if found is None and self._on("log-sum-exp"):
             found = shifted_terms(program, value, definition)
+        if found is None and self.phase == "written" and self._on("log-sum-exp"):
+            found = weighted_exponentials(program, value, definition)
+        if found is None and self.phase == "written" and self._on("log-cumsum-exp"):
+            found = running_exponentials(program, value, definition)
         if found is None and self._on("log-determinant"):
             found = log_of_determinant(program, value)
         if found is None and self._on("norm"):

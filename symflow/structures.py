@@ -25,6 +25,8 @@ from symflow.program import (
 )
 from symflow.rows import (
     abs_,
+    clip_by_value,
+    equal,
     exp,
     expm1,
     greater,
@@ -34,12 +36,14 @@ from symflow.rows import (
     logaddexp,
     masked_product,
     maximum,
+    minimum,
     root_of_squares,
     where,
 )
+from symflow.running import CumulativeSum, Recurrence, RunningMaximum, shifted
 from symflow.solvers import Determinant, LogDeterminant
 from symflow.substitution import read_through, substituted
-from symflow.views import StopGradient
+from symflow.views import Slice, StopGradient
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,154 @@ def _log_of_terms(
             found = top + log(number * exp(-shift) + one.factor * sum_)
         logarithms.append(found)
     return accesses, reduce(logaddexp, logarithms)
+
+
+FAR = 150
+"""Of exponents that are no longer, sums with weights neither overflow nor underflow, nor do the
+squares and cubes by which derivatives divide.
+"""
+
+
+_OVERFLOWS = 700
+
+
+def weighted_exponentials(
+    program: Builder, value: Kernel, definition: Definition
+) -> Restructured | None:
+    """log-sum-exp with weights: log Σ w·exp(x) → s + log Σ w·exp(x - s), w of any sign.
+
+    s is 0 where the largest x is within ±150, so that nothing is rounded that may cancel against a
+    weight, and what is beyond elsewhere. It is a constant for derivatives.
+    """
+    for position, access in enumerate(value.accesses):
+        logarithm = log(slot(position))
+        total = program[access.tensor].value
+        if not value.body.has(logarithm) or not isinstance(total, Kernel) or total.elementwise:
+            continue
+        if total.reduction != "sum" or program.kept(access.tensor):
+            continue
+        wide = read_through(program, total)
+        exponent = _exponent_of(wide.body, True)
+        if exponent is None or not slots_of(exponent) or _is_shifted(program, wide):
+            continue
+        shifted, top = _around_far_peak(program, wide, exponent, definition)
+        accesses = [*value.accesses, *(Access(one, access.indices) for one in (shifted, top))]
+        sum_, shift = slot(len(accesses) - 2), slot(len(accesses) - 1)
+        some = less(abs_(shift), sp.oo)
+        body = value.body.xreplace({logarithm: shift + log(where(some, sum_, 1))})
+        after = kernel(value.output, value.sizes, body, accesses)
+        return Restructured("log-sum-exp", value, after)
+    return None
+
+
+def _around_far_peak(
+    program: Builder, total: Kernel, exponent: sp.Expr, definition: Definition
+) -> tuple[int, int]:
+    """Σ w·exp(x - s), and s, which is infinite where the largest x with w ≠ 0 is."""
+    name = definition.label.name
+    weight = sp.Mul(*(one for one in sp.Mul.make_args(total.body) if one != exp(exponent)))
+    everything = tuple(range(len(total.sizes)))
+    counted = where(equal(weight, 0), -sp.oo, exponent)
+    read = program.add(
+        kernel(everything, total.sizes, counted, total.accesses), Label(f"{name}_exponent")
+    )
+    peak = program.add(
+        kernel(total.output, total.sizes, slot(0), [Access(read, everything)], "max"),
+        Label(f"{name}_max"),
+        definition.origin,
+    )
+    peak = program.add(StopGradient(peak), Label(f"{name}_max"), definition.origin)
+    beyond = slot(0) - clip_by_value(slot(0), -FAR, FAR)
+    far = program.elementwise(beyond, [peak], Label(f"{name}_far"))
+    shift = program.elementwise(
+        where(less(abs_(slot(0)), sp.oo), slot(0), 0), [far], Label(f"{name}_shift")
+    )
+    accesses = [*total.accesses, Access(shift, total.output)]
+    moved = exponent - slot(len(accesses) - 1)
+    bounded = where(less(moved, _OVERFLOWS), moved, _OVERFLOWS)  # longer ones have the weight 0
+    body = weight * exp(bounded)
+    shifted = kernel(total.output, total.sizes, body, accesses)
+    return program.add(shifted, Label(f"{name}_total"), definition.origin), far
+
+
+def running_exponentials(
+    program: Builder, value: Kernel, definition: Definition
+) -> Restructured | None:
+    """log-cumsum-exp: log Σ_{i ≤ j} exp(x[i]) → m[j] + log(r[j]), with the running maximum m and
+    r[j] = exp(x[j] - m[j]) + exp(m[j-1] - m[j])·r[j-1]; also from the end, and turned round.
+    """
+    value = read_through(program, value, 1)
+    for position, access in enumerate(value.accesses):
+        factors = [
+            (part, part.args[0] / slot(position))
+            for part in value.body.atoms(sp.log)
+            if slots_of(part.args[0]) == (position,)
+        ]
+        scaled = {part: factor for part, factor in factors if factor.is_positive}
+        found = _running_logarithm(program, access.tensor, definition) if scaled else None
+        if found is not None:
+            whole = slot(len(value.accesses))
+            logarithms = {
+                part: whole if factor == 1 else whole + log(factor)
+                for part, factor in scaled.items()
+            }
+            body = value.body.xreplace(logarithms)
+            accesses = [*value.accesses, Access(found, access.indices)]
+            after = kernel(value.output, value.sizes, body, accesses)
+            return Restructured("log-cumsum-exp", value, after)
+    return None
+
+
+def _running_logarithm(program: Builder, tensor: int, definition: Definition) -> int | None:
+    """The logarithm of a running sum of exponentials, or of a part of one."""
+    value = program[tensor].value
+    if program.kept(tensor):
+        return None
+    if isinstance(value, Slice):
+        whole = _running_logarithm(program, value.source, definition)
+        label = Label(f"{definition.label.name}_part")
+        return None if whole is None else program.add(Slice(whole, value.key), label)
+    if not isinstance(value, CumulativeSum):
+        return None
+    exponent = _exponents(program, value.source)
+    if exponent is None:
+        return None
+    axis, reverse, name = value.axis, value.reverse, definition.label.name
+    peak = program.add(RunningMaximum(exponent, axis, reverse), Label(f"{name}_max"))
+    peak = program.add(StopGradient(peak), Label(f"{name}_max"), definition.origin)
+    finite = where(less(abs_(slot(0)), sp.oo), slot(0), 0)
+    shift = program.elementwise(finite, [peak], Label(f"{name}_shift"))
+    before = shifted(program, peak, axis, -1 if reverse else 1)
+    fall = exp(minimum(slot(0), slot(1)) - slot(1))  # that of the first entry counts nowhere
+    falls = program.elementwise(fall, [before, shift], Label(f"{name}_falls"))
+    shares = program.elementwise(exp(slot(0) - slot(1)), [exponent, shift], Label(f"{name}_shares"))
+    total = program.add(Recurrence(falls, shares, axis, reverse), Label(f"{name}_total"))
+    return program.elementwise(
+        slot(0) + log(where(greater(slot(1), 0), slot(1), 1)),
+        [peak, total],
+        Label(f"{name}_logarithm"),
+    )
+
+
+def _exponents(program: Builder, tensor: int) -> int | None:
+    """x, where a tensor is exp(x), or a part of that."""
+    value = program[tensor].value
+    if program.kept(tensor):
+        return None
+    if isinstance(value, Slice):
+        whole = _exponents(program, value.source)
+        label = Label(f"{program[tensor].label.name}_exponent")
+        return None if whole is None else program.add(Slice(whole, value.key), label)
+    if not isinstance(value, Kernel) or not value.elementwise:
+        return None
+    wide = read_through(program, value)
+    exponent = _exponent_of(wide.body)
+    factor = None if exponent is None else wide.body / exp(exponent)
+    if factor is None or not factor.is_positive:
+        return None
+    body = exponent if factor == 1 else exponent + log(factor)
+    label = Label(f"{program[tensor].label.name}_exponent")
+    return program.add(kernel(wide.output, wide.sizes, body, wide.accesses), label)
 
 
 def log_of_determinant(program: Builder, value: Kernel) -> Restructured | None:

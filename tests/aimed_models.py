@@ -231,6 +231,14 @@ def further_models() -> list[Model]:
             Step("sin", (4,)),
         )
     )
+    weights = Leaf("Variable", (2, 3), (1 + values**2, 1 + values**2))
+    weighted = (Step("exp", (0,)), Step("multiply", (1, 2)), Step("reduce_sum", (3,), axis))
+    ends = (Step("log", (4,)), Step("sin", (5,)), Step("reduce_sum", (6,), total))
+    models.append(Model((leaf, weights, *weighted, *ends), (1, 1), (0, 1)))
+    for reverse in (False, True):
+        along = {"axis": 1, "exclusive": False, "reverse": reverse}
+        running = Step("cumsum", (1,), along)
+        models.append(model(Step("exp", (0,)), running, Step("log", (2,)), Step("sin", (3,))))
     count = Leaf("Variable", (2, 3), (values**2 + 1, values**2 + 1))
     rising = (  # of which both operands are differentiated, and twice
         *(count, Step("square", (0,)), Step("add", (1, 2)), Step("lgamma", (1,))),

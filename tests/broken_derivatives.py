@@ -17,6 +17,7 @@ from symflow.arithmetic import undistributed
 from symflow.elementwise import ROWS, Elementwise, canonical
 from symflow.primitives import Part, Primitive
 from symflow.program import Builder, Kernel, Label, kernel, literal, slot, slots_of
+from symflow.running import RunningMaximum
 from symflow.solvers import (
     Cofactors,
     CofactorSlope,
@@ -150,6 +151,8 @@ def primitive_mutants() -> Iterator[Mutant]:
         if one is StopGradient:
             yield Mutant("stop_gradient: let through", ("adjoint", "StopGradient", 0), _let_through)
             continue
+        if one is RunningMaximum:
+            continue  # it has no derivative
         if one is DeterminantSign:
             yield Mutant("DeterminantSign: one", ("adjoint", "DeterminantSign", 0), _slope_of_sign)
             continue

@@ -42,11 +42,14 @@ def rewrite_mutants() -> Iterator[Mutant]:
             continue
         if rule.structural:
             for name, body in BODIES.items():
-                yield Mutant(
-                    f"rule {rule.name}: {name}",
-                    ("rule", rule.name),
-                    wrapped(stabilisation.Stabiliser, "_restructured", _replacing(rule.name, body)),
+                told, key = f"rule {rule.name}: {name}", ("rule", rule.name)
+                if rule.name == "masked-logit":
+                    yield Mutant(told, key, wrapped(stabilisation, "masked_logits", _with(body)))
+                    continue
+                patch = wrapped(
+                    stabilisation.Stabiliser, "_restructured", _replacing(rule.name, body)
                 )
+                yield Mutant(told, key, patch)
             continue
         for name, right in _wrong_sides(rule):
             changed = (*rules.RULES[:at], replace(rule, right=right), *rules.RULES[at + 1 :])
@@ -100,6 +103,10 @@ def _wrong_sides(rule: rules.Rule) -> Iterator[tuple[str, Any]]:
         return
     for name, way in BODIES.items():
         yield name, lambda bindings, way=way: way(right(bindings))
+
+
+def _with(body: Body) -> Callable[..., Any]:
+    return lambda found, *_: with_body(found, lambda one: body(one.body))
 
 
 def _replacing(rule: str, body: Body) -> Callable[..., Any]:

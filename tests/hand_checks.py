@@ -82,3 +82,17 @@ def slopes_of_row(row: Elementwise) -> bool:
             if not np.allclose(slopes, wanted, rtol=1e-9, atol=0):
                 return False
     return True
+
+
+def masked_cross_entropy() -> bool:
+    """-Σ w·log softmax(z) where -∞ is put in for the logit of what has no weight."""
+    logits, weights = np.array([0.3, -0.4, 1.1]), np.array([0.25, 0.75, 0.0])
+    with sf.Graph().as_default():
+        z = sf.Variable(logits)
+        masked = sf.where(sf.constant([True, True, False]), z, -np.inf)
+        loss = -sf.reduce_sum(sf.constant(weights) * sf.log_softmax(masked))
+        found = sf.Session().run([loss, *sf.gradients(loss, [z])])
+    total = np.exp(logits[:2]).sum()
+    slopes = [*(np.exp(logits[:2]) / total - weights[:2]), 0.0]
+    value = np.log(total) - logits[:2] @ weights[:2]
+    return all(map(np.allclose, found, (value, slopes)))

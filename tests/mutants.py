@@ -40,6 +40,7 @@ from graph_comparison import Judge
 from hand_checks import (
     ByHand,
     both_sides_agree,
+    masked_cross_entropy,
     slopes_of_row,
     third_derivative_of_determinant,
 )
@@ -228,6 +229,8 @@ def _further(mutant: Mutant) -> Iterator[Judge | ByHand]:
     name = mutant.rule[1] if len(mutant.rule) > 1 else None
     if name == "CofactorSlope":
         yield ByHand(third_derivative_of_determinant)
+    if name == "masked-logit":
+        yield ByHand(masked_cross_entropy)
     if mutant.rule[0] == "rule":
         yield from (ByHand(partial(both_sides_agree, one)) for one in RULES if one.name == name)
     if name in ROWS.keys() - OPERATIONS.keys():  # which rules write, and no user

@@ -206,6 +206,11 @@ STRUCTURES: dict[str, tuple[Structure, ...]] = {
     "log-sum-exp": (
         lambda x, y, t: sf.log(sf.reduce_sum(sf.exp(x), 1)),
         lambda x, y, t: sf.reduce_sum(y * sf.log(sf.softmax(x)), 1),
+        lambda x, y, t: t + sf.log(sf.reduce_sum(y * sf.exp(x), 1)),
+    ),
+    "log-cumsum-exp": (
+        lambda x, y, t: sf.reduce_sum(y * sf.log(sf.cumsum(sf.exp(x), 1)), 1),
+        lambda x, y, t: t * sf.reduce_sum(sf.log(sf.cumsum(sf.exp(x - y), 1, reverse=True)), 1),
     ),
     "softmax": (
         lambda x, y, t: sf.reduce_sum(

@@ -132,7 +132,14 @@ INTERNAL = (
         "log_rising",
         "polygamma_change",
     ),
-    *("masked_product", "masked_quotient", "logistic", "logistic_slope", "hyperbolic_tangent"),
+    *(
+        "masked_product",
+        "masked_quotient",
+        "logistic",
+        "logistic_slope",
+        "hyperbolic_tangent",
+        "fraction",
+    ),
     *("log1prel", "log1prel_slope", "log1prel_curvature", "sinc", "sinc_slope", "sinc_curvature"),
 )
 

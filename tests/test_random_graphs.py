@@ -54,13 +54,17 @@ def test_every_operation_is_drawn() -> None:
     internal = {name for name in ROWS if not any(hasattr(one, name) for one in written)}
     internal.add("to_int")  # whole numbers have no derivative
     assert set(ROWS) - set(OPERATIONS) <= internal
-    models = [random_model(seed) for seed in range(GRAPHS)]
-    drawn = set().union(*(model.operations for model in models))
     wanted = {name for name, one in OPERATIONS.items() if available(name) and one.weight}
-    assert wanted <= drawn
-    assert sum(model.order == 2 for model in models) > GRAPHS // 20
-    assert sum(model.dtype == "float32" for model in models) > GRAPHS // 20
-    assert sum(model.symbolic for model in models) > GRAPHS // 10
+    models = []
+    for seed in range(GRAPHS):
+        models.append(random_model(seed))
+        wanted -= models[-1].operations
+        if not wanted and len(models) >= GRAPHS // 5:
+            break
+    assert not wanted
+    assert sum(model.order == 2 for model in models) > len(models) // 20
+    assert sum(model.dtype == "float32" for model in models) > len(models) // 20
+    assert sum(model.symbolic for model in models) > len(models) // 10
 
 
 def test_the_tolerance_is_strict() -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from symflow.compilation import Compilation
 from symflow.initial import initial_values
 from symflow.program import Program
-from symflow.validation.naive import JIGS, MOST, Expected, Naive
+from symflow.validation.naive import MOST, Expected, Naive
 from symflow.validation.points import Given, inputs_of
 
 Array = NDArray[Any]
@@ -44,6 +44,12 @@ OTHERS = (3, 2)
 
 MANY = 131
 """Rows where there are no blocks."""
+
+LESS = 47
+"""The same of large models."""
+
+LARGE = 1_000_000
+"""Terms of kernels in several blocks of four rows beyond which a model is large."""
 
 _DRAWS: Sequence[Callable[[np.random.Generator, tuple[int, ...]], Array]] = (
     lambda random, shape: random.standard_normal(shape),
@@ -131,10 +137,20 @@ class Cases:
     def many(self, module: ModuleType) -> Sequence[Case]:
         """Blocks as they are in the module: one and a row, and two and a rest."""
         block = getattr(module, "BLOCK", None)
-        counts = (block + 1, 2 * block + 7) if isinstance(block, int) else (MANY,)
+        counts = (block + 1, 2 * block + 7) if isinstance(block, int) else (self.most,)
         if counts not in self._many:
             self._many[counts] = self._with_rows(counts)
         return self._many[counts]
+
+    @property
+    def most(self) -> int:
+        return LESS if self.large else MANY
+
+    @cached_property
+    def large(self) -> bool:
+        """Whether fewer rows must do."""
+        rows = FEW[-1]
+        return self.cost({one: rows if one == self.rows else 3 for one in self.sizes}) > LARGE
 
     def _with_rows(self, counts: Sequence[int]) -> list[Case]:
         found = []
@@ -171,16 +187,14 @@ class Cases:
                 break
         return best
 
-    def expected(
-        self, case: Case, dtype: Any = np.float64, jigs: int = JIGS
-    ) -> dict[str, Expected]:
+    def expected(self, case: Case, dtype: Any = np.float64) -> dict[str, Expected]:
         """What the outputs of the program are, those that are finite."""
         inputs = {
             name: value.astype(np.float64) if value.dtype.kind == "f" else value
             for name, value in case.cast(dtype).items()
         }
         try:
-            return self.reference.expected(inputs, dtype, (case.name, self.seed), jigs)
+            return self.reference.expected(inputs, dtype, (case.name, self.seed))
         except (IndexError, ValueError, ArithmeticError):
             return {}  # no such index, a size that does not fit, no number
 

@@ -53,6 +53,12 @@ Array = NDArray[Any]
 AT_ONCE = 2_000_000
 """Numbers of a kernel that are held at a time."""
 
+WAYS = 1 << 14
+"""Roundings that are drawn once, and used from another place each time."""
+
+APART = 256
+"""Terms of a run from which on runs are added up one by one: then that is quicker."""
+
 _MOVES = (
     *(Band, Diagonal, DiagonalMatrix, Eye, Extremum, GatherEach, Order, PutAlong, TakeAlong),
     *(Part, Shares, Shift, Pad, Repeat, Roll, Tile, Concat, Gather, Place, Reshape, Slice),
@@ -78,7 +84,7 @@ class Floats:
         self.dtype = np.dtype(dtype)
         unit = np.finfo(self.dtype).eps
         up, down = self.dtype.type(1 + unit), self.dtype.type(1 - unit / 2)
-        self._ways = np.where(random.integers(0, 2, 1 << 14) == 1, up, down)
+        self._ways = np.where(random.integers(0, 2, 2 * WAYS) == 1, up, down)
         self.sizes: dict[sp.Expr, sp.Expr] = {}
         self._fixed: frozenset[int] = frozenset()
 
@@ -150,11 +156,15 @@ class Floats:
         """Each entry a unit in the last place up or down, in the runs that are moved."""
         if array.dtype != self.dtype or not self.moved.any():
             return array
-        begin = int(self.random.integers(len(self._ways)))
+        begin = int(self.random.integers(WAYS))
         shape = (self.runs, *array.shape[1:])  # of a number alone, there is one for all runs
-        ways = np.resize(np.roll(self._ways, -begin), shape)
-        ways[~self.moved] = 1
-        return array * ways
+        count = math.prod(shape)
+        some = self._ways[begin : begin + min(count, WAYS)]
+        moved = array * (some if count <= WAYS else np.resize(some, count)).reshape(shape)
+        still = ~self.moved
+        if still.any():
+            np.copyto(moved, array, where=still.reshape(-1, *[1] * (moved.ndim - 1)))
+        return moved
 
     # --- kernels ---
 
@@ -221,10 +231,16 @@ class Floats:
         total = np.sum(terms, axis=-1)
         if self.moved.any():
             runs = np.flatnonzero(self.moved)
-            order = np.argsort(self.random.random((len(runs), count)), axis=-1)
-            order = order.reshape(len(runs), *[1] * (terms.ndim - 2), count)
-            mixed = np.take_along_axis(terms[runs], order, axis=-1)
-            total[runs] = np.add.accumulate(mixed, axis=-1)[..., -1]
+            orders = np.argsort(self.random.random((len(runs), count)), axis=-1)
+            if terms[0].size >= APART and total[0].size > 1:
+                for run, order in zip(runs, orders, strict=True):
+                    # along the first of several axes in C's order NumPy adds one after the other
+                    mixed = np.take(np.moveaxis(terms[run], -1, 0), order, axis=0)
+                    total[run] = np.add.reduce(mixed, axis=0)
+            else:
+                orders = orders.reshape(len(runs), *[1] * (terms.ndim - 2), count)
+                mixed = np.take_along_axis(terms[runs], orders, axis=-1)
+                total[runs] = np.add.accumulate(mixed, axis=-1)[..., -1]
         return np.asarray(self._rounded(total))
 
     # --- bodies ---
@@ -344,8 +360,9 @@ class Floats:
         for run in range(self.runs):
             read = [one[run] for one in given]
             apart = [read]
-            if self.moved[run] and isinstance(value, ScatterAdd) and value.axis == 0:
-                apart = self._in_parts(*read)
+            if self.moved[run] and isinstance(value, ScatterAdd):
+                source, rows = read
+                apart = self._in_parts(source, rows, value.axis)
             try:
                 parts = [
                     eval(code, {**namespace, **dict(zip(names, one, strict=True))}) for one in apart
@@ -355,13 +372,13 @@ class Floats:
                 found[run] = np.nan
         return found if moves else np.asarray(self._rounded(found))
 
-    def _in_parts(self, source: Array, rows: Array) -> list[list[Array]]:
+    def _in_parts(self, source: Array, rows: Array, axis: int) -> list[list[Array]]:
         """What a sum by rows adds, in parts and in random order."""
         if not rows.ndim or not len(rows):
             return [[source, rows]]
         count = int(self.random.choice([1, 4, 32]))
         parts = np.array_split(self.random.permutation(len(rows)), min(count, len(rows)))
-        return [[source[one], rows[one]] for one in parts]
+        return [[np.take(source, one, axis), rows[one]] for one in parts]
 
     def _scan(self, value: Scan, operands: Sequence[Array]) -> list[Array]:
         first, last = len(value.initial), len(value.initial) + len(value.sequences)

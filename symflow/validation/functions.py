@@ -30,7 +30,6 @@ from symflow.validation.calls import (
 )
 from symflow.validation.cases import BLOCK, Case, Cases, blocks_of
 from symflow.validation.findings import Finding
-from symflow.validation.naive import JIGS, MORE_JIGS
 
 Array = NDArray[Any]
 
@@ -107,11 +106,7 @@ def _made(callee: Callee, call: Call, known: Cases, made: list[_Made]) -> Iterat
     if _settings() != settings or callee.disturbed:
         yield call.finding("changes settings of NumPy, or its random numbers")
         return
-    wrong: list[Finding] = []
-    for jigs in (JIGS, MORE_JIGS):  # more, where it may be rounding
-        wrong = list(faults(callee, call, result, known.expected(call.case, call.dtype, jigs)))
-        if not wrong:
-            break
+    wrong = list(faults(callee, call, result, known.expected(call.case, call.dtype)))
     yield from wrong
     if not wrong:
         made.append(_Made(call, result, frozen(result)))

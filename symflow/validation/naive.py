@@ -9,8 +9,9 @@ single precision, and for steps of training.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,11 @@ Inputs = Mapping[str, Array]
 JIGS = 3
 """Runs under random rounding."""
 
-MORE_JIGS = 24
-"""The same where a module seems to be wrong: of many numbers, some scatter little by luck."""
+MORE = 3
+"""How many times as many there are where a module seems to be wrong, and then again."""
+
+MOST_JIGS = 27
+"""Where it is wrong if it still seems so."""
 
 MOST = 10_000_000
 """Terms of kernels that one evaluation may have: about a second."""
@@ -41,10 +45,12 @@ class Expected:
 
     value    in double precision
     allowed  how far a module may be from it, entry by entry
+    again    the same by more runs: of many numbers, some scatter little in a few runs, by luck
     """
 
     value: Array
     allowed: Array
+    again: Callable[[], Expected | None] = lambda: None
 
     def fault(self, given: Any) -> str | None:
         """What is wrong with the values of a module's array of the same shape: " is 1, not 2"."""
@@ -54,6 +60,9 @@ class Expected:
             worse = np.where(wrong, apart / self.allowed, -1.0)
         if not np.any(wrong):
             return None
+        surer = self.again()
+        if surer is not None:
+            return surer.fault(given)
         at = np.unravel_index(int(np.argmax(np.nan_to_num(worse, nan=np.inf))), worse.shape)
         entry = f"[{', '.join(map(str, at))}]" if at else ""
         found, expected = float(np.asarray(given)[at]), float(self.value[at])
@@ -83,13 +92,19 @@ class Naive:
         """
         named = (key, np.dtype(dtype), jigs)
         if key is None or named not in self._known:
-            found = self._expected(inputs, np.dtype(dtype), jigs)
+            again = partial(self.expected, inputs, dtype, key)
+            found = self._expected(inputs, np.dtype(dtype), jigs, again)
             if key is None:
                 return found
             self._known[named] = found
         return self._known[named]
 
-    def _expected(self, inputs: Inputs, dtype: Any, jigs: int) -> dict[str, Expected]:
+    def _expected(
+        self, inputs: Inputs, dtype: Any, jigs: int, known: Callable[[int], dict[str, Expected]]
+    ) -> dict[str, Expected]:
+        def again(name: str) -> Expected | None:
+            return None if jigs >= MOST_JIGS else known(MORE * jigs).get(name)
+
         moved = [False, *[True] * jigs]
         if dtype == np.float64:
             found = self.runs(_for_runs(inputs, len(moved)), moved)
@@ -99,7 +114,7 @@ class Naive:
             found = self.runs(_for_runs(inputs, jigs), moved[1:], dtype)
             pairs = {name: (value[0], found[name]) for name, value in still.items()}
         return {
-            name: Expected(value, allowance(value, runs, dtype))
+            name: Expected(value, allowance(value, runs, dtype), partial(again, name))
             for name, (value, runs) in pairs.items()
             if np.all(np.isfinite(value)) and (dtype == np.float64 or np.all(np.isfinite(runs)))
         }

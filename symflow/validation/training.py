@@ -12,7 +12,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +25,7 @@ from symflow.train import Schedule
 from symflow.validation.calls import arrays_in, frozen, same
 from symflow.validation.cases import BLOCK, Case, Cases
 from symflow.validation.findings import Finding
+from symflow.validation.naive import JIGS, MORE, MOST_JIGS, Expected
 from symflow.validation.threads import in_step, led
 from symflow.validation.trajectories import Reached, Trajectories, batches, expected
 
@@ -33,6 +34,9 @@ Array = NDArray[Any]
 STEPS = 5
 ROWS = 5 * BLOCK + 3
 """Rows that training is given: several blocks and a rest."""
+
+FEWER_ROWS = 2 * BLOCK + 3
+"""The same of large models."""
 
 BATCH = BLOCK + 1
 """Rows of a mini-batch: one more than a block."""
@@ -70,6 +74,7 @@ class Path:
     reached  where it is before each update, under random rounding
     still    the same in double precision, where that is not the dtype
     options  arguments of `train`
+    again    the same under random rounding more often
     """
 
     told: str
@@ -78,6 +83,16 @@ class Path:
     reached: Sequence[Reached]
     still: Sequence[Reached]
     options: Mapping[str, Any] = field(default_factory=dict)
+    again: Callable[[], Path | None] = lambda: None
+
+    def expected(self, steps: int, of: Callable[[Reached], Array]) -> Expected:
+        """Something of where it is after so many updates."""
+        found, right = of(self.reached[steps]), of(self.still[steps])
+        return expected(found, self.dtype, right[0], partial(self._surer, steps, of))
+
+    def _surer(self, steps: int, of: Callable[[Reached], Array]) -> Expected | None:
+        path = self.again()
+        return path.expected(steps, of) if path is not None and path.steps >= steps else None
 
     @property
     def steps(self) -> int:
@@ -97,8 +112,12 @@ class Paths:
     @cached_property
     def case(self) -> Case | None:
         return self.known.case(
-            {one: ROWS if one == self.known.rows else 3 for one in self.known.sizes}
+            {one: self.rows if one == self.known.rows else 3 for one in self.known.sizes}
         )
+
+    @property
+    def rows(self) -> int:
+        return FEWER_ROWS if self.known.large else ROWS
 
     def _path(
         self,
@@ -107,6 +126,7 @@ class Paths:
         dtype: Any = np.float64,
         options: Mapping[str, Any] | None = None,
         case: Case | None = None,
+        jigs: int = JIGS,
         **how: Any,
     ) -> Path | None:
         """None where not even the first loss is a number."""
@@ -116,14 +136,16 @@ class Paths:
         values = case.cast(dtype)
         start = {name: values[name] for name in self.names}
         data = {name: value for name, value in values.items() if name not in start}
-        reached = self.model.followed(start, data, steps, dtype=dtype, **how)
+        reached = self.model.followed(start, data, steps, dtype=dtype, jigs=jigs, **how)
         still = reached
         if dtype != np.float64:
             still = self.model.followed(_doubled(start), _doubled(data), steps, **how)
             reached = reached[: len(still)]
         if not reached:
             return None
-        return Path(told, case, np.dtype(dtype), reached, still, options or {})
+        more = partial(self._path, told, steps, dtype, options, case, MORE * jigs, **how)
+        again = cache(more) if jigs < MOST_JIGS else lambda: None
+        return Path(told, case, np.dtype(dtype), reached, still, options or {}, again)
 
     @cached_property
     def whole(self) -> Path | None:
@@ -176,13 +198,13 @@ class Paths:
     @cached_property
     def batched(self) -> Path | None:
         """By mini-batches, for more than a pass."""
-        return self._by_batches("by mini-batches", BATCH, SEED, ROWS // BATCH + 2)
+        return self._by_batches("by mini-batches", BATCH, SEED, self.rows // BATCH + 2)
 
     def _by_batches(self, told: str, size: int, seed: int, steps: int) -> Path | None:
         axes = self.axes
         if not axes or self.case is None:
             return None
-        rows = batches(ROWS, size, seed, steps + 1)
+        rows = batches(self.rows, size, seed, steps + 1)
         data = [
             {
                 name: np.take(value, some, axes[name]) if name in axes else value
@@ -333,7 +355,7 @@ class _Trained:
             yield finding(f"gives {len(result.losses)} losses, not {losses}")
             return
         for number, loss in enumerate(result.losses):
-            wanted = expected(path.reached[number].loss, path.dtype, path.still[number].loss[0])
+            wanted = path.expected(number, lambda one: one.loss)
             told = f" is a {type(loss).__name__}" if type(loss) is not float else wanted.fault(loss)
             if told is not None:
                 yield finding(f"loss {number}{told}", "losses")
@@ -358,11 +380,7 @@ class _Trained:
             yield finding(f"{kept or 'parameters'} is a {type(found).__name__}, not Parameters")
             return
         for name, value in zip(self.names, found, strict=True):
-            runs, still = (
-                (one.parameters if kept is None else one.kept[kept])[name]
-                for one in (path.reached[steps], path.still[steps])
-            )
-            wanted = expected(runs, path.dtype, still[0])
+            wanted = path.expected(steps, partial(_array, name, kept))
             told = None
             dtypes = {path.dtype} if kept is None else {path.dtype, np.dtype(np.float64)}
             if value.dtype not in dtypes or value.shape != wanted.value.shape:
@@ -372,6 +390,10 @@ class _Trained:
                 array = name if kept is None else f"{kept} of {name}"
                 yield finding(f"{array}{told}", array)
                 return
+
+
+def _array(name: str, kept: str | None, of: Reached) -> Array:
+    return (of.parameters if kept is None else of.kept[kept])[name]
 
 
 class _ChangedError(Exception):
@@ -581,7 +603,10 @@ def _refusals(of: _Trained) -> Iterator[Finding]:
         ("tolerance=-1", {"tolerance": -1.0}),
     ]
     if of.has("batch_size"):
-        wrong += [("batch_size=0", {"batch_size": 0}), ("too many rows", {"batch_size": ROWS + 1})]
+        wrong += [
+            ("batch_size=0", {"batch_size": 0}),
+            ("too many rows", {"batch_size": of.paths.rows + 1}),
+        ]
     if of.has("threads"):
         wrong.append(("threads=0", {"threads": 0}))
     for told, options in wrong:

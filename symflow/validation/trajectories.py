@@ -72,7 +72,9 @@ class Trajectories:
             return rate.initial
         return rate.at(step) if isinstance(rate, Schedule) else rate
 
-    def _corrected(self, rate: float, step: int, random: np.random.Generator, unit: float) -> Array:
+    def _corrected(
+        self, rate: float, step: int, random: np.random.Generator, unit: float, runs: int
+    ) -> Array:
         """What `update` is given, moved by as much as naive code loses of it."""
         formula = self.optimizer.rate_formula
         lost = 0.0
@@ -81,8 +83,8 @@ class Trajectories:
             code = sp.lambdify((RATE, STEP), formula, "math")
             lost = abs(code(rate, step) / true - 1.0) if true else 0.0
             rate = true
-        moves = random.choice((-1.0, 1.0), JIGS + 1) * (lost + 4.0 * unit)
-        return rate * np.where(np.arange(JIGS + 1) == 0, 1.0, 1.0 + moves)
+        moves = random.choice((-1.0, 1.0), runs) * (lost + 4.0 * unit)
+        return rate * np.where(np.arange(runs) == 0, 1.0, 1.0 + moves)
 
     # --- steps ---
 
@@ -97,6 +99,7 @@ class Trajectories:
         rows: Sequence[Mapping[str, Array]] | None = None,
         first: int = 0,
         kept: Mapping[str, Inputs] | None = None,
+        jigs: int = JIGS,
     ) -> list[Reached]:
         """Where training is before each of so many updates, and after the last.
 
@@ -105,8 +108,9 @@ class Trajectories:
         rows   what each step is given in place of `inputs`, by name
         first  how many updates were made before
         kept   the optimizer's state then
+        jigs   trajectories under random rounding
         """
-        runs = 1 + JIGS
+        runs = 1 + jigs
         random = np.random.default_rng(0)
         floats = Floats([run > 0 for run in range(runs)], random, dtype)
         parameters: Inputs = {name: _each(start[name], runs) for name in self.names}
@@ -123,7 +127,7 @@ class Trajectories:
             step = first + number
             given = rows[min(number, len(rows) - 1)] if rows else inputs
             data = {name: _each(value, runs) for name, value in given.items()}
-            rate = self._corrected((rates or self.own_rate)(step), step, random, unit)
+            rate = self._corrected((rates or self.own_rate)(step), step, random, unit, runs)
             made = self._update(floats, parameters, states, data, rate, step)
             if not np.all(np.isfinite(made["loss"])):
                 break
@@ -206,13 +210,19 @@ def _each(value: Any, runs: int) -> Array:
     return np.repeat(np.asarray(value)[None], runs, 0)
 
 
-def expected(runs: Array, dtype: Any = np.float64, still: Array | None = None) -> Expected:
+def expected(
+    runs: Array,
+    dtype: Any = np.float64,
+    still: Array | None = None,
+    again: Callable[[], Expected | None] = lambda: None,
+) -> Expected:
     """An array of which the first run is right, and the others are under random rounding.
 
     still  what is right, where the runs are in a lower precision
+    again  the same by more runs
     """
     value = np.asarray(runs[0] if still is None else still, float)
-    return Expected(value, allowance(value, np.asarray(runs[1:]), np.dtype(dtype)))
+    return Expected(value, allowance(value, np.asarray(runs[1:]), np.dtype(dtype)), again)
 
 
 def batches(n: int, size: int, seed: int, steps: int) -> list[Array]:

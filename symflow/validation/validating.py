@@ -35,7 +35,7 @@ from symflow.validation.findings import Finding, Report, Row
 from symflow.validation.functions import check_functions, precisions
 from symflow.validation.points import Given, Inputs, Point, around, bases, inputs_of
 from symflow.validation.threads import check_threads
-from symflow.validation.training import Paths, check_training
+from symflow.validation.training import FEWER_ROWS, Paths, check_training
 from symflow.validation.values import Deviation, Reference, deviations, references
 from symflow.validation.written import as_written
 
@@ -53,7 +53,7 @@ EFFORT = 4_000_000
 FEW = 4
 """Points at which derivatives are compared with difference quotients."""
 
-LEAST = 4
+LEAST = 3
 """Points at which even the largest model is tested."""
 
 
@@ -109,7 +109,7 @@ class Expectation:
         """The user's first, then those that tell most, as many as there is time for."""
         random = np.random.default_rng(self.seed)
         start = list(bases(self.given, self.initial, self.at, random))
-        runs = references(self.program, start, self.seed)
+        runs = references(self.program, start, self.seed, jigs=0)
         base = next((one.point for one in runs if _is_finite(one)), start[0])
         own = [one for one in start if one is not base]
         more = around(base.inputs, self.given, random)
@@ -123,7 +123,10 @@ class Expectation:
     @cached_property
     def cases(self) -> Cases:
         """Parameters and data of other sizes, in naive code alone."""
-        return Cases(self.compilation, self.program, self.seed)
+        found = Cases(self.compilation, self.program, self.seed)
+        if found.large:
+            self.limits.append(f"training by more than {FEWER_ROWS} rows: the model is large")
+        return found
 
     @cached_property
     def paths(self) -> Paths:

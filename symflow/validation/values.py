@@ -63,12 +63,17 @@ class Reference:
 
 
 def references(
-    program: Program, points: Sequence[Point], seed: int = 0, dtype: Any = np.float64
+    program: Program,
+    points: Sequence[Point],
+    seed: int = 0,
+    dtype: Any = np.float64,
+    jigs: int = JIGS,
 ) -> list[Reference]:
     """References at points whose inputs have the same shapes; the naive code runs once for all."""
-    moved = [jig > 0 for _ in points for jig in range(1 + JIGS)]
+    runs = 1 + jigs
+    moved = [jig > 0 for _ in points for jig in range(runs)]
     inputs = {
-        name: np.repeat(np.stack([np.asarray(one.inputs[name]) for one in points]), 1 + JIGS, 0)
+        name: np.repeat(np.stack([np.asarray(one.inputs[name]) for one in points]), runs, 0)
         for name in points[0].inputs
     }
     outputs = Floats(moved, np.random.default_rng(seed), dtype).outputs(program, inputs)
@@ -76,10 +81,7 @@ def references(
         Reference(
             program,
             point,
-            {
-                name: value[number * (1 + JIGS) : (number + 1) * (1 + JIGS)]
-                for name, value in outputs.items()
-            },
+            {name: value[number * runs : (number + 1) * runs] for name, value in outputs.items()},
         )
         for number, point in enumerate(points)
     ]
