@@ -489,5 +489,4 @@ def _usable(left: sp.Expr, feed: Mapping[str, Array]) -> Array:
 
 
 def compared(case: Case, rules: Rules | None = None) -> Comparison:
-    without = Rules(frozenset({case.rule}) | (rules.without if rules else frozenset()))
-    return Comparison(case.model(rules), case.points(), plain=lambda: case.model(without))
+    return Comparison(case.model(rules), case.points())
