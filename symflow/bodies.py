@@ -128,6 +128,7 @@ class Body:
         if coefficient == -1 and len(factors) == 1 and isinstance(factors[0], sp.Add):
             return self.text(sp.Add(*(-term for term in factors[0].args)))
         negative, coefficient = bool(coefficient.is_negative), abs(coefficient)
+        factors = _squared_together(factors)
         parts = [
             (_is_inverse(one), sp.Pow(one, -1) if _is_inverse(one) else one) for one in factors
         ]
@@ -258,6 +259,25 @@ def _products(text: Text, exponent: int) -> Text:
         return Text(f"{even.source} * {text.source}", PRODUCT, text.axes)
     half = text if exponent == 2 else _products(text, exponent // 2)
     return Text(f"np.square({half.source})", ATOM, text.axes)
+
+
+def _squared_together(factors: Sequence[sp.Expr]) -> list[sp.Expr]:
+    """x²·y⁻² as (x/y)², as it was written: SymPy takes it apart, and x² and y² may overflow, or
+    vanish, where x/y is an ordinary number."""
+    squared = [one for one in factors if isinstance(one, sp.Pow) and _is_high(one.exp)]
+    if len(squared) < 2:
+        return list(factors)
+    least = 2 if any(abs(one.exp) < 4 for one in squared) else 4  # as squares, not as powers
+    sign = -1 if all(one.exp < 0 for one in squared) else 1
+    together = sp.Mul(*(one.base ** (sign * sp.sign(one.exp)) for one in squared))
+    rest = [one.base ** (one.exp - sp.sign(one.exp) * least) for one in squared]
+    others = [one for one in factors if one not in squared]
+    power = sp.Pow(together, sign * least, evaluate=False)
+    return [*others, power, *_squared_together([one for one in rest if one != 1])]
+
+
+def _is_high(exponent: sp.Expr) -> bool:
+    return bool(exponent.is_Integer and abs(exponent) >= 2)
 
 
 def _is_decimal(value: sp.Expr) -> bool:

@@ -53,6 +53,7 @@ from symflow.rows import (
     log_ndtr,
     log_rising,
     logaddexp,
+    logical_and,
     logistic,
     ndtr,
     polygamma_change,
@@ -265,7 +266,7 @@ def _is_of_a_point(condition: sp.Expr, facts: Facts) -> bool:
     """Whether a choice is of a single point, where 0·∞ may tend to anything: u > 0 is, of u ≥ 0."""
     name = type(condition).__name__
     if name in ("equal", "not_equal"):
-        return True
+        return bool(condition.args[0] != condition.args[1])  # x = x wherever x is a number
     at_zero = name in ("greater", "less_equal") and condition.args[1] == 0
     return at_zero and facts.range(condition.args[0]).nonnegative
 
@@ -406,6 +407,9 @@ def _of_ratio(function: sp.Expr, power: int = 1) -> Callable[[Bindings], sp.Expr
 def _of_inverse_ratio(function: sp.Expr) -> Callable[[Bindings], sp.Expr]:
     return lambda bound: bound[_x] / bound[_u] * function.xreplace(dict(bound))
 
+
+_LOG = log(where(greater(_x, 0), _x, 1))
+_NEAR_LOG = logical_and(greater(_x, 0), less(abs_(_y * _LOG), 1))
 
 _MINUS = where(greater(_u, 0), -_u, _u)
 """-|u|, of which the second derivative is that of a line on either side."""
@@ -1090,6 +1094,19 @@ RULES = (
         phase="written",
         provided=_has_ratio,
         text="(1 - cos(c·x)) / x² → ½·c²·sinc(c·x / 2)²",
+    ),
+    Rule(
+        "box-cox",
+        (power(_x, _y) - 1) / _y,
+        where(
+            _NEAR_LOG,
+            _LOG * exprel(_y * _LOG),
+            (power(_x, _y) - 1) / where(equal(_y, 0), 1, _y),
+        ),
+        "0 / 0 at y = 0, where the value is log(x), and digits are lost near it",
+        phase="written",
+        provided=lambda bound, body: not body.has(function_of(exprel)),
+        text="(pow(x, y) - 1) / y → log(x)·exprel(y·log(x)), where x > 0 and |y·log(x)| < 1",
     ),
     Rule(
         "saturation",

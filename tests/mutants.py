@@ -5,7 +5,8 @@ every row, by every operand of every primitive, by every rewrite rule. No mutant
 derivative that is zero everywhere by scaling it; such a one is set to 1 instead. No derivative is
 ever taken by a boolean, so there is no mutant of one.
 
-    python tests/mutants.py        all mutants, each against every graph that meets its rule
+    python tests/mutants.py          all mutants, each against every graph that meets its rule
+    python tests/mutants.py --once   against fewer graphs, until one notices
 """
 
 from __future__ import annotations
@@ -242,8 +243,9 @@ def _further(mutant: Mutant) -> Iterator[Judge | ByHand]:
 
 def main() -> int:
     start = time.perf_counter()
-    judges = [met(model) for model in aimed_models(8)]
-    verdicts = judged(judges, enough=False)
+    once = "--once" in sys.argv
+    judges = [met(model) for model in (aimed_models() if once else aimed_models(8))]
+    verdicts = judged(judges, enough=once)
     for one in verdicts:
         mark = "caught " if one.caught else "SURVIVES"
         print(f"{mark} by {one.caught:3} of {one.tried:3} graphs   {one.mutant.name}")

@@ -124,3 +124,21 @@ def test_constants_that_are_not_finite() -> None:
             found = session.run(slope, {x: X})
     wanted = np.where(THERE, np.where(THERE, V, 0) / np.cosh(X * np.where(THERE, V, 0)) ** 2, 1.0)
     np.testing.assert_allclose(found, wanted, rtol=1e-13)
+
+
+def test_a_number_that_is_not_itself() -> None:
+    """`y == y` is where y is not NaN."""
+    with sf.Graph().as_default(), sf.Session() as session:
+        x, y = sf.placeholder(sf.float64, (4, 2)), sf.placeholder(sf.float64, (4,))
+        w = sf.Variable([0.5, -0.25])
+        there = sf.equal(y, y)
+        off = sf.where(there, sf.square(y - x @ w), 0.0)
+        loss = sf.reduce_sum(off) / sf.reduce_sum(sf.cast(there, sf.float64))
+        (slope,) = sf.gradients(loss, [w])
+        session.run(sf.global_variables_initializer())
+        data = np.array([[1.0, 2.0], [0.5, -1.0], [3.0, 1.0], [-2.0, 0.25]])
+        measured = np.array([1.0, NAN, -2.0, 0.5])
+        found = session.run(slope, {x: data, y: measured})
+    kept = np.array([True, False, True, True])
+    off_by = data[kept] @ [0.5, -0.25] - measured[kept]
+    np.testing.assert_allclose(found, 2 * off_by @ data[kept] / 3, rtol=1e-14)

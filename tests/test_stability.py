@@ -131,6 +131,7 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
     "log1prel": (lambda m, x: m.log(1 + x) / x, [-0.9, -0.5, *(-x for x in _TINY), *POSITIVE]),
     "log1prel-inverse": (lambda m, x: x / m.log(1 + x), [-0.9, -0.5, *POSITIVE]),
     "sinc": (lambda m, x: m.sin(3 * x) / x, ANGLES),
+    "box-cox": (lambda m, x: (m.pow(x, x / x / 2**20) - 1) / (x / x / 2**20), POSITIVE),
     "tanh-ratio": (lambda m, x: m.tanh(3 * x) / x, EXPONENTS),
     "sinc-inverse": (lambda m, x: x / m.sin(x), ANGLES),
     "one-minus-cos-quotient": (lambda m, x: (1 - m.cos(2 * x)) / x, ANGLES),

@@ -40,7 +40,7 @@ from symflow.rules import NAMES
 NAME_REFUSED = "has a meaning of its own in a generated module"
 """What a user is told of a name that cannot be."""
 
-BOOLEAN_CARRY = "the carry h is of dtype"
+OF_BOOLEANS = ("the carry h is of dtype", "booleans make no diagonal matrix")
 """The same of a loop that starts from truth values or whole numbers."""
 
 ROWS = (1, 3, 4, 5, 19)
@@ -437,11 +437,12 @@ def complaint(user: UserModel, folder: Path) -> str | None:
         if NAME_REFUSED in str(error) and user.called[0] != "node0":
             called = tuple(f"node{at}" for at in range(len(user.called)))
             return complaint(replace(user, called=called, size="n_rows"), folder)
-        return None if BOOLEAN_CARRY in str(error) else f"refused: {error}"
+        return None if any(one in str(error) for one in OF_BOOLEANS) else f"refused: {error}"
     for n in ROWS if user.model.symbolic else (None,):
         given = with_rows(user.model, n, 0.0 if user.tied else 1e-3)
         what = wanted(user, given)
-        if not np.isfinite(what.outcome.loss[0]):
+        values = float_values(given, 0)
+        if not np.isfinite(what.outcome.loss[0]) or any(np.any(np.isnan(one)) for one in values):
             continue  # of rows that are moved, hand-written formulas may have no number beside -∞
         for style, one in made.items():
             problem = _of_module(user, given, one, what)
@@ -488,9 +489,18 @@ def _of_module(user: UserModel, model: Model, made: Any, what: Wanted) -> str | 
                 problem = _off(one, slopes[at], SLACK * offs[at])
                 if problem is not None:
                     return f"d_{user.called[user.variables[at]]} {problem}"
-        return _of_exports(user, model, made, what) or _of_training(
-            user, model, made, what, fields, inputs
-        )
+        problem = _of_exports(user, model, made, what)
+        if problem is None and not _breaks_ties(model):
+            problem = _of_training(user, model, made, what, fields, inputs)
+        return problem
+
+
+def _breaks_ties(model: Model) -> bool:
+    """Whether rounding decides, after a step of the training, which of equal entries is largest."""
+    picks = any(isinstance(one, Step) and "max" in one.operation for one in model.nodes)
+    picks = picks or any(isinstance(one, Step) and "min" in one.operation for one in model.nodes)
+    variables = [one for one in model.nodes if isinstance(one, Leaf) and one.kind == "Variable"]
+    return picks and any(np.unique(one.values[0]).size < one.values[0].size for one in variables)
 
 
 def _of_exports(user: UserModel, model: Model, made: Any, what: Wanted) -> str | None:

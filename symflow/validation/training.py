@@ -50,7 +50,8 @@ SMALL_RATE = 1e-6
 OFFSET = 1e5
 """Where data are that are far from zero."""
 
-SEED = 7
+SEED = 2**40 + 7
+"""Of the order of the rows, that of a large number."""
 
 DEFAULTS: Mapping[str, Any] = {
     "steps": 1000,
@@ -200,11 +201,25 @@ class Paths:
         """By mini-batches, for more than a pass."""
         return self._by_batches("by mini-batches", BATCH, SEED, self.rows // BATCH + 2)
 
-    def _by_batches(self, told: str, size: int, seed: int, steps: int) -> Path | None:
+    @cached_property
+    def late_batches(self) -> Path | None:
+        """By mini-batches, from a later state."""
+        told = "by mini-batches from a later state"
+        return None if self.kept is None else self._by_batches(told, BATCH, 0, 3, LATE)
+
+    @cached_property
+    def still(self) -> Path | None:
+        """At a rate of 0."""
+        options = {"learning_rate": 0.0}
+        return self._path("at the rate 0", 2, rates=lambda _: 0.0, options=options)
+
+    def _by_batches(
+        self, told: str, size: int, seed: int, steps: int, first: int = 0
+    ) -> Path | None:
         axes = self.axes
         if not axes or self.case is None:
             return None
-        rows = batches(self.rows, size, seed, steps + 1)
+        rows = batches(self.rows, size, seed, first + steps + 1)[first:]
         data = [
             {
                 name: np.take(value, some, axes[name]) if name in axes else value
@@ -214,7 +229,8 @@ class Paths:
             for some in rows
         ]
         options = {"batch_size": size, **({"seed": seed} if seed else {})}
-        return self._path(told, steps, rows=data, options=options)
+        begun: dict[str, Any] = {"first": first, "kept": self.kept} if first else {}
+        return self._path(told, steps, rows=data, options=options, **begun)
 
     @cached_property
     def one_by_one(self) -> Path | None:
@@ -452,7 +468,8 @@ def _precision(of: _Trained) -> Iterator[Finding]:
 
 def _rates(of: _Trained) -> Iterator[Finding]:
     """Rates that are given."""
-    for path in (of.paths.small, of.paths.late, of.paths.own, of.paths.offset):
+    paths = of.paths
+    for path in (paths.small, paths.late, paths.own, paths.offset, paths.still):
         if path is not None:
             yield from of.faults(path, of.run(path, 0), 0, "steps")
             yield from of.faults(path, of.run(path), path.steps, "steps")
@@ -505,7 +522,12 @@ def _going_on(of: _Trained) -> Iterator[Finding]:
 
 def _tolerance(of: _Trained) -> Iterator[Finding]:
     """A tolerance a little above the norm of a gradient, and a little below."""
-    path = of.whole
+    for path in (of.whole, of.paths.batched):
+        if path is not None:
+            yield from _within_tolerance(of, path)
+
+
+def _within_tolerance(of: _Trained, path: Path) -> Iterator[Finding]:
     norms = [float(one.norm[0]) for one in path.still]
     after = [at for at in range(1, path.steps) if norms[at] < 0.999 * min(norms[:at])]
     for at in dict.fromkeys([0, *after[-1:]]):
@@ -590,9 +612,9 @@ def _mini_batches(of: _Trained) -> Iterator[Finding]:
     yield from of.faults(path, of.run(path), path.steps, "steps")
     if of.has("threads"):
         yield from of.faults(path, of.run(path, threads=2), path.steps, "steps", "2 threads")
-    alone = of.paths.one_by_one
-    if alone is not None:
-        yield from of.faults(alone, of.run(alone), alone.steps, "steps")
+    for other in (of.paths.one_by_one, of.paths.late_batches):
+        if other is not None:
+            yield from of.faults(other, of.run(other), other.steps, "steps")
 
 
 def _refusals(of: _Trained) -> Iterator[Finding]:
