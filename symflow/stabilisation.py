@@ -346,7 +346,8 @@ def _with_sums_as_written(program: Builder, value: Kernel, wide: Kernel) -> Kern
 def _sums_of_sums(
     program: Builder, body: sp.Expr, accesses: Sequence[Access], depth: int
 ) -> Iterator[tuple[sp.Expr, Sequence[Access]]]:
-    """The sums in a body, and in those of the kernels that it reads, of which terms are sums."""
+    """The sums in a body, and in those of the kernels that it reads, of which terms are sums; and
+    the terms."""
     sources: dict[int, Kernel] = {}
     for number, access in enumerate(accesses):
         source = program[access.tensor].value
@@ -359,6 +360,9 @@ def _sums_of_sums(
             for number, source in sources.items()
         ):
             yield part, accesses
+    for number, source in sources.items():
+        if source.body.is_Add:  # of which a slope may be a sum of sums
+            yield slot(number), accesses
     for number, source in sources.items() if depth else ():
         inner = [composed(source, one, accesses[number].indices) for one in source.accesses]
         yield from _sums_of_sums(program, source.body, inner, depth - 1)
