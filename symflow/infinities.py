@@ -83,13 +83,17 @@ class Infinities:
         return False
 
     def _is_logarithm(self, value: Kernel, weight: sp.Expr, part: sp.Expr) -> bool:
-        """Whether a part that may be -∞ is log p, or log(p·s) beside w·log(s)."""
-        if not self.within(value, part).low:
+        """Whether a part that may be infinite is ±log p, or log(p·s) beside w·log(s)."""
+        ends = self.within(value, part)
+        if not ends:
             return False
         wide = read_through(self.program, value.part(part), 3)
         beside = any(one.args[0] == weight for one in value.body.atoms(*_WEIGHTED))
-        logarithm = beside or wide.body.has(sp.log)
-        return logarithm and facts_of(self.program, wide).range(wide.body).nonpositive
+        if not (beside or wide.body.has(sp.log)):
+            return False
+        terms = sp.Add.make_args(wide.body)
+        log_of_p = wide.body if ends.low else sp.Add(*(-one for one in terms))
+        return facts_of(self.program, wide).range(log_of_p).nonpositive
 
     def _source(self, value: Kernel, part: sp.Expr) -> Kernel | None:
         """The elementwise kernel that a part of a body reads, if it is one operand as it is."""

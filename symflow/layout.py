@@ -52,6 +52,8 @@ class Helpers:
     erfc_hazard: bool = False
     log_cosh: bool = False
     exprel: bool = False
+    hill: bool = False
+    hill_slope: bool = False
     log1prel: bool = False
     sinc: bool = False
     placed: bool = False

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import sympy as sp
 
 from symflow.elementwise import ROWS as ROWS
 from symflow.elementwise import Domain, Elementwise, choose
-from symflow.program import number
+from symflow.program import number, slot
 
 _BOTH: Domain = ((-3.0, 3.0), (-3.0, 3.0))
 _POSITIVE: Domain = ((0.1, 4.0),)
@@ -19,6 +20,10 @@ _HALF = sp.Rational(1, 2)
 _GELU = number(math.sqrt(2 / math.pi))
 _SELU = number(1.0507009873554804934), number(1.6732632423543772848)
 """Scale and alpha of self-normalising networks, by Klambauer and others, to full precision."""
+
+
+_HILL = slot(0), slot(1), slot(2)
+"""x, k and h of the Hill function."""
 
 
 def _where(condition: sp.Expr, yes: sp.Expr, no: sp.Expr) -> sp.Expr | None:
@@ -38,6 +43,19 @@ def _masked_product(x: sp.Expr, y: sp.Expr) -> sp.Expr | None:
     if isinstance(rest, sp.Pow) and rest.exp.is_negative:
         return number * masked_quotient(x, 1 / rest)
     return None
+
+
+def _hill_slope(x: sp.Expr, k: sp.Expr, h: sp.Expr) -> sp.Expr:
+    """The derivative of xʰ / (xʰ + kʰ) by x, of the smaller of x / k and k / x."""
+    near = h * power(x / k, abs_(h) - 1) * hill(k, x, abs_(h)) ** 2 / k
+    far = h * power(k / x, abs_(h)) * hill(x, k, abs_(h)) ** 2 / x
+    return where(less(abs_(x), abs_(k)), near, far)
+
+
+@cache
+def _hill_curvatures() -> Sequence[sp.Expr]:
+    """The derivatives of that, in slots."""
+    return [_hill_slope(*_HILL).diff(one) for one in _HILL]
 
 
 def _x_log_number(x: sp.Expr, y: sp.Expr) -> sp.Expr | None:
@@ -309,6 +327,34 @@ _TABLE = (
         opaque=True,
         evaluate=_power,
         domain=((0.2, 3.0), (-2.0, 2.0)),
+    ),
+    Elementwise(
+        "hill",
+        lambda x, k, h: 1 / (1 + (k / x) ** h),
+        "xʰ / (xʰ + kʰ), at 0 too. By h the derivative is 0 where x / k ≤ 0.",
+        partials=lambda x, k, h, y: [
+            hill_slope(x, k, h),
+            -hill_slope(k, x, h),
+            xlogy(y * hill(k, x, h), where(greater(x / k, 0), x / k, 1)),
+        ],
+        numpy="_hill({0}, {1}, {2})",
+        helper="hill",
+        opaque=True,
+        result="float",
+        domain=((0.2, 3.0), (0.2, 3.0), (-2.0, 3.0)),
+    ),
+    Elementwise(
+        "hill_slope",
+        lambda x, k, h: h / x / ((1 + (k / x) ** h) * (1 + (x / k) ** h)),
+        "The derivative of xʰ / (xʰ + kʰ) by x, at 0 too.",
+        partials=lambda x, k, h, y: [
+            one.xreplace(dict(zip(_HILL, (x, k, h), strict=True))) for one in _hill_curvatures()
+        ],
+        numpy="_hill_slope({0}, {1}, {2})",
+        helper="hill_slope",
+        opaque=True,
+        result="float",
+        domain=((0.2, 3.0), (0.2, 3.0), (-2.0, 3.0)),
     ),
     Elementwise("exp", lambda x: sp.exp(x), "eˣ.", result="float"),
     Elementwise(
@@ -947,6 +993,8 @@ floor: Elementwise = ROWS["floor"]
 fraction: Elementwise = ROWS["fraction"]
 greater_equal: Elementwise = ROWS["greater_equal"]
 hyperbolic_tangent: Elementwise = ROWS["hyperbolic_tangent"]
+hill: Elementwise = ROWS["hill"]
+hill_slope: Elementwise = ROWS["hill_slope"]
 hypot: Elementwise = ROWS["hypot"]
 inverse_mills: Elementwise = ROWS["inverse_mills"]
 less: Elementwise = ROWS["less"]

@@ -41,6 +41,7 @@ from symflow.rows import (
     exprel,
     fraction,
     greater,
+    hill,
     hyperbolic_tangent,
     less,
     lgamma,
@@ -269,6 +270,16 @@ def _is_of_a_point(condition: sp.Expr, facts: Facts) -> bool:
         return bool(condition.args[0] != condition.args[1])  # x = x wherever x is a number
     at_zero = name in ("greater", "less_equal") and condition.args[1] == 0
     return at_zero and facts.range(condition.args[0]).nonnegative
+
+
+def _is_quotient(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether what is raised to a power is a quotient of what may be 0."""
+    return bool(slots_of(_parts_of_quotient(bound[_u])[1]))
+
+
+def _parts_of_quotient(quotient: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    numerator, denominator = sp.fraction(quotient)
+    return numerator, denominator
 
 
 def _vanish_together(bound: Bindings, body: sp.Expr) -> bool:
@@ -1333,6 +1344,15 @@ RULES = (
         text="w·log(p) → w·log(p), and 0 where w is 0, where p is 0 for what a mask takes out",
         why="0·∞ where a logit is -∞: the weight of what a mask takes out is 0",
     ),
+    Rule(
+        "hill",
+        1 / (1 + power(_u, _y)),
+        lambda bound: hill(*reversed(_parts_of_quotient(bound[_u])), bound[_y]),
+        "0·∞ in the gradient where x is 0",
+        phase="written",
+        provided=_is_quotient,
+        text="1 / (1 + (k / x)^h) → hill(x, k, h)",
+    ),
 )
 
 NAMES = tuple(rule.name for rule in RULES)
@@ -1375,6 +1395,8 @@ _NANOSECONDS: dict[str, float] = {
     "elu": 4.4,
     "xlogx": 2.8,
     "xlogy": 2.8,
+    "hill": 20.0,
+    "hill_slope": 45.0,
     "log1mexp": 6.0,
     "exp_over_expm1": 4.5,
 }

@@ -83,6 +83,8 @@ def shifted_exponentials(
             continue
         if rule in without:
             continue
+        if Infinities(program).within(wide, exponent):
+            wide, exponent = _as_read(program, total)
         shifted, peak, finite = _around_peak(program, wide, exponent, definition)
         accesses = [*reader.accesses, *(Access(one, access.indices) for one in (shifted, peak))]
         sum_, top = slot(len(accesses) - 2), slot(len(accesses) - 1)
@@ -526,6 +528,17 @@ def _sums_squares(program: Builder, value: Kernel, expression: sp.Expr) -> bool:
     if isinstance(expression, sp.Pow):
         return bool(expression.exp.is_Integer and expression.exp.is_even and expression.exp > 0)
     return bool(expression.is_nonnegative and not slots_of(expression))
+
+
+def _as_read(program: Builder, total: Kernel) -> tuple[Kernel, sp.Expr]:
+    """A sum of exponentials with its exponents read where they are: what a mask takes out of them
+    is known by the tensor that they are."""
+    depth, exponent = 0, _exponent_of(total.body)
+    while exponent is None:
+        depth += 1
+        wide = read_through(program, total, depth)
+        exponent = _exponent_of(wide.body)
+    return (read_through(program, total, depth) if depth else total), exponent
 
 
 def _exponent_of(body: sp.Expr, anywhere: bool = False) -> sp.Expr | None:

@@ -109,6 +109,10 @@ def extreme(row: Elementwise, dtype: Any) -> list[Array]:
             values = np.abs(values)
             if number < row.result_from:  # a small order
                 values = random.uniform(*row.domain[number], 3 * POINTS).astype(dtype)
+        if row.name in ("hill", "hill_slope"):  # of what is positive, to a moderate power
+            values = np.abs(values)
+            if number == 2:
+                values = random.uniform(*row.domain[number], 3 * POINTS).astype(dtype)
         whole = row.result == "bool" or number < row.result_from
         found.append(np.round(values) if whole else values)
     return found

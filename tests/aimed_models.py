@@ -83,7 +83,7 @@ def instance_of(rule: rules.Rule) -> sp.Expr | None:
 
 
 def _instances(rule: rules.Rule) -> Iterator[sp.Expr]:
-    a, b, c, d, k, p, y = (sp.Wild(name) for name in "abcdkpy")
+    a, b, c, d, k, p, w, y = (sp.Wild(name) for name in "abcdkpwy")
     plain = {one: sp.Wild(one.name) for one in rule.left.atoms(sp.Wild)}
     left = rule.left.xreplace(plain).xreplace({k: sp.S.Half, p: sp.Float(0.3)})
     if rule.says == "where one is a number":
@@ -91,8 +91,9 @@ def _instances(rule: rules.Rule) -> Iterator[sp.Expr]:
     if not rule.given:
         yield left
         yield left.xreplace({c: a + b})
-        for one in sorted(left.atoms(sp.Wild), key=str):  # as -p, as z / √2, and as a probability
+        for one in sorted(left.atoms(sp.Wild), key=str):  # as -p, z / √2, w / x, a probability
             yield left.xreplace({one: -one})
+            yield left.xreplace({one: w / one})
             yield left.xreplace({one: one / sp.sqrt(2)})
             yield left.xreplace({one: rules.sigmoid(one)})
     for difference in rule.given.values():

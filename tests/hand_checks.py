@@ -68,7 +68,10 @@ def _number(body: sp.Expr, values: dict[sp.Symbol, sp.Expr]) -> sp.Expr:
 def slopes_of_row(row: Elementwise) -> bool:
     """By its floating operands, against what 30 digits give of its mathematics."""
     places = (0.23, 0.61, 0.87)
-    points = [[low + at * (high - low) for at in places] for low, high in row.domain]
+    points = [  # of operands that differ, where the domains are equal
+        [low + at * (high - low) for at in np.roll(places, number)]
+        for number, (low, high) in enumerate(row.domain)
+    ]
     with sf.Graph().as_default():
         operands = [sf.Variable(np.array(one)) for one in points]
         by = operands[row.result_from :]

@@ -139,6 +139,8 @@ INTERNAL = (
         "logistic_slope",
         "hyperbolic_tangent",
         "fraction",
+        "hill",
+        "hill_slope",
     ),
     *("log1prel", "log1prel_slope", "log1prel_curvature", "sinc", "sinc_slope", "sinc_curvature"),
 )

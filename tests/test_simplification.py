@@ -93,6 +93,8 @@ def instance(rule: Rule) -> tuple[sp.Expr, dict[sp.Wild, sp.Expr]]:
         stands[wilds["y"]] = -slot(4)
     elif rule.name == "log-half-erfc":
         stands[wilds["x"]] = -slot(0) / sp.sqrt(2)
+    elif rule.name == "hill":
+        stands[wilds["u"]] = slot(4) / slot(0)
     elif rule.name == "one-minus-inverse":
         stands[wilds["b"]] = slot(0) + 1
     elif rule.name == "conjugate-positive":

@@ -55,6 +55,8 @@ NORMAL = both([*_TINY, *_ORDINARY, 6.5, 9.0, 25.0])
 POSITIVE = [*_TINY, *_ORDINARY, *_LARGE, *_HUGE]
 ANGLES = both([*_TINY, *_ORDINARY, 50.0, 1e5, 3.1415, 1.5707])
 
+HILL = [0.1, 0.5, 1.0, 2.0, 2.5, 5.0, 12.0]
+
 CASES: dict[str, tuple[Formula, list[float]]] = {
     "log-sigmoid": (lambda m, x: m.log(m.sigmoid(x)), EXPONENTS),
     "log-one-minus-sigmoid": (lambda m, x: m.log(1 - m.sigmoid(x)), EXPONENTS),
@@ -138,6 +140,7 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
     "one-minus-cos-square": (lambda m, x: (1 - m.cos(x)) / m.square(x), ANGLES),
     "one-minus-inverse": (lambda m, x: 1 - 1 / (1 + x), [-0.9, -0.5, *POSITIVE]),
     "one-minus-quotient": (lambda m, x: 1 - x / (3 + x), [-0.9, *POSITIVE]),
+    "hill": (lambda m, x: 1 / (1 + m.pow(3 / x, x)), HILL),
     "saturation": (lambda m, x: 1 / (1 + 2.5 * (3 + x) / x), both(POSITIVE)),
     "saturation-slope": (lambda m, x: x / (x + 3), [-50.0, -1e9, *POSITIVE]),
     "quotient-slope": (lambda m, x: x / (2 * x + 3), [-50.0, -1e9, *POSITIVE]),

@@ -38,6 +38,7 @@ _AS_DEFINED = frozenset(
     {"log1p", "expm1", "hypot", "log1mexp", "logaddexp", "xlogy", "xlogx", "exp_over_expm1"}
     | {"pow", "root_of_squares", "difference_of_squares", "log_cosh"}
     | {"exprel", "log1prel", "sinc", "xlog1py", "masked_product", "masked_quotient"}
+    | {"hill", "hill_slope"}
 )
 """Operations that are there for their digits alone; what they compute is easier to read."""
 
