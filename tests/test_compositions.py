@@ -61,7 +61,8 @@ def functions() -> tuple[str, ...]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.parametrize("inner", functions())
+    if "inner" in metafunc.fixturenames:
+        metafunc.parametrize("inner", functions())
 
 
 def test_one_after_the_other(inner: str, long: bool) -> None:
