@@ -1479,9 +1479,11 @@ def _first_step(
     for rule in rules:
         for node in nodes[rule]:
             after = rule.applied(node, body, facts)
-            if after is None or after == node or after.has(sp.I):  # log(-exp(x)) is NaN
+            if after is None or after == node:
                 continue
             after = without_twins(after) if phase == "computed" else after
+            if body.xreplace({node: after}).has(sp.I):  # log(-exp(x)) and sqrt(-sin(x)²) are NaN
+                continue
             if rule.stable or cost(after) < cost(node):
                 return Step(rule.name, node, after)
     return None
