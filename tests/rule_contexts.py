@@ -313,8 +313,7 @@ class Case:
             for number, way in enumerate(WAYS)
         ]
         if self.left == 0:
-            rows = np.all([_squares(one) for one in drawn[0].values()], axis=0)
-            return {name: one[rows | (self.rule != "norm")] for name, one in drawn[0].items()}
+            return drawn[0]
         usable = np.stack([_usable(self.left, one) for one in drawn])
         best = usable.argmax(axis=0)
         some = usable.max(axis=0) > 0
@@ -471,12 +470,6 @@ def _beside(column: Array, width: int, random: np.random.Generator) -> Array:
     rows[:, 0] = column
     rows[::3] = column[::3, None]
     return rows
-
-
-def _squares(column: Array) -> Array:
-    """Whether the squares of all numbers of a row are numbers: a norm is computed by them."""
-    size = np.abs(column).reshape(len(column), -1)
-    return np.asarray(((size == 0) | ((size > 1e-150) & (size < 1e150))).all(axis=1))
 
 
 def _usable(left: sp.Expr, feed: Mapping[str, Array]) -> Array:

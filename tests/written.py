@@ -208,6 +208,7 @@ class Comparison:
             if np.isfinite(naive).all() and not far and abs(number) < HUGE:
                 self._fault(name, at, found, number, noise, np.inf)
             return
+        lost = not np.isfinite(naive[0])
         if not np.isfinite(noise):
             noise = self._unlimited(name, at, number) + ROOT_OF_TINY
         error = (
@@ -217,7 +218,9 @@ class Comparison:
         )
         unit = max(0.4 * float(np.spacing(abs(number))), TINY)
         ratio = max(error - TINY, 0.0) / (noise + unit)
-        if ratio > 10 and (self._between(name, at, found) or self._leaves_floats(name, at, number)):
+        if ratio > 10 and (
+            self._between(name, at, found) or self._leaves_floats(name, at, number, lost)
+        ):
             return
         if ratio > 10:
             sharper = self._sharper[name][at]
@@ -232,9 +235,10 @@ class Comparison:
         """All outputs of the module's own program, if no exponent were too large or too small."""
         return Evaluator(MOST_DIGITS).outputs(self.model.computed, self._some)
 
-    def _leaves_floats(self, name: str, at: tuple[int, ...], number: float) -> bool:
-        """Whether this is a second derivative far from 1, of which but a step is beyond floats."""
-        if not (name.startswith("d2") and self._far[self._rows][at[0]]):
+    def _leaves_floats(self, name: str, at: tuple[int, ...], number: float, lost: bool) -> bool:
+        """Whether far from 1 but a step to this is beyond floats; of a second derivative, or where
+        the naive code has no number, as for norms of what has no square."""
+        if not ((lost or name.startswith("d2")) and self._far[self._rows][at[0]]):
             return False
         return abs(float(self._without_limit[name][at]) - number) <= 1e-6 * abs(number)
 
