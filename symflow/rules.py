@@ -570,7 +570,8 @@ RULES = (
     Rule(
         "log-of-exp-product-far",
         log(exp(_x) * _y),
-        log(exp(clip_by_value(_x, -_FAR, _FAR)) * _y) + (_x - clip_by_value(_x, -_FAR, _FAR)),
+        log(exp(clip_by_value(_x, -_FAR, _FAR)) * _y)
+        + where(greater(abs_(_x), _FAR), _x - clip_by_value(_x, -_FAR, _FAR), 0),
         "the exponential overflows at 710",
         provided=lambda bound, body: not _is_clipped(bound[_x]),
         says="which is as exact as the left side where x and log(y) cancel",
