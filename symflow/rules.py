@@ -1348,6 +1348,23 @@ RULES = (
         provided=_is_quotient,
         text="1 / (1 + (k / x)^h) → hill(x, k, h)",
     ),
+    Rule(
+        "one-minus-hill",
+        1 - hill(_x, _y, _u),
+        hill(_y, _x, _u),
+        "digits are lost where the Hill function is close to 1",
+        phase="written",
+        provided=lambda bound, body: bound[_x] != bound[_y],
+    ),
+    Rule(
+        "log-hill",
+        log(hill(_x, _y, _u)),
+        -log1p(power(_y / _x, _u)),
+        "digits are lost where the Hill function is close to 1, and its slope underflows before it",
+        phase="written",
+        provided=lambda bound, body: bound[_x] != bound[_y],
+        domain={1 + power(_y / _x, _u): POSITIVE, _x: NONZERO},
+    ),
 )
 
 NAMES = tuple(rule.name for rule in RULES)
@@ -1390,8 +1407,8 @@ _NANOSECONDS: dict[str, float] = {
     "elu": 4.4,
     "xlogx": 2.8,
     "xlogy": 2.8,
-    "hill": 20.0,
-    "hill_slope": 45.0,
+    "hill": 4.0,
+    "hill_slope": 11.0,
     "log1mexp": 6.0,
     "exp_over_expm1": 4.5,
 }
