@@ -45,8 +45,9 @@ from symflow.views import StopGradient
 
 DIGITS = 50
 GUARD = 15
+MORE = 4
 MOST_DIGITS = 1100
-"""Where doubling ends: enough for exp(-1700) to count beside 1."""
+"""So many times as many digits are tried, up to enough for exp(-1700) to count beside 1."""
 
 LONGEST = 4_000
 """Bits by which numbers are shifted to be whole."""
@@ -297,9 +298,9 @@ def exact(program: Program, inputs: Mapping[str, Array]) -> Exact:
         low, high = (Evaluator(digits, way).outputs(program, inputs) for way in ("f", "c"))
         settled = all(np.all(_each_pair(_settled, low[name], high[name])) for name in low)
         finite = all(np.all(_each(_is_finite, one)) for one in low.values())
-        if 2 * digits > MOST_DIGITS or (settled and finite):
+        if MORE * digits > MOST_DIGITS or (settled and finite):
             break
-        digits = MOST_DIGITS if settled else 2 * digits  # log(1 - erf(30)) is -∞ in few digits
+        digits = MOST_DIGITS if settled else MORE * digits  # log(1 - erf(30)) is -∞ in few digits
     return Exact({name: _settle(low[name], high[name], digits) for name in low}, digits)
 
 

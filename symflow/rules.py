@@ -389,7 +389,12 @@ def _root_difference(bound: Bindings) -> sp.Expr:
     size, root = abs(exponent.p), exponent.q
 
     def mixed(degree: int) -> sp.Expr:
-        """u^degree + u^(degree-1)·v + ... + v^degree."""
+        """u^degree + u^(degree-1)·v + ... + v^degree; without a + b, whose terms would mix."""
+        u, v = a ** sp.Rational(1, root), b ** sp.Rational(1, root)
+        if (degree, root) == (2, 2):
+            return (u + v) ** 2 - u * v
+        if (degree, root) == (3, 3):
+            return (u + v) * (u**2 + v**2)
         return sp.Add(
             *(
                 a ** sp.Rational(degree - at, root) * b ** sp.Rational(at, root)
@@ -686,12 +691,12 @@ RULES = (
     ),
     Rule(
         "xlogx",
-        _x * log(_x),
+        _x * log(_y),
         xlogx(_x),
         "0·∞ at 0, where the value is 0 and the derivative -∞",
         phase="written",
-        provided=_may_vanish,
-        says="where x may be 0",
+        provided=lambda bound, body: bound[_x] == bound[_y] and _may_vanish(bound, body),
+        text="log(x)·x → xlogx(x), where x may be 0",
     ),
     Rule(
         "xlogy",
@@ -1491,9 +1496,11 @@ def _first_step(
     for rule in rules:
         for node in nodes[rule]:
             after = rule.applied(node, body, facts)
-            if after is None or after == node or after.has(sp.I):  # log(-exp(x)) is NaN
+            if after is None or after == node:
                 continue
             after = without_twins(after) if phase == "computed" else after
+            if body.xreplace({node: after}).has(sp.I):  # log(-exp(x)) and sqrt(-sin(x)²) are NaN
+                continue
             if rule.stable or cost(after) < cost(node):
                 return Step(rule.name, node, after)
     return None

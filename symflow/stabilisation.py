@@ -6,7 +6,7 @@ that a kernel reads: `log(p)` with `p = sigmoid(z)` is seen as `log(sigmoid(z))`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +18,7 @@ from symflow.errors import Location
 from symflow.guards import guarded
 from symflow.infinities import Infinities
 from symflow.notation import at, letters, plain_text, subscripts
-from symflow.program import Builder, Definition, Kernel, kernel, slot, slots_of
+from symflow.program import Access, Builder, Definition, Kernel, kernel, slot, slots_of
 from symflow.rows import log1p
 from symflow.rules import (
     NAMES,
@@ -43,7 +43,7 @@ from symflow.structures import (
     variance,
     weighted_exponentials,
 )
-from symflow.substitution import read_through, substituted
+from symflow.substitution import composed, read_through, substituted
 
 DEPTH = 8
 """How many elementwise kernels, one reading the other, a rule looks through."""
@@ -100,7 +100,9 @@ class Stabiliser:
             )
             return tensor
         wide, body, steps, merged = self._widened(program, value)
-        better = kernel(wide.output, wide.sizes, body, wide.accesses)
+        better = _with_sums_as_written(
+            program, value, kernel(wide.output, wide.sizes, body, wide.accesses)
+        )
         masked = masked_logits(self._known(program), better) if self._on("masked-logit") else None
         if not steps and not merged and masked is None:
             return None
@@ -317,6 +319,63 @@ def _widths(program: Builder, value: Kernel, depth: int, parted: bool) -> list[K
             break
         wide.append(wider)
     return wide
+
+
+def _with_sums_as_written(program: Builder, value: Kernel, wide: Kernel) -> Kernel:
+    """A rewritten kernel that reads x - w where SymPy has made x - w + 0.1 of (x - w) + 0.1, of
+    which the terms are not added in the order in which they were.
+    """
+    for part, accesses in _sums_of_sums(program, value.body, value.accesses, DEPTH):
+        flat = kernel(value.output, value.sizes, part, accesses)
+        for _ in range(DEPTH):
+            before, flat = flat, read_through(program, flat, 1)
+            if flat is before:
+                break
+            if flat.sizes != wide.sizes or not set(flat.accesses) <= set(wide.accesses):
+                continue
+            found = [*wide.accesses, *accesses]
+            body = wide.body.xreplace(
+                {_seen(flat.body, flat.accesses, found): _seen(part, accesses, found)}
+            )
+            if body != wide.body:
+                wide = kernel(wide.output, wide.sizes, body, found)
+                break
+    return wide
+
+
+def _sums_of_sums(
+    program: Builder, body: sp.Expr, accesses: Sequence[Access], depth: int
+) -> Iterator[tuple[sp.Expr, Sequence[Access]]]:
+    """The sums in a body, and in those of the kernels that it reads, of which terms are sums; and
+    the terms."""
+    sources: dict[int, Kernel] = {}
+    for number, access in enumerate(accesses):
+        source = program[access.tensor].value
+        if isinstance(source, Kernel) and source.elementwise and source.accesses:
+            sources[number] = source
+    for part in _sums(body):
+        if any(
+            slots_of(term) == (number,) and source.body.is_Add
+            for term in part.args
+            for number, source in sources.items()
+        ):
+            yield part, accesses
+    for number, source in sources.items():
+        if source.body.is_Add:  # of which a slope may be a sum of sums
+            yield slot(number), accesses
+    for number, source in sources.items() if depth else ():
+        inner = [composed(source, one, accesses[number].indices) for one in source.accesses]
+        yield from _sums_of_sums(program, source.body, inner, depth - 1)
+
+
+@lru_cache(maxsize=65536)
+def _sums(body: sp.Expr) -> tuple[sp.Add, ...]:
+    return tuple(part for part in sp.preorder_traversal(body) if part.is_Add)
+
+
+def _seen(body: sp.Expr, accesses: Sequence[Access], by: Sequence[Access]) -> sp.Expr:
+    """A body, with slots in the order of other accesses."""
+    return body.xreplace({slot(at): slot(by.index(one)) for at, one in enumerate(accesses)})
 
 
 def _merging(program: Builder, wide: list[Kernel]) -> int:
