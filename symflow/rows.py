@@ -338,7 +338,7 @@ _TABLE = (
         partials=lambda x, k, h, y: [
             hill_slope(x, k, h),
             -hill_slope(k, x, h),
-            xlogy(y * hill(k, x, h), where(greater(x / k, 0), x / k, 1)),
+            masked_product(y * hill(k, x, h), where(greater(x / k, 0), log(x / k), 0)),
         ],
         numpy="_hill({0}, {1}, {2})",
         helper="hill",

@@ -1361,15 +1361,6 @@ RULES = (
         phase="written",
         provided=lambda bound, body: bound[_x] != bound[_y],
     ),
-    Rule(
-        "log-hill",
-        log(hill(_x, _y, _u)),
-        -log1p(power(_y / _x, _u)),
-        "digits are lost where the Hill function is close to 1, and its slope underflows before it",
-        phase="written",
-        provided=lambda bound, body: bound[_x] != bound[_y],
-        domain={1 + power(_y / _x, _u): POSITIVE, _x: NONZERO},
-    ),
 )
 
 NAMES = tuple(rule.name for rule in RULES)

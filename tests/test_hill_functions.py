@@ -97,10 +97,6 @@ COMPLEMENTS: dict[str, tuple[Model, Callable[..., Any]]] = {
         lambda x, k, h: sf.log(1 - 1 / (1 + (x / k) ** h)),
         lambda x, k, h: -mpmath.log(1 + (k / x) ** h),
     ),
-    "logarithm of the share": (
-        lambda x, k, h: sf.log(1 / (1 + (x / k) ** h)),
-        lambda x, k, h: -mpmath.log1p((x / k) ** h),
-    ),
     "in a product": (
         lambda x, k, h: x * (1 - 1 / (1 + (x / k) ** h)),
         lambda x, k, h: x / (1 + (k / x) ** h),
