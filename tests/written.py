@@ -272,8 +272,16 @@ class Comparison:
             return
         around = np.concatenate([one[at[0]].ravel() for one in self._found.values()])
         terms = np.abs(around[np.isfinite(around)]).max(initial=1.0)
+        if name.startswith("d"):  # terms may have the inverses of inputs for factors
+            terms += 1e-3 * self._size(at[0]) ** int(name[1])
         if abs(found - sides[-1]) > 1e-6 * abs(sides[-1]) + 1e-12 * terms:
             self._fault(name, at, found, sides[-1], np.nan, np.inf)
+
+    def _size(self, row: int) -> float:
+        """The product of all inputs, or of their inverses, whichever are larger than 1."""
+        entries = np.abs(np.concatenate([one[row].ravel() for one in self._some.values()]))
+        with np.errstate(all="ignore"):
+            return float(np.prod([max(one, 1 / one) for one in entries if one]))
 
     def _fault(
         self, name: str, at: tuple[int, ...], found: float, right: float, noise: float, ratio: float
