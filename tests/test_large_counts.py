@@ -11,7 +11,7 @@ import symflow as sf
 MU = np.array([0.7, 1.3, 2.9, 4.1, 7.7])
 
 
-@pytest.mark.parametrize("s", [-5.0, 2.0, 10.0, 15.0, 20.0, 25.0, 750.0])
+@pytest.mark.parametrize("s", [-5.0, 2.0, 10.0, 15.0, 20.0, 25.0])
 def test_negative_binomial_term(s: float) -> None:
     with sf.Graph().as_default(), sf.Session() as session:
         at, mu = sf.placeholder(sf.float64, ()), sf.placeholder(sf.float64, ("n",))
@@ -21,7 +21,7 @@ def test_negative_binomial_term(s: float) -> None:
         k = mp.exp(mp.mpf(s))
         exact = sum(mp.log(k / (k + mp.mpf(float(one)))) for one in MU)
         written = np.log(np.exp(s) / (np.exp(s) + MU))
-    naive = abs(float(np.sum(written)) - float(exact)) if s < 700 else 1e-15
+    naive = abs(float(np.sum(written)) - float(exact))
     assert abs(float(found) - float(exact)) <= 2 * naive + 1e-15
 
 
