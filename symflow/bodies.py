@@ -265,6 +265,9 @@ def _squared_together(factors: Sequence[sp.Expr]) -> list[sp.Expr]:
     """x²·y⁻² as (x/y)², as it was written: SymPy takes it apart, and x² and y² may overflow, or
     vanish, where x/y is an ordinary number."""
     squared = [one for one in factors if isinstance(one, sp.Pow) and _is_high(one.exp)]
+    if squared:
+        factors = [part for one in factors for part in _roots_of_exponential(one)]
+        squared = [one for one in factors if isinstance(one, sp.Pow) and _is_high(one.exp)]
     if len(squared) < 2:
         return list(factors)
     least = 2 if any(abs(one.exp) < 4 for one in squared) else 4  # as squares, not as powers
@@ -274,6 +277,22 @@ def _squared_together(factors: Sequence[sp.Expr]) -> list[sp.Expr]:
     others = [one for one in factors if one not in squared]
     power = sp.Pow(together, sign * least, evaluate=False)
     return [*others, power, *_squared_together([one for one in rest if one != 1])]
+
+
+def _roots_of_exponential(factor: sp.Expr) -> list[sp.Expr]:
+    """exp(2·x + y) as exp(x)²·exp(y), beside what is squared as well."""
+    if not isinstance(factor, sp.exp):
+        return [factor]
+    even = [one for one in sp.Add.make_args(factor.args[0]) if _is_even(one.as_coeff_Mul()[0])]
+    if not even:
+        return [factor]
+    rest = sp.Add(*(one for one in sp.Add.make_args(factor.args[0]) if one not in even))
+    root = sp.exp(sp.Add(*even) / 2)
+    return [sp.Pow(root, 2, evaluate=False), *([sp.exp(rest)] if rest != 0 else [])]
+
+
+def _is_even(number: sp.Expr) -> bool:
+    return bool(number.is_Integer and number % 2 == 0)
 
 
 def _is_high(exponent: sp.Expr) -> bool:

@@ -246,6 +246,7 @@ def adjoint_kernel(
     own = slot(len(value.accesses) + 1)
     if value.elementwise:  # tanh′ = 1 - tanh² reads the stored tanh
         body = _reusing(body, value.body, own)
+        body = _of_quotient(body, value.body, slot(position), own)
     return kernel(
         value.accesses[position].indices,
         value.sizes,
@@ -263,6 +264,23 @@ def _reusing(derivative: sp.Expr, body: sp.Expr, result: sp.Symbol) -> sp.Expr:
         inverse = sp.Pow(body.base, -body.exp)
         return derivative.xreplace({body: result, inverse: 1 / result})
     return derivative.xreplace({body: result})
+
+
+def _of_quotient(share: sp.Expr, body: sp.Expr, divisor: sp.Symbol, result: sp.Symbol) -> sp.Expr:
+    """The share of a divisor in terms of the quotient: -(x / y) / y for -x / y².
+
+    y² overflows, or vanishes, long before the quotient does.
+    """
+    exponent = body.as_powers_dict().get(divisor, 0) if body.is_Mul or body.is_Pow else 0
+    if not (sp.sympify(exponent).is_Integer and exponent < 0):
+        return share
+    found: dict[sp.Expr, sp.Expr] = {}
+    for part in sp.preorder_traversal(share):
+        if isinstance(part, (sp.Mul, sp.Pow)):
+            rest = part * divisor / body
+            if divisor not in rest.free_symbols and part.has(divisor):
+                found[part] = rest * result / divisor
+    return share.xreplace(found)
 
 
 def _share_of_extremum(

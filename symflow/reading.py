@@ -30,6 +30,9 @@ smaller; tables of measured numbers are three to twenty times."""
 LONGEST_SOURCE = 2**26
 """Bytes of a Python file."""
 
+LONGEST_NAME = 256
+"""Characters of the name of an array, which messages tell."""
+
 
 def check_expansion(path: Path, unpacked: int) -> None:
     """Raise SymflowError for more bytes than one should unpack from a file."""
@@ -84,7 +87,10 @@ class Archive:
             members = archive.infolist()
         check_expansion(path, sum(one.file_size for one in members))
         files = [one.filename for one in members]
-        self.names = tuple(one.removesuffix(".npy") for one in files if one.endswith(".npy"))
+        for one in files:
+            if not one.endswith(".npy") or len(one) > LONGEST_NAME:
+                raise SymflowError(f"{path}: {one[:40]!r} is no name of an array")
+        self.names = tuple(one.removesuffix(".npy") for one in files)
         if (again := repeated(self.names)) is not None:
             raise SymflowError(f"{path}: two arrays are called {again!r}")
 

@@ -45,17 +45,20 @@ def _masked_product(x: sp.Expr, y: sp.Expr) -> sp.Expr | None:
     return None
 
 
-def _hill_slope(x: sp.Expr, k: sp.Expr, h: sp.Expr) -> sp.Expr:
-    """The derivative of xʰ / (xʰ + kʰ) by x, of the smaller of x / k and k / x."""
-    near = h * power(x / k, abs_(h) - 1) * hill(k, x, abs_(h)) ** 2 / k
-    far = h * power(k / x, abs_(h)) * hill(x, k, abs_(h)) ** 2 / x
-    return where(less(abs_(x), abs_(k)), near, far)
-
-
 @cache
 def _hill_curvatures() -> Sequence[sp.Expr]:
-    """The derivatives of that, in slots."""
-    return [_hill_slope(*_HILL).diff(one) for one in _HILL]
+    """The derivatives in slots of the slope of xʰ / (xʰ + kʰ) by x: products of few powers of x and
+    k, of the smaller of x / k and k / x, so that less underflows than does in the slope."""
+    x, k, h = _HILL
+    near = h * power(x / k, abs_(h) - 1) * hill(k, x, abs_(h)) ** 2 / k
+    far = h * power(k / x, abs_(h)) * hill(x, k, abs_(h)) ** 2 / x
+    tilt = h * (hill(k, x, h) - hill(x, k, h))
+    found = [
+        (near.diff(x), hill_slope(x, k, h) * (tilt - 1) / x),
+        (-hill_slope(x, k, h) * tilt / k, far.diff(k)),
+        (near.diff(h), far.diff(h)),
+    ]
+    return [where(less(abs_(x), abs_(k)), *branches) for branches in found]
 
 
 def _x_log_number(x: sp.Expr, y: sp.Expr) -> sp.Expr | None:
@@ -335,7 +338,7 @@ _TABLE = (
         partials=lambda x, k, h, y: [
             hill_slope(x, k, h),
             -hill_slope(k, x, h),
-            xlogy(y * hill(k, x, h), where(greater(x / k, 0), x / k, 1)),
+            masked_product(y * hill(k, x, h), where(greater(x / k, 0), log(x / k), 0)),
         ],
         numpy="_hill({0}, {1}, {2})",
         helper="hill",

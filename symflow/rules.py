@@ -577,7 +577,8 @@ RULES = (
     Rule(
         "log-of-exp-product-far",
         log(exp(_x) * _y),
-        log(exp(clip_by_value(_x, -_FAR, _FAR)) * _y) + (_x - clip_by_value(_x, -_FAR, _FAR)),
+        log(exp(clip_by_value(_x, -_FAR, _FAR)) * _y)
+        + where(greater(abs_(_x), _FAR), _x - clip_by_value(_x, -_FAR, _FAR), 0),
         "the exponential overflows at 710",
         provided=lambda bound, body: not _is_clipped(bound[_x]),
         says="which is as exact as the left side where x and log(y) cancel",
@@ -1360,6 +1361,14 @@ RULES = (
         provided=_is_quotient,
         text="1 / (1 + (k / x)^h) → hill(x, k, h)",
     ),
+    Rule(
+        "one-minus-hill",
+        1 - hill(_x, _y, _u),
+        hill(_y, _x, _u),
+        "digits are lost where the Hill function is close to 1",
+        phase="written",
+        provided=lambda bound, body: bound[_x] != bound[_y],
+    ),
 )
 
 NAMES = tuple(rule.name for rule in RULES)
@@ -1402,8 +1411,8 @@ _NANOSECONDS: dict[str, float] = {
     "elu": 4.4,
     "xlogx": 2.8,
     "xlogy": 2.8,
-    "hill": 20.0,
-    "hill_slope": 45.0,
+    "hill": 4.0,
+    "hill_slope": 11.0,
     "log1mexp": 6.0,
     "exp_over_expm1": 4.5,
 }

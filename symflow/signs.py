@@ -213,6 +213,8 @@ class Facts:
     def is_rounded(self, part: sp.Expr) -> bool:
         """Whether a part of the body carries an error of its own last place, or more."""
         number, rest = part.as_coeff_Mul()
+        if type(rest).__name__ == "clip_by_value" and abs(number) == 1:
+            return any(slots_of(one) and self.is_rounded(one) for one in rest.args)
         exact = rest.is_Symbol and not self.given.isdisjoint(slots_of(rest))
         return not ((exact and abs(number) in (1, 2, _HALF)) or not slots_of(part))
 

@@ -76,6 +76,57 @@ def test_at_doses(name: str) -> None:
                 )
 
 
+COMPLEMENTS: dict[str, tuple[Model, Callable[..., Any]]] = {
+    "share that is left": (
+        lambda x, k, h: 1 - 1 / (1 + (x / k) ** h),
+        lambda x, k, h: 1 / (1 + (k / x) ** h),
+    ),
+    "share bound": (
+        lambda x, k, h: 1 - 1 / (1 + (k / x) ** h),
+        lambda x, k, h: 1 / (1 + (x / k) ** h),
+    ),
+    "three times that": (
+        lambda x, k, h: 3 - 3 / (1 + (x / k) ** h),
+        lambda x, k, h: 3 / (1 + (k / x) ** h),
+    ),
+    "to the power -h": (
+        lambda x, k, h: 1 - 1 / (1 + (k / x) ** -h),
+        lambda x, k, h: 1 / (1 + (k / x) ** h),
+    ),
+    "its logarithm": (
+        lambda x, k, h: sf.log(1 - 1 / (1 + (x / k) ** h)),
+        lambda x, k, h: -mpmath.log(1 + (k / x) ** h),
+    ),
+    "in a product": (
+        lambda x, k, h: x * (1 - 1 / (1 + (x / k) ** h)),
+        lambda x, k, h: x / (1 + (k / x) ** h),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COMPLEMENTS)
+def test_what_is_left_of_one(name: str) -> None:
+    """1 less a share close to 1 has all its digits, and so have its slopes."""
+    model, right = COMPLEMENTS[name]
+    points = [
+        (1e-10, 1.0, 2.0),
+        (1e-5, 2.0, 2.5),
+        (0.5, 2.0, 1.5),
+        (3.0, 2.0, 0.5),
+        (9.0, 2.0, 2.0),
+    ]
+    found = run(model, points)
+    with mpmath.workdps(80):
+        for at, point in enumerate(points):
+            arguments = tuple(map(mpf, point))
+            expected = [right(*arguments)]
+            for by in range(3):
+                order = tuple(int(by == other) for other in range(3))
+                expected.append(mpmath.diff(right, arguments, order))
+            for one, exact in zip(found, expected, strict=True):
+                np.testing.assert_allclose(one[at], float(exact), rtol=2e-14, err_msg=f"{point}")
+
+
 @pytest.mark.parametrize("name", ["1 / (1 + (k / x)^h)", "negative exponent"])
 def test_far_doses(name: str) -> None:
     """Where (k / x)^h overflows or underflows, and where k is 0 or x infinite."""

@@ -141,6 +141,7 @@ CASES: dict[str, tuple[Formula, list[float]]] = {
     "one-minus-inverse": (lambda m, x: 1 - 1 / (1 + x), [-0.9, -0.5, *POSITIVE]),
     "one-minus-quotient": (lambda m, x: 1 - x / (3 + x), [-0.9, *POSITIVE]),
     "hill": (lambda m, x: 1 / (1 + m.pow(3 / x, x)), HILL),
+    "one-minus-hill": (lambda m, x: 1 - 1 / (1 + m.pow(3 / x, x)), HILL),
     "saturation": (lambda m, x: 1 / (1 + 2.5 * (3 + x) / x), both(POSITIVE)),
     "saturation-slope": (lambda m, x: x / (x + 3), [-50.0, -1e9, *POSITIVE]),
     "quotient-slope": (lambda m, x: x / (2 * x + 3), [-50.0, -1e9, *POSITIVE]),
