@@ -36,6 +36,9 @@ FAR = 1e75
 """With a value, an input or the product of all beyond this, or its inverse, it is the order of
 factors that decides whether the squares and cubes of second derivatives overflow."""
 
+ENOUGH = 1e-13
+"""Of a number, a tenth of what it may be off where the naive code has nothing."""
+
 HUGE = 1e290
 """From here on it is the order of factors that decides whether a product overflows."""
 
@@ -215,7 +218,7 @@ class Comparison:
             return
         lost = not np.isfinite(naive[0])
         if not np.isfinite(noise):
-            noise = self._unlimited(name, at, number) + ROOT_OF_TINY
+            noise = self._unlimited(name, at, number) + ROOT_OF_TINY + ENOUGH * abs(number)
             if abs(number) <= 2 * noise:
                 return
         error = (
