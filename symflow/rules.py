@@ -288,6 +288,13 @@ def _vanish_together(bound: Bindings, body: sp.Expr) -> bool:
     return _may_vanish(bound, body) and any(slots_of(one) for one in x & y)
 
 
+def _vanish_apart(bound: Bindings, body: sp.Expr) -> bool:
+    """Whether a and b have no factor in common at whose zeros both are 0: 1 / (1 / a + 1 / b) has
+    a slope along that, and none by a and b."""
+    a, b = ({one.as_base_exp()[0] for one in sp.Mul.make_args(bound[name])} for name in (_a, _b))
+    return _vary(_a, _b)(bound, body) and not any(slots_of(one) for one in a & b)
+
+
 def _times_log(bound: Bindings) -> sp.Expr:
     return xlogx(bound[_x]) if bound[_x] == bound[_y] else xlogy(bound[_x], bound[_y])
 
@@ -1140,7 +1147,7 @@ RULES = (
         _LEAST / (1 + _LEAST / _DIVISOR),
         "0·∞ in the gradient where a or b is 0",
         phase="written",
-        provided=_vary(_a, _b),
+        provided=_vanish_apart,
         domain={1 + _LEAST / _DIVISOR: NONZERO},
         text="1 / (1 / a + 1 / b) → u / (1 + u / v), with u the smaller of a and b, v the other",
     ),

@@ -174,8 +174,9 @@ class Stabiliser:
                 return value, value.body, (), False
         wide = _widths(program, value, depth, parted=True)
         first = _merging(program, wide) if merges else 0
-        while len(wide) > first + 1 and not self._rewritten(program, wide[-1])[1]:
-            wide.pop()  # x may be proved to be positive where w·z, which it is, is not
+        if self.phase == "computed":
+            while len(wide) > first + 1 and not self._rewritten(program, wide[-1])[1]:
+                wide.pop()  # x may be proved to be positive where w·z, which it is, is not
         wanted = _done(*self._rewritten(program, wide[-1]))
         whole = _widths(program, value, depth, parted=False)  # with all sums as they are written
         if whole[-1] is not wide[-1] and _done(*self._rewritten(program, whole[-1])) == wanted:

@@ -425,13 +425,15 @@ WAYS: tuple[Callable[[Array], Array], ...] = (
 )
 """What is made of a point, which is drawn anew each time, until there is a number."""
 
-_POLES, _TURNS = (-30.0, np.inf), (-1e15, 1e15)
+_POLES, _TURNS, _TIMES = (-30.0, np.inf), (-1e15, 1e15), (-300.0, 300.0)
 REACH = {
     **dict.fromkeys(("lgamma", "digamma", "polygamma"), _POLES),
     **dict.fromkeys(("sin", "cos", "tan"), _TURNS),
+    "pow": _TIMES,
 }
 """The operands of which there is anything to say: mpmath walks by ones from where poles of the
-gamma function are to where there are none, and an angle that is rounded by a turn has no digits."""
+gamma function are to where there are none, an angle that is rounded by a turn has no digits, and
+what is rounded in the base of a power counts as often as its exponent has it."""
 
 
 def points(widths: Mapping[str, int | None], seed: int = 0) -> dict[str, Array]:
