@@ -225,7 +225,7 @@ class Body:
             return Text(f"{left} {infix[1]} {right}", COMPARISON, axes)
         if row.numpy.startswith("{0}."):
             return Text(row.numpy.format(texts[0].within(ATOM)), ATOM, axes)
-        if not _CALL.fullmatch(row.numpy):  # a formula such as ({0} - {1}) * ({0} + {1})
+        if not CALL.fullmatch(row.numpy):  # a formula such as ({0} - {1}) * ({0} + {1})
             return Text(row.numpy.format(*(text.within(UNARY) for text in texts)), PRODUCT, axes)
         return Text(row.numpy.format(*(text.source for text in texts)), ATOM, axes)
 
@@ -244,7 +244,7 @@ class Body:
         return Text(f"{function_name(body)}({arguments})", ATOM, self._axes(texts))
 
 
-_CALL = re.compile(r"[\w.]+\(.*\)")
+CALL = re.compile(r"([\w.]+)\(([^()]*)\)")
 """What a row's NumPy text is where it is a function of the operands."""
 
 
