@@ -147,7 +147,7 @@ class Body:
                 if len(scalars) > 1:
                     scalars = [(True, sp.Mul(*(part for _, part in scalars)))]
                 spread, scalars = [*spread, *scalars], []
-        return self._chain([*scalars, *spread], negative)
+        return self._chain([*scalars, *_squares_around(spread)], negative)
 
     def _factor_order(self, inverse: bool, factor: sp.Expr) -> tuple[int, bool, bool, int]:
         """Numbers, sizes, then factors over ever more indices; divisors after what they divide."""
@@ -265,6 +265,21 @@ def _products(text: Text, exponent: int) -> Text:
         return Text(f"{even.source} * {text.source}", PRODUCT, text.axes)
     half = text if exponent == 2 else _products(text, exponent // 2)
     return Text(f"np.square({half.source})", ATOM, text.axes)
+
+
+def _squares_around(parts: Sequence[tuple[bool, sp.Expr]]) -> list[tuple[bool, sp.Expr]]:
+    """x² / y as x / y * x: x² vanishes, or overflows, where x / y is an ordinary number."""
+    squared = [at for at, (inverse, one) in enumerate(parts) if not inverse and _is_square(one)]
+    below = [one for inverse, one in parts if inverse]
+    if len(squared) != 1 or len(below) != 1 or not below[0].is_Symbol:
+        return list(parts)
+    (at,) = squared
+    base = parts[at][1].base
+    return [*parts[:at], (False, base), *parts[at + 1 :], (False, base)]
+
+
+def _is_square(factor: sp.Expr) -> bool:
+    return isinstance(factor, sp.Pow) and bool(factor.exp == 2) and bool(factor.base.is_Symbol)
 
 
 def _squared_together(factors: Sequence[sp.Expr]) -> list[sp.Expr]:

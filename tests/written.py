@@ -287,7 +287,11 @@ class Comparison:
         around = np.concatenate([one[at[0]].ravel() for one in self._found.values()])
         terms = np.abs(around[np.isfinite(around)]).max(initial=1.0)
         if name.startswith("d"):  # terms may have the inverses of inputs for factors
-            terms += 1e-3 * self._size(at[0]) ** int(name[1])
+            terms += (
+                1e-3
+                * min(self._size(at[0]), HUGE)
+                * (1.0 if name.startswith("d1") else min(self._size(at[0]), HUGE))
+            )
         if abs(found - sides[-1]) > 1e-6 * abs(sides[-1]) + 1e-12 * terms:
             self._fault(name, at, found, sides[-1], np.nan, np.inf)
 
