@@ -81,8 +81,10 @@ def places(row: Elementwise, operand: int) -> list[Array]:
     steps = np.concatenate([DISTANCES, -DISTANCES])
     at = np.concatenate([point + steps * (abs(point) or 1.0) for point in near])
     fixed = [0.4 * low + 0.6 * high for low, high in row.domain]
-    if row.name == "polygamma":
+    if row.name in ("polygamma", "polygamma_change"):
         fixed[0] = 1.0
+    if row.opaque and not hasattr(sf, row.name) and row.domain[operand][0] > 0.0:
+        at = at[at > 0.0]  # only rules write it; beyond are poles, where SciPy loses the digits
     return [at if one == operand else np.full(len(at), fixed[one]) for one in range(row.arity)]
 
 
