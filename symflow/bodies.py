@@ -225,6 +225,8 @@ class Body:
             return Text(f"{left} {infix[1]} {right}", COMPARISON, axes)
         if row.numpy.startswith("{0}."):
             return Text(row.numpy.format(texts[0].within(ATOM)), ATOM, axes)
+        if not CALL.fullmatch(row.numpy):  # a formula such as ({0} - {1}) * ({0} + {1})
+            return Text(row.numpy.format(*(text.within(UNARY) for text in texts)), PRODUCT, axes)
         return Text(row.numpy.format(*(text.source for text in texts)), ATOM, axes)
 
     def _chooses_scalars(self, body: Opaque, texts: Sequence[Text]) -> bool:
@@ -240,6 +242,10 @@ class Body:
         texts = [self.text(argument) for argument in body.args]
         arguments = ", ".join(text.source for text in texts)
         return Text(f"{function_name(body)}({arguments})", ATOM, self._axes(texts))
+
+
+CALL = re.compile(r"([\w.]+)\(([^()]*)\)")
+"""What a row's NumPy text is where it is a function of the operands."""
 
 
 def function_name(body: sp.Expr) -> str:

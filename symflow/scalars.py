@@ -12,13 +12,12 @@ gives a number of NumPy's there: a comparison as a number is `number(x > y)`, no
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
 
-from symflow.bodies import Body, Kinds, function_name
+from symflow.bodies import CALL, Body, Kinds, function_name
 from symflow.elementwise import ROWS, Opaque, canonical
 from symflow.pieces import part_name
 from symflow.program import (
@@ -236,7 +235,15 @@ class _ScalarBody(Body):
         if row.name in _CONNECTIVES:
             inside = [text.within(SUM) for text in texts]
             return Text(_CONNECTIVES[row.name].format(*inside), CHOICE)
-        called = re.fullmatch(r"([\w.]+)\((.*)\)", row.numpy)
+        called = CALL.fullmatch(row.numpy)
+        if called is None and "(" in row.numpy.replace("({", ""):  # a product of functions
+            inside = [text.within(UNARY) for text in texts]
+            return Text(
+                CALL.sub(lambda one: self._called(one[1], [one[2]]).source, row.numpy).format(
+                    *inside
+                ),
+                PRODUCT,
+            )
         if called is None:
             return super()._opaque(body)
         arguments = called[2].format(*(text.source for text in texts))

@@ -95,6 +95,8 @@ def instance(rule: Rule) -> tuple[sp.Expr, dict[sp.Wild, sp.Expr]]:
         stands[wilds["x"]] = -slot(0) / sp.sqrt(2)
     elif rule.name == "hill":
         stands[wilds["u"]] = slot(4) / slot(0)
+    elif rule.name == "log-beta":
+        stands[wilds["c"]] = stands[wilds["a"]] + stands[wilds["b"]]
     elif rule.name == "one-minus-inverse":
         stands[wilds["b"]] = slot(0) + 1
     elif rule.name == "conjugate-positive":
