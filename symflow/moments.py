@@ -62,10 +62,11 @@ RECENTRE: dict[str, float] = {"float64": 1e-4, "float32": 1e-1}
 LARGEST = 2
 """How large an array may be on the way to the moments, next to all of the data."""
 
-_OF_MASKS = frozenset({"masked-product", "masked-product-no"})
+_OF_MASKS = frozenset({"masked-product", "masked-product-no", "masked-factor", "masked-factor-no"})
 """Rules that would write the factors of a moment into a `where`: then it is no matrix product.
 
-They keep 0·∞ out of what a mask leaves out. The ordinary gradient multiplies the same data by 0.
+They keep 0·∞ out of what a mask leaves out. A moment holds the mask itself, and the data behind it
+only in rows of a matrix product, of which the ordinary gradient multiplies the same by 0.
 """
 
 

@@ -100,9 +100,9 @@ class Stabiliser:
             )
             return tensor
         wide, body, steps, merged = self._widened(program, value)
-        better = _with_sums_as_written(
-            program, value, kernel(wide.output, wide.sizes, body, wide.accesses)
-        )
+        better = kernel(wide.output, wide.sizes, body, wide.accesses)
+        if steps or merged:  # else it is as it was written
+            better = _with_sums_as_written(program, value, better)
         masked = masked_logits(self._known(program), better) if self._on("masked-logit") else None
         if not steps and not merged and masked is None:
             return None

@@ -99,3 +99,14 @@ def masked_cross_entropy() -> bool:
     slopes = [*(np.exp(logits[:2]) / total - weights[:2]), 0.0]
     value = np.log(total) - logits[:2] @ weights[:2]
     return all(map(np.allclose, found, (value, slopes)))
+
+
+def logarithm_beyond_the_guard() -> bool:
+    """log(eˢ / (2 + y)) where eˢ overflows, or vanishes."""
+    with sf.Graph().as_default():
+        s, y = sf.placeholder(sf.float64, ("n",)), sf.placeholder(sf.float64, ())
+        value = sf.log(sf.exp(s) / (2 + y))
+        fetches = [value, *sf.gradients(value, [s, y])]
+        found = sf.Session().run(fetches, {s: np.array([-760.0, 800.0]), y: 1.0})
+    wanted = (np.array([-760.0, 800.0]) - np.log(3), [1.0, 1.0], -2 / 3)
+    return all(map(np.allclose, found, wanted))

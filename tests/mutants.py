@@ -41,6 +41,7 @@ from graph_comparison import Judge
 from hand_checks import (
     ByHand,
     both_sides_agree,
+    logarithm_beyond_the_guard,
     masked_cross_entropy,
     slopes_of_row,
     third_derivative_of_determinant,
@@ -232,6 +233,8 @@ def _further(mutant: Mutant) -> Iterator[Judge | ByHand]:
         yield ByHand(third_derivative_of_determinant)
     if name == "masked-logit":
         yield ByHand(masked_cross_entropy)
+    if name == "log-of-exp-product-far":
+        yield ByHand(logarithm_beyond_the_guard)
     if mutant.rule[0] == "rule":
         yield from (ByHand(partial(both_sides_agree, one)) for one in RULES if one.name == name)
     if name in ROWS.keys() - OPERATIONS.keys():  # which rules write, and no user

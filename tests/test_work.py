@@ -174,7 +174,7 @@ def test_a_kernel_is_not_widened_where_no_rule_may_apply(
     widened: list[Kernel] = []
     read_through = stabilisation.read_through
 
-    def noted(builder: Builder, value: Kernel, depth: int, parted: bool) -> Kernel:
+    def noted(builder: Builder, value: Kernel, depth: int, parted: bool = True) -> Kernel:
         widened.append(value)
         return read_through(builder, value, depth, parted)
 
