@@ -230,11 +230,13 @@ def _is_grown(bound: Bindings, body: sp.Expr) -> bool:
 
 
 def _is_beta(bound: Bindings, body: sp.Expr) -> bool:
-    """Whether c is a + b, of which no terms cancel; and no other lgamma is there, of which a
-    difference may be exact.
+    """Whether c is a + b, of which no terms cancel, as those of x - 1 and y + 1 would; and no other
+    lgamma is there, of which a difference may be exact.
     """
     a, b, c = (bound[name] for name in (_a, _b, _c))
     terms, *parts = (len(sp.Add.make_args(one)) for one in (c, a, b))
+    if all(one.as_coeff_Add()[0].is_positive for one in (a, b)):
+        terms += 1  # 3 and 4 are one, 7, and none cancels
     alone = len(body.atoms(function_of(lgamma))) == len({a, b, c})
     return alone and c == a + b and terms == sum(parts) and _vary(_a, _b)(bound, body)
 

@@ -105,16 +105,10 @@ def test_never_worse_than_as_written(name: str) -> None:
 
 
 def nearby(formula: Formula, point: tuple[float, float], part: int) -> float:
-    """The largest error as written at some points beside one.
-
-    Moved by whole powers of 2, and by more at random: by the former alone log(x) moves by the same
-    few fractions of its last place, and by the latter alone few steps of a large one are short.
-    """
+    """The largest error as written at some points beside one."""
     a, x = point
-    steps = 2.0**-50 * np.arange(1, 9)
-    more = np.random.default_rng(0).uniform(0, 2.0**-40, (16, 2))
-    moved = 1 + np.concatenate([np.stack([steps, steps[::-1]], axis=1), more])
-    points = [(float(a * one), float(x * other)) for one, other in moved]
+    moved = [1 + number * 2.0**-50 for number in range(1, 9)]
+    points = [(a * one, x * other) for one, other in zip(moved, reversed(moved), strict=True)]
     found = computed(formula, NAMES, points)[part]
     return max(
         in_ulps(one, truth(formula, *beside)[part])
