@@ -87,8 +87,12 @@ def sparse_softmax_cross_entropy_with_logits(
 ) -> Tensor:
     """-log softmax(logits) at a label: a whole number per row, which of the last axis' entries.
 
-    Labels have the shape of the logits without their last axis. Negative ones count from the end,
-    as in NumPy; one that is out of range is an IndexError when the program runs.
+    labels  (...), whole numbers; negative ones count from the end, as in NumPy, and one that is out
+            of range is an IndexError when the program runs
+    logits  (..., classes)
+
+    The result has the shape of the labels. Raises SymflowError, with the line of the model, where
+    these shapes do not agree, or labels are no whole numbers.
     """
     logits, labels = convert(logits), expand_dims(labels, -1)
     shares = log_softmax(logits, -1).called("log_softmax")

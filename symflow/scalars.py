@@ -236,14 +236,9 @@ class _ScalarBody(Body):
             inside = [text.within(SUM) for text in texts]
             return Text(_CONNECTIVES[row.name].format(*inside), CHOICE)
         called = CALL.fullmatch(row.numpy)
-        if called is None and "(" in row.numpy.replace("({", ""):  # a product of functions
-            inside = [text.within(UNARY) for text in texts]
-            return Text(
-                CALL.sub(lambda one: self._called(one[1], [one[2]]).source, row.numpy).format(
-                    *inside
-                ),
-                PRODUCT,
-            )
+        if len(CALL.findall(row.numpy)) > 1:  # a product of functions
+            template = CALL.sub(lambda one: self._called(one[1], [one[2]]).source, row.numpy)
+            return Text(template.format(*(text.within(UNARY) for text in texts)), PRODUCT)
         if called is None:
             return super()._opaque(body)
         arguments = called[2].format(*(text.source for text in texts))

@@ -200,7 +200,8 @@ class Facts:
     ranges   of each slot; those that are missing may be anything
     below    pairs of slots of which the first is never larger than the second, its own maximum
     given    slots that read inputs as they are, which nothing has rounded
-    data     slots that are no finite numbers where what is given to the model is none
+    data     slots that are no finite numbers where what is given to the model is none; looked for
+             where a choice may leave them out
     assumed  ranges of parts of the body, as where it is defined at all
     """
 
@@ -484,10 +485,11 @@ def facts_of(program: Builder, value: Kernel, depth: int = DEPTH) -> Facts:
         for number, access in enumerate(value.accesses)
         if isinstance(program[access.tensor].value, (Input, Constant))
     )
+    chooses = any(type(part).__name__ == "where" for part in sp.preorder_traversal(value.body))
     data = frozenset(
         number
         for number, access in enumerate(value.accesses)
-        if _reads_data(program, access.tensor, depth)
+        if chooses and _reads_data(program, access.tensor, depth)
     )
     return Facts(ranges, below, given, data)
 

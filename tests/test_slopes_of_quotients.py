@@ -17,20 +17,20 @@ from styles import module
 
 TRAINED = "\ntrain_op = sf.train.GradientDescentOptimizer(0.1).minimize(loss)\n"
 
-MODELS: dict[str, tuple[str, Any, list[list[float]]]] = {
-    "softmax with weights": (
-        """z = sf.Variable([400.0, 399.0, 401.0])
+SOFTMAX = """\
+z = sf.Variable({z})
 w = sf.placeholder(shape=(3,))
 e = sf.exp(z) * w
-loss = -sf.log(e[0] / sf.reduce_sum(e))""",
+loss = -sf.log(e[0] / sf.reduce_sum(e))"""
+
+MODELS: dict[str, tuple[str, Any, list[list[float]]]] = {
+    "softmax with weights": (
+        SOFTMAX.format(z="[400.0, 399.0, 401.0]"),
         lambda m, p, w: -m.log(m.exp(p[0]) * w[0] / sum(m.exp(p[k]) * w[k] for k in range(3))),
         [[1.0, 2.0, 0.5]],
     ),
     "small softmax": (
-        """z = sf.Variable([-400.0, -399.0, -401.0])
-w = sf.placeholder(shape=(3,))
-e = sf.exp(z) * w
-loss = -sf.log(e[0] / sf.reduce_sum(e))""",
+        SOFTMAX.format(z="[-400.0, -399.0, -401.0]"),
         lambda m, p, w: -m.log(m.exp(p[0]) * w[0] / sum(m.exp(p[k]) * w[k] for k in range(3))),
         [[1.0, 2.0, 0.5]],
     ),

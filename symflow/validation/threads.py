@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from types import FrameType, ModuleType
 from typing import Any
@@ -122,7 +123,7 @@ def _of_many_calls(callee: Callee, known: Cases, case: Case) -> Iterator[Finding
 # --- threads that are led ------------------------------------------------------------------------
 
 
-class _Lead:
+class _Lead(ABC):
     """When each of so many threads may go on.
 
     Threads are numbered in the order in which they begin.
@@ -149,8 +150,9 @@ class _Lead:
             self._ended.add(number)
             self._turn.notify_all()
 
+    @abstractmethod
     def line(self, number: int) -> None:
-        raise NotImplementedError
+        """Called before each line that a thread does: returns when it may go on."""
 
     def _until(self, condition: Callable[[], bool]) -> None:
         """Wait; where others do not come, all go on as they like from then on."""
